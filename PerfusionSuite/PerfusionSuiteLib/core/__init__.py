@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vocabulary of the package: values that rooms exchange, quantities, errors, progress."""
+
+from .errors import (
+    CancelledError,
+    GridMismatchError,
+    InvalidInputError,
+    MissingPackageError,
+    NumericalError,
+    OutOfMemoryError,
+    PerfusionError,
+    TimingError,
+)
+from .findings import QualityFinding
+from .progress import ProgressCallback, no_progress, part_of
+from .quantities import QUANTITIES, Quantity
+from .series import Acquisition, PerfusionSeries, Source
+from .values import (
+    Concentration,
+    InputFunction,
+    LesionMasks,
+    Metrics,
+    MotionReport,
+    PerfusionMap,
+    PerfusionMaps,
+    Provenance,
+    Study,
+    TissueMasks,
+)
+
+__all__ = [
+    "QUANTITIES",
+    "Acquisition",
+    "CancelledError",
+    "Concentration",
+    "GridMismatchError",
+    "InputFunction",
+    "InvalidInputError",
+    "LesionMasks",
+    "Metrics",
+    "MissingPackageError",
+    "MotionReport",
+    "NumericalError",
+    "OutOfMemoryError",
+    "PerfusionError",
+    "PerfusionMap",
+    "PerfusionMaps",
+    "PerfusionSeries",
+    "ProgressCallback",
+    "Provenance",
+    "QualityFinding",
+    "Quantity",
+    "Source",
+    "Study",
+    "TimingError",
+    "TissueMasks",
+    "no_progress",
+    "part_of",
+]

@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What rooms hand to each other after a series was read: masks, concentration, curves, maps, lesions, a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import GridMismatchError, InvalidInputError
+from .findings import QualityFinding
+from .geometry import BoolArray, FloatArray, check_affine
+from .quantities import QUANTITIES, Quantity
+from .series import PerfusionSeries, check_times
+
+
+@dataclass(frozen=True, slots=True)
+class TissueMasks:
+    """What each voxel is made of, decided before any perfusion model.
+
+    Parameters
+    ----------
+    brain : ndarray of bool, shape (I, J, K)
+        Inside the skull, cerebrospinal fluid included.
+    csf : ndarray of bool, shape (I, J, K)
+        Cerebrospinal fluid within the brain mask.
+    vessel : ndarray of bool, shape (I, J, K)
+        Large vessels.
+    bone : ndarray of bool, shape (I, J, K)
+        Bone and calcification.
+    findings : tuple of QualityFinding
+        What was odd.
+    """
+
+    brain: BoolArray
+    csf: BoolArray
+    vessel: BoolArray
+    bone: BoolArray
+    findings: tuple[QualityFinding, ...] = ()
+
+    @property
+    def tissue(self) -> BoolArray:
+        """Brain without CSF and large vessels."""
+        return self.brain & ~self.csf & ~self.vessel & ~self.bone
+
+
+@dataclass(frozen=True, slots=True)
+class MotionReport:
+    """Estimated head motion, one row per frame of the input.
+
+    Parameters
+    ----------
+    translation_mm : ndarray, shape (T, 3), mm
+        Shift of the head relative to the reference in RAS.
+    rotation_deg : ndarray, shape (T, 3), degrees
+        Rotation about the R, A and S axes.
+    applied : bool
+        False when the head was still enough for the data to be left untouched.
+    dropped : tuple of int
+        Frames that were left out.
+    findings : tuple of QualityFinding
+        What was odd.
+    """
+
+    translation_mm: FloatArray
+    rotation_deg: FloatArray
+    applied: bool
+    dropped: tuple[int, ...] = ()
+    findings: tuple[QualityFinding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concentration:
+    """Indicator concentration (up to a constant) in every voxel.
+
+    Parameters
+    ----------
+    data : ndarray, shape (I, J, K, T), HU or 1/s
+        Enhancement (CT) or delta R2* (DSC), zero outside the mask.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+    times_s : ndarray, shape (T,), s
+        Frame times, the same for all slices.
+    mask : ndarray of bool, shape (I, J, K)
+        Where it was computed.
+    baseline : ndarray, shape (I, J, K), HU or signal
+        Mean before contrast arrival.
+    unit : str
+        ``HU`` or ``1/s``.
+    noise_sd : float
+        Standard deviation of the noise of a voxel and frame, before noise reduction.
+    baseline_frames : int
+        Number of frames the baseline was averaged over.
+    findings : tuple of QualityFinding
+        What was odd.
+    """
+
+    data: NDArray[np.float32]
+    affine: FloatArray
+    times_s: FloatArray
+    mask: BoolArray
+    baseline: NDArray[np.float32]
+    unit: str = "HU"
+    noise_sd: float = float("nan")
+    baseline_frames: int = 1
+    findings: tuple[QualityFinding, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 4 or self.mask.shape != self.data.shape[:3] or self.baseline.shape != self.data.shape[:3]:
+            msg = (
+                f"Concentration {self.data.shape}, mask {self.mask.shape} and baseline {self.baseline.shape} do not fit together."
+            )
+            raise GridMismatchError(msg)
+        check_times(self.times_s, self.data.shape[3])
+        check_affine(self.affine)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFunction:
+    """A vascular curve: arterial input (AIF) or venous output (VOF).
+
+    Parameters
+    ----------
+    times_s : ndarray, shape (T,), s
+        Sample times.
+    values : ndarray, shape (T,)
+        Enhancement in the unit of the concentration; of an AIF, after partial-volume scaling.
+    voxels : ndarray of int, shape (n, 3)
+        Where it was measured (empty for a curve from a file).
+    kind : {"aif", "vof"}
+        Which of the two.
+    score : float
+        Quality of the choice, larger is better; NaN for a manual one.
+    flags : tuple of str
+        Codes of the findings about this curve.
+    scale : float
+        Factor of the partial-volume scaling that `values` contain.
+    origin : str
+        ``automatic``, ``manual``, ``mask`` or ``file``.
+    quality : mapping
+        Numbers of classical-perfusion 7.7: peak, bat_s, ttp_s, fwhm_s, cnr, tail, ...
+    findings : tuple of QualityFinding
+        What was odd, in words.
+    """
+
+    times_s: FloatArray
+    values: FloatArray
+    voxels: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    kind: str = "aif"
+    score: float = float("nan")
+    flags: tuple[str, ...] = ()
+    scale: float = 1.0
+    origin: str = "automatic"
+    quality: Mapping[str, float] = field(default_factory=dict)
+    findings: tuple[QualityFinding, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_times(self.times_s, np.size(self.values))
+        if not np.isfinite(self.values).all():
+            msg = f"The {self.kind.upper()} has missing values. Give a finite number for each time."
+            raise InvalidInputError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a map came about.
+
+    Parameters
+    ----------
+    method : str
+        Name in the method registry.
+    settings : mapping
+        Every option that influenced the numbers.
+    software : str
+        Name and version.
+    """
+
+    method: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    software: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PerfusionMap:
+    """A map of one quantity.
+
+    Parameters
+    ----------
+    values : ndarray, shape (I, J, K)
+        Float32; NaN where not computed.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+    quantity : Quantity
+        What the numbers mean.
+    quality : ndarray of uint8, shape (I, J, K), optional
+        Reason codes, 0 where all is well.
+    provenance : Provenance
+        How it was computed.
+    unit : str
+        Unit of the numbers; that of the quantity unless it was computed per volume.
+    """
+
+    values: NDArray[np.float32]
+    affine: FloatArray
+    quantity: Quantity
+    quality: NDArray[np.uint8] | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", np.asarray(self.values, np.float32))
+        object.__setattr__(self, "unit", self.unit or self.quantity.unit)
+
+
+class PerfusionMaps(Mapping[str, PerfusionMap]):
+    """Maps on one grid, by the key of their quantity.
+
+    Parameters
+    ----------
+    maps : mapping or iterable of PerfusionMap
+        The maps.
+
+    Raises
+    ------
+    GridMismatchError
+        If they do not share one grid.
+    """
+
+    def __init__(self, maps: Mapping[str, PerfusionMap] | list[PerfusionMap] | tuple[PerfusionMap, ...]) -> None:
+        items = list(maps.values()) if isinstance(maps, Mapping) else list(maps)
+        self._maps = {item.quantity.key: item for item in items}
+        shapes = {item.values.shape for item in items}
+        if len(shapes) > 1 or any(not np.allclose(item.affine, items[0].affine, atol=1e-3) for item in items):
+            msg = f"Maps with different grids cannot be used together: {sorted(shapes)}. Resample them to one grid."
+            raise GridMismatchError(msg)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        affine: FloatArray,
+        *,
+        provenance: Provenance | None = None,
+        units: Mapping[str, str] | None = None,
+        quality: NDArray[np.uint8] | None = None,
+    ) -> PerfusionMaps:
+        """Wrap plain arrays.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray, shape (I, J, K)
+            Values by the key of their quantity; unknown keys are an error.
+        affine : ndarray, shape (4, 4), mm
+            Voxel to RAS.
+        provenance : Provenance, optional
+            Shared by all maps.
+        units : mapping of str to str, optional
+            Units that differ from the table.
+        quality : ndarray of uint8, shape (I, J, K), optional
+            Shared reason codes.
+
+        Returns
+        -------
+        PerfusionMaps
+            The maps.
+        """
+        provenance, units = provenance or Provenance(), units or {}
+        return cls([PerfusionMap(v, affine, QUANTITIES[k], quality, provenance, units.get(k, "")) for k, v in arrays.items()])
+
+    def __getitem__(self, key: str) -> PerfusionMap:
+        return self._maps[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._maps)
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    @property
+    def affine(self) -> FloatArray:
+        """Voxel to RAS of the common grid."""
+        return next(iter(self._maps.values())).affine
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Spatial shape of the common grid."""
+        return next(iter(self._maps.values())).values.shape
+
+    def added(self, *maps: PerfusionMap) -> PerfusionMaps:
+        """Return these maps with further ones.
+
+        Parameters
+        ----------
+        *maps : PerfusionMap
+            Added or replaced by the key of their quantity.
+
+        Returns
+        -------
+        PerfusionMaps
+            A new collection.
+        """
+        return PerfusionMaps([*(m for k, m in self._maps.items() if k not in {n.quantity.key for n in maps}), *maps])
+
+
+@dataclass(frozen=True, slots=True)
+class LesionMasks:
+    """Lesions and the regions that their metrics rest on, all of shape (I, J, K).
+
+    Parameters
+    ----------
+    hypoperfusion, core, penumbra : ndarray of bool
+        The lesions; penumbra is hypoperfusion without core.
+    tissue : ndarray of bool
+        Voxels that were allowed to count.
+    reference : ndarray of bool
+        Normal tissue that relative maps refer to.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+    side : {"left", "right", "bilateral", "none"}
+        The patient's affected side.
+    midplane : ndarray, shape (4,)
+        Mid-sagittal plane ``n . x = d`` in RAS mm: unit normal pointing to the right, then d.
+    extra : mapping of str to ndarray of bool
+        Further regions such as ``sss`` and ``torcula``.
+    thresholds : mapping
+        The thresholds that were applied.
+    findings : tuple of QualityFinding
+        What was odd.
+    """
+
+    hypoperfusion: BoolArray
+    core: BoolArray
+    penumbra: BoolArray
+    tissue: BoolArray
+    reference: BoolArray
+    affine: FloatArray
+    side: str = "none"
+    midplane: FloatArray = field(default_factory=lambda: np.array([1.0, 0.0, 0.0, 0.0]))
+    extra: Mapping[str, BoolArray] = field(default_factory=dict)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[QualityFinding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Numbers of one case, nested as in ``metrics.json`` (ct-perfusion-auto section 17).
+
+    Parameters
+    ----------
+    values : mapping
+        Plain JSON values; None where a number does not exist.
+    notes : mapping of str to str
+        Why a value is None.
+    """
+
+    values: Mapping[str, Any]
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Everything that one run produced.
+
+    Parameters
+    ----------
+    series : PerfusionSeries
+        The scan after preparation (motion-corrected, common frame times).
+    masks : TissueMasks
+        Brain, CSF, vessels, bone.
+    concentration : Concentration
+        Enhancement without noise reduction, the one that curves are read from.
+    aif : InputFunction
+        Arterial input, scaled.
+    vof : InputFunction or None
+        Venous output, when one was found.
+    maps : PerfusionMaps
+        Quantitative maps.
+    lesions : LesionMasks
+        Lesions.
+    metrics : Metrics
+        Numbers.
+    motion : MotionReport or None
+        Head motion, None when it was not estimated.
+    settings : mapping
+        The settings of the run.
+    findings : tuple of QualityFinding
+        All findings in the order of the chain.
+    seconds : mapping of str to float, s
+        Time each step took.
+    """
+
+    series: PerfusionSeries
+    masks: TissueMasks
+    concentration: Concentration
+    aif: InputFunction
+    vof: InputFunction | None
+    maps: PerfusionMaps
+    lesions: LesionMasks
+    metrics: Metrics
+    motion: MotionReport | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[QualityFinding, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
