@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small seeded inputs that many tests share. They are shapes with the right units, not models of a brain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib.core import (
+    Acquisition,
+    Concentration,
+    InputFunction,
+    LesionMasks,
+    Metrics,
+    MotionReport,
+    PerfusionMaps,
+    PerfusionSeries,
+    Provenance,
+    QualityFinding,
+    Source,
+    Study,
+    TissueMasks,
+)
+
+SHAPE = (48, 56, 6)
+AFFINE = np.array(
+    [[-4.0, 0, 0, 96.0], [0, -4.0, 0, 110.0], [0, 0, 8.0, -20.0], [0, 0, 0, 1]]
+)  # LPS-like: i to the left, j to posterior
+
+
+def bolus(times_s: np.ndarray, start_s: float, height: float, width_s: float = 2.0) -> np.ndarray:
+    """Return a gamma variate that peaks `3 * width_s` after its start."""
+    x = np.maximum(times_s - start_s, 0.0) / (3.0 * width_s)
+    return height * x**3 * np.exp(3.0 * (1.0 - x))
+
+
+def head_masks() -> tuple[np.ndarray, np.ndarray]:
+    """Return (brain, skull) of an ellipsoid head in `SHAPE`."""
+    i, j, _ = np.indices(SHAPE)
+    r = np.hypot((i - 23.5) / 18.0, (j - 27.5) / 22.0)
+    return r < 1.0, (r >= 1.05) & (r < 1.2)
+
+
+@pytest.fixture
+def a_ctp_series() -> PerfusionSeries:
+    """A still CT-perfusion-like series: brain 35 HU, skull 900 HU, a bolus everywhere in the brain, noise 2 HU."""
+    times = np.arange(30) * 1.5
+    brain, skull = head_masks()
+    data = np.full((*SHAPE, times.size), -1000.0, np.float32)
+    data[brain] = 35.0 + bolus(times, 9.0, 8.0)
+    data[skull] = 900.0
+    data += np.random.default_rng(1).normal(0.0, 2.0, data.shape).astype(np.float32)
+    return PerfusionSeries(data, AFFINE, times, "ctp", Acquisition("made up"), Source("phantom", "case-01"))
+
+
+@pytest.fixture
+def a_study(a_ctp_series: PerfusionSeries) -> Study:
+    """A complete study of consistent shapes: a lesion on the patient's left, values in realistic ranges."""
+    times = a_ctp_series.times_s
+    brain, skull = head_masks()
+    none = np.zeros(SHAPE, bool)
+    i, j, k = np.indices(SHAPE)
+    lesion = brain & (np.hypot(i - 34, j - 27) < 9)  # i grows to the patient's left
+    core = brain & (np.hypot(i - 35, j - 27) < 5)
+    csf = brain & (np.hypot((i - 23.5) / 3, (j - 27.5) / 8) < 1)
+    tissue = brain & ~csf
+    values: dict[str, Any] = {
+        "cbf": np.where(core, 9.0, np.where(lesion, 24.0, 52.0)),
+        "cbv": np.where(core, 1.2, np.where(lesion, 4.0, 3.6)),
+        "mtt": np.where(core, 8.0, np.where(lesion, 10.0, 4.2)),
+        "tmax": np.where(core, 11.0, np.where(lesion, 8.0, 2.2)),
+        "delay": np.where(core, 7.0, np.where(lesion, 5.0, 0.8)),
+        "ttp": np.where(lesion, 24.0, 16.0),
+        "rcbf": np.where(core, 17.0, np.where(lesion, 46.0, 100.0)),
+        "mip": np.where(brain, 48.0, 0.0),
+        "baseline": np.where(brain, 35.0, np.where(skull, 900.0, -1000.0)),
+    }
+    arrays = {key: np.where(brain, v, np.nan) if key != "baseline" else v for key, v in values.items()}
+    concentration = Concentration(
+        np.where(brain[..., None], a_ctp_series.data - 35.0, 0.0).astype(np.float32),
+        AFFINE, times, brain, arrays["baseline"].astype(np.float32), "HU", 2.0, 6,
+    )  # fmt: skip
+    aif = InputFunction(
+        times, bolus(times, 7.0, 180.0), np.array([[23, 12, 2], [24, 12, 2]]), "aif", 3.1, ("aif_scaled",), 2.4, "automatic",
+        {"peak": 180.0, "ttp_s": 13.0, "bat_s": 8.0, "fwhm_s": 6.5, "cnr": 60.0, "tail": 0.02},
+    )  # fmt: skip
+    vof = InputFunction(
+        times, bolus(times, 13.0, 210.0), np.array([[23, 48, 4]]), "vof", 2.0, quality={"peak": 210.0, "ttp_s": 19.0}
+    )
+    maps = PerfusionMaps.from_arrays(arrays, AFFINE, provenance=Provenance("osvd", {"oi_max": 0.1}, "test"))
+    lesions = LesionMasks(
+        lesion, core, lesion & ~core, tissue, tissue & (i < 22), AFFINE, "left", thresholds={"tmax_s": 6.0, "rcbf_percent": 30.0}
+    )
+    ml = 0.128
+    numbers = {
+        "schema": "perfusion-suite/metrics/1",
+        "case_id": "case-01",
+        "hypoperfusion_volume_ml": float(lesion.sum() * ml),
+        "infarct_core_volume_ml": float(core.sum() * ml),
+        "penumbra_volume_ml": float((lesion & ~core).sum() * ml),
+        "mismatch_ratio": float(lesion.sum() / core.sum()),
+        "hir": float(core.sum() / lesion.sum()),
+        "volumes_ml": {"tmax_gt_4": 60.0, "tmax_gt_6": 50.0, "tmax_gt_8": 20.0, "tmax_gt_10": 15.0},
+        "prr_percent": None,
+    }
+    motion = MotionReport(np.linspace(0, 1, times.size)[:, None] * [0.4, 0.1, 1.2], np.zeros((times.size, 3)), True)
+    finding = QualityFinding("aif_scaled", "info", "The AIF was scaled by 2.4 to the venous area.", "Check both curves.")
+    return Study(
+        a_ctp_series, TissueMasks(brain, csf, none, skull), concentration, aif, vof, maps, lesions, Metrics(numbers), motion,
+        {"method": "osvd"}, (finding,), {"deconvolution": 1.5},
+    )  # fmt: skip
