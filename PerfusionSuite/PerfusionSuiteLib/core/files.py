@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,50 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         raise InvalidInputError(msg) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(folder: str | Path) -> Iterator[Path]:
+    """Give an empty folder beside `folder`; move its files into place when the block succeeds.
+
+    A run that fails or is cancelled leaves nothing behind; files of an earlier run are replaced
+    one by one only after everything was written, and foreign files stay.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder that shall hold the files in the end.
+
+    Yields
+    ------
+    Path
+        Where to write.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder cannot be written to or the disk is full.
+    """
+    target = Path(folder).absolute()
+    staging: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_dir():
+            msg = f"'{target}' is a file, but a folder is needed for the results. Choose another output folder."
+            raise InvalidInputError(msg)
+        staging = Path(tempfile.mkdtemp(prefix=".writing-", suffix="-" + target.name, dir=target.parent))
+        yield staging
+        for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+            place = target / file.relative_to(staging)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"Writing to '{target}' failed ({error.strerror or error}). Free disk space or choose another output folder."
+        raise InvalidInputError(msg) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def plain(value: Any) -> Any:
