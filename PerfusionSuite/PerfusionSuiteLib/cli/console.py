@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the terminal shows: a progress bar for people, JSON lines for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+_WIDTH = 28
+_QUIET_S = 0.2
+
+
+class ConsoleProgress:
+    """A progress bar on standard error, or JSON lines on standard output.
+
+    Parameters
+    ----------
+    json_events : bool
+        Print one JSON object per event instead of a bar.
+    """
+
+    def __init__(self, *, json_events: bool = False) -> None:
+        self._json = json_events
+        self._live = sys.stderr.isatty()
+        self._start = time.perf_counter()
+        self._last_time = 0.0
+        self._last_stage = ""
+        self._open = False
+
+    def __call__(self, fraction: float, stage: str) -> None:
+        """Show progress.
+
+        Parameters
+        ----------
+        fraction : float
+            Finished part, 0 to 1.
+        stage : str
+            What is being done.
+        """
+        now = time.perf_counter()
+        new_stage = stage != self._last_stage
+        if not new_stage and (now - self._last_time < _QUIET_S or not (self._live or self._json)):
+            return
+        self._last_time, self._last_stage = now, stage
+        if self._json:
+            self._event("progress", fraction=round(fraction, 4), stage=stage)
+            return
+        done = round(_WIDTH * min(max(fraction, 0.0), 1.0))
+        bar = f"[{'#' * done}{'.' * (_WIDTH - done)}] {100 * fraction:3.0f} %  {now - self._start:5.1f} s  {stage}"
+        print(f"\r\033[K{bar}" if self._live else bar, end="" if self._live else "\n", file=sys.stderr, flush=True)
+        self._open = self._live
+
+    def message(self, text: str) -> None:
+        """Print a line for the reader (nothing with JSON events, where it becomes a ``log`` event).
+
+        Parameters
+        ----------
+        text : str
+            The line.
+        """
+        if self._json:
+            self._event("log", message=text)
+            return
+        self.close()
+        print(text, flush=True)
+
+    def finished(self, outputs: dict[str, object]) -> None:
+        """Announce the results.
+
+        Parameters
+        ----------
+        outputs : dict
+            What was made.
+        """
+        if self._json:
+            self._event("finished", outputs=outputs)
+        self.close()
+
+    def close(self) -> None:
+        """End the line of an open bar."""
+        if self._open:
+            print(file=sys.stderr, flush=True)
+            self._open = False
+
+    def _event(self, event: str, **content: object) -> None:
+        print(json.dumps({"event": event, "seconds": round(time.perf_counter() - self._start, 3), **content}), flush=True)

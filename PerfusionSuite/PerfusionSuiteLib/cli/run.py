@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``perfusion-suite run IN OUT``: the whole job for one scan."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import input_function, lesion, pipeline, results, series
+from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
+from ..core.files import staged_folder
+from ..core.geometry import BoolArray, check_same_grid
+from .console import ConsoleProgress
+
+WRITER_GROUP = "perfusion_suite.writers"
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command.
+
+    Parameters
+    ----------
+    commands : argparse sub-parsers action
+        Where to add it.
+    """
+    parser = commands.add_parser("run", help="scan in; maps, lesions, tables, pictures and report out")
+    parser.add_argument("input", metavar="IN", type=Path, help="DICOM folder, or a 4D NIfTI or NRRD file")
+    parser.add_argument("output", metavar="OUT", type=Path, help="folder for the results")
+    parser.add_argument("--modality", choices=("auto", "ctp"), default="auto", help="kind of scan (default: from the headers)")
+    parser.add_argument(
+        "--method", choices=tuple(pipeline.methods()), help=f"how maps are made (default {pipeline.DEFAULT_METHOD})"
+    )
+    parser.add_argument("--config", metavar="FILE.json", type=Path, help="settings, see the README")
+    parser.add_argument("--preset", choices=tuple(lesion.PRESETS), help="threshold preset (default ct-perfusion-auto)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:n], for methods that can use a GPU")
+    parser.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames when the files do not say")
+    parser.add_argument("--series", metavar="UID|N", help="which series of the folder (default: the largest dynamic one)")
+    parser.add_argument("--case-id", metavar="NAME", help="de-identified name of the case (default: name of IN)")
+    parser.add_argument("--aif", metavar="FILE.csv", type=Path, help="arterial curve to use (time_sec,aif)")
+    parser.add_argument("--vof", metavar="FILE.csv", type=Path, help="venous curve to use (time_sec,vof)")
+    parser.add_argument("--brain-mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
+    parser.add_argument("--roi-mask", metavar="FILE", type=Path, help="cortical region on the lesion side")
+    parser.add_argument("--contra-mask", metavar="FILE", type=Path, help="cortical region on the other side")
+    parser.add_argument("--no-motion-correction", action="store_true", help="take the frames as they are")
+    parser.add_argument("--layout", choices=("flat", "bids"), default="flat", help="names of the files (default flat)")
+    parser.add_argument("--mrb", action="store_true", help="also write a 3D Slicer scene and pictures of its slice views")
+    parser.add_argument("--json-events", action="store_true", help="print progress as JSON lines")
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    console = ConsoleProgress(json_events=options.json_events)
+    try:
+        settings = settings_from(options)
+        writer = scene_writer() if options.mrb else None
+        scan = series.read(
+            options.input,
+            modality=options.modality,
+            interval_s=options.interval,
+            select=_selection(options.series),
+            case_id=options.case_id,
+            progress=part_of(console, 0.0, 0.15),
+        )
+        for decision in scan.source.decisions:
+            console.message(f"  {decision}")
+        study = pipeline.run(scan, settings, inputs=user_inputs(options, scan), progress=part_of(console, 0.15, 0.8))
+        files = write_study(study, options.output, layout=options.layout, writer=writer, progress=part_of(console, 0.8, 1.0))
+        for line in summary(study):
+            console.message(line)
+        console.finished({"folder": str(options.output), "files": len(files)})
+        if not options.json_events:
+            console.message(f"{len(files)} files in {options.output}; open report.html first.")
+    finally:
+        console.close()
+    return 0
+
+
+def _selection(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def settings_from(options: argparse.Namespace) -> pipeline.Settings:
+    """Merge the settings file and the options, which win.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    Settings
+        Checked settings.
+    """
+    settings = pipeline.Settings.from_json(options.config) if options.config else pipeline.Settings()
+    changes: dict[str, Any] = {"device": options.device}
+    if options.method:
+        changes["method"] = options.method
+    if options.preset:
+        changes["preset"] = options.preset
+    if options.no_motion_correction:
+        changes["motion_correction"] = False
+    return replace(settings, **changes)
+
+
+def user_inputs(options: argparse.Namespace, scan: PerfusionSeries) -> pipeline.UserInputs:
+    """Read the curves and masks that the user gave.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+    scan : PerfusionSeries
+        The scan whose grid and times they must fit.
+
+    Returns
+    -------
+    UserInputs
+        What was given.
+    """
+    return pipeline.UserInputs(
+        aif=_curve(options.aif, scan, "aif"),
+        vof=_curve(options.vof, scan, "vof"),
+        brain_mask=_mask(options.brain_mask, scan, "brain mask"),
+        roi_mask=_mask(options.roi_mask, scan, "region mask"),
+        contra_mask=_mask(options.contra_mask, scan, "contralateral mask"),
+    )
+
+
+def _curve(path: Path | None, scan: PerfusionSeries, kind: str) -> InputFunction | None:
+    return None if path is None else input_function.from_csv(path, scan.times_s, kind=kind)
+
+
+def _mask(path: Path | None, scan: PerfusionSeries, name: str) -> BoolArray | None:
+    if path is None:
+        return None
+    values, affine = results.read_volume(path)
+    check_same_grid(f"The {name} '{path.name}'", values.shape, affine, scan.shape, scan.affine)
+    mask: BoolArray = np.asarray(values > 0)
+    if not mask.any():
+        msg = f"The {name} '{path.name}' is empty. Draw the region and save it again."
+        raise InvalidInputError(msg)
+    return mask
+
+
+def scene_writer() -> Callable[..., list[Path]]:
+    """Find the writer of Slicer scenes among the installed entry points.
+
+    Returns
+    -------
+    callable
+        ``writeScene(study, folder, progress=...)``.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not installed.
+    """
+    found = {entry.name: entry for entry in entry_points(group=WRITER_GROUP)}
+    try:
+        return found["mrb"].load()  # type: ignore[no-any-return]  # entry points are untyped
+    except (KeyError, ImportError) as error:
+        msg = "A 3D Slicer scene needs the package 'slicer-core'. Run 'make setup', or leave out --mrb."
+        raise InvalidInputError(msg) from error
+
+
+def write_study(
+    study: Study,
+    folder: Path,
+    *,
+    layout: str = "flat",
+    writer: Callable[..., list[Path]] | None = None,
+    truth: list[Mapping[str, Any]] | None = None,
+    progress: Any = None,
+) -> list[Path]:
+    """Write all results of a study, or nothing.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    folder : Path
+        Output folder.
+    layout : {"flat", "bids"}
+        Names of the files.
+    writer : callable, optional
+        Writer of the scene.
+    truth : list of mapping, optional
+        Rows that compare results with a phantom's truth.
+    progress : callable, optional
+        Progress.
+
+    Returns
+    -------
+    list of Path
+        The files that were written, relative to `folder`.
+    """
+    with staged_folder(folder) as staging:
+        extra: tuple[QualityFinding, ...] = ()
+        end = 0.4 if writer else 1.0
+        results.write(study, staging, layout=layout, extra_findings=extra, progress=part_of(progress, 0.0, end))
+        if writer is not None:
+            writer(study, staging, progress=part_of(progress, end, 1.0))
+        if truth is not None:
+            results.write_truth_comparison(truth, staging)
+        written = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
+    return written
+
+
+def summary(study: Study) -> list[str]:
+    """Say the headline numbers in a few lines.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+
+    Returns
+    -------
+    list of str
+        Lines for the terminal.
+    """
+    numbers = study.metrics.values
+
+    def shown(key: str, unit: str = "", digits: int = 1) -> str:
+        value = numbers.get(key)
+        return "not available" if value is None else f"{value:.{digits}f}{unit}"
+
+    lines = [
+        f"Core {shown('infarct_core_volume_ml', ' mL')}, hypoperfusion {shown('hypoperfusion_volume_ml', ' mL')}, "
+        f"penumbra {shown('penumbra_volume_ml', ' mL')}, mismatch ratio {shown('mismatch_ratio', '', 2)}, "
+        f"side {study.lesions.side} (research use only)"
+    ]
+    lines += [f"  {f.severity}: {f.message} {f.advice}".rstrip() for f in study.findings if f.severity != "info"]
+    return lines
