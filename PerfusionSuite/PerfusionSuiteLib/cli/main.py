@@ -71,6 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(sentence: str, code: int, verbose: bool) -> int:
     if verbose:
-        logging.getLogger(__name__).exception("Failed")
+        logging.getLogger(__name__).error("Failed", exc_info=True)
     print(f"perfusion-suite: {sentence}", file=sys.stderr)
     return code

@@ -221,8 +221,7 @@ def write_study(
             writer(study, staging, progress=part_of(progress, end, 1.0))
         if truth is not None:
             results.write_truth_comparison(truth, staging)
-        written = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
-    return written
+        return sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
 
 
 def summary(study: Study) -> list[str]:
