@@ -61,7 +61,7 @@ def a_study(a_ctp_series: PerfusionSeries) -> Study:
     times = a_ctp_series.times_s
     brain, skull = head_masks()
     none = np.zeros(SHAPE, bool)
-    i, j, k = np.indices(SHAPE)
+    i, j, _ = np.indices(SHAPE)
     lesion = brain & (np.hypot(i - 34, j - 27) < 9)  # i grows to the patient's left
     core = brain & (np.hypot(i - 35, j - 27) < 5)
     csf = brain & (np.hypot((i - 23.5) / 3, (j - 27.5) / 8) < 1)

@@ -58,19 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.execute(options))
     except PerfusionError as error:
-        return _report(str(error), error.exit_code, options.verbose)
+        return _report(str(error), error.exit_code, error if options.verbose else None)
     except KeyboardInterrupt:
-        return _report("Cancelled; nothing was written.", _CANCELLED, False)
-    except MemoryError:
+        return _report("Cancelled; nothing was written.", _CANCELLED)
+    except MemoryError as error:
         sentence = "The scan does not fit in this machine's memory. Close other programs or crop the scan, then run again."
-        return _report(sentence, _OUT_OF_MEMORY, options.verbose)
+        return _report(sentence, _OUT_OF_MEMORY, error if options.verbose else None)
     except Exception as error:  # noqa: BLE001  # outermost boundary: any bug becomes one sentence and code 1
         sentence = f"Unexpected {type(error).__name__}: {error}. Run again with --verbose and report what it prints."
-        return _report(sentence, _UNEXPECTED, options.verbose)
+        return _report(sentence, _UNEXPECTED, error if options.verbose else None)
 
 
-def _report(sentence: str, code: int, verbose: bool) -> int:
-    if verbose:
-        logging.getLogger(__name__).error("Failed", exc_info=True)
+def _report(sentence: str, code: int, error: BaseException | None = None) -> int:
+    if error is not None:
+        logging.getLogger(__name__).error("Failed", exc_info=error)
     print(f"perfusion-suite: {sentence}", file=sys.stderr)
     return code

@@ -65,10 +65,8 @@ def execute(options: argparse.Namespace) -> int:
     )
     with staged_folder(options.output) as staging:
         results.write_lesions(lesions, metrics, staging)
-    values = metrics.values
-    print(
-        f"Core {values['infarct_core_volume_ml']:.1f} mL, hypoperfusion {values['hypoperfusion_volume_ml']:.1f} mL; files in {options.output}"
-    )
+    core, hypoperfusion = (metrics.values[f"{name}_volume_ml"] for name in ("infarct_core", "hypoperfusion"))
+    print(f"Core {core:.1f} mL, hypoperfusion {hypoperfusion:.1f} mL; files in {options.output}")
     return 0
 
 
