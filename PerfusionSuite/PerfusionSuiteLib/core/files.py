@@ -8,8 +8,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,20 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_folder(folder: str | Path) -> Iterator[Path]:
+def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Iterator[Path]:
     """Give an empty folder beside `folder`; move its files into place when the block succeeds.
 
     A run that fails or is cancelled leaves nothing behind; files of an earlier run are replaced
-    one by one only after everything was written, and foreign files stay.
+    only after everything was written, and foreign files stay. Renaming needs no disk space, and
+    if one rename is refused the earlier ones are undone.
 
     Parameters
     ----------
     folder : path-like
         The folder that shall hold the files in the end.
+    outdated : iterable of Path
+        Names relative to `folder` that an earlier run may have left: those that are not written
+        again are removed on success, so that results of two runs never lie side by side.
 
     Yields
     ------
@@ -82,25 +86,61 @@ def staged_folder(folder: str | Path) -> Iterator[Path]:
         If the folder cannot be written to or the disk is full.
     """
     target = Path(folder).absolute()
+    made = [parent for parent in target.parents if not parent.exists()]
     staging: Path | None = None
+    succeeded = False
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not target.is_dir():
             msg = f"'{target}' is a file, but a folder is needed for the results. Choose another output folder."
             raise InvalidInputError(msg)
-        staging = Path(tempfile.mkdtemp(prefix=".writing-", suffix="-" + target.name, dir=target.parent))
+        staging = _make_staging(target)
         yield staging
-        for file in sorted(path for path in staging.rglob("*") if path.is_file()):
-            place = target / file.relative_to(staging)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(place)
-        target.mkdir(exist_ok=True)
+        _publish(staging, target, set(outdated))
+        succeeded = True
     except OSError as error:
         msg = f"Writing to '{target}' failed ({error.strerror or error}). Free disk space or choose another output folder."
         raise InvalidInputError(msg) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+        for parent in made if not succeeded else ():
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def _make_staging(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # A mounted output folder (a container's /out) has no sibling on its own file system: then stage inside it.
+    device = target.parent.stat().st_dev
+    inside = target.exists() and (target.stat().st_dev != device or not os.access(target.parent, os.W_OK))
+    staging = Path(tempfile.mkdtemp(prefix=".writing-", suffix="-" + target.name, dir=target if inside else target.parent))
+    staging.chmod(0o755)
+    return staging
+
+
+def _publish(staging: Path, target: Path, outdated: set[Path]) -> None:
+    if not target.exists():
+        staging.replace(target)
+        return
+    written = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
+    undo: list[tuple[Path, Path]] = []
+    with tempfile.TemporaryDirectory(prefix=".replaced-", dir=staging) as backup:
+        try:
+            for name in (*written, *sorted(outdated - set(written))):
+                if (target / name).is_file():
+                    _move(target / name, Path(backup, name), undo)
+            for name in written:
+                _move(staging / name, target / name, undo)
+        except OSError:
+            for source, place in reversed(undo):
+                place.replace(source)
+            raise
+
+
+def _move(source: Path, place: Path, undo: list[tuple[Path, Path]]) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(place)
+    undo.append((source, place))
 
 
 def plain(value: Any) -> Any:
