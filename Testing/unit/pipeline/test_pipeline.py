@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The joined chain on a small digital patient: bad input is refused, good input gives a complete study."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib import phantom, pipeline
+from PerfusionSuiteLib.core import CancelledError, InvalidInputError, PerfusionSeries, TimingError
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return phantom.ctp(
+        seed=8,
+        recipe="clean",
+        site="m1",
+        residue="box",
+        shape=(128, 128, 10),
+        spacing_mm=(1.8, 1.8, 8.0),
+        interval_s=1.5,
+        frames=36,
+    )
+
+
+@pytest.fixture(scope="module")
+def study(patient):
+    return pipeline.run(patient[0])
+
+
+def test_a_study_is_complete_and_on_the_scans_grid(study, patient):
+    series = patient[0]
+    assert {"cbf", "cbv", "mtt", "tmax", "ttp", "delay", "rcbf", "mip", "baseline"} <= set(study.maps)
+    assert study.maps.shape == series.shape
+    assert np.allclose(study.maps.affine, series.affine)
+    assert study.lesions.core.shape == series.shape
+    assert set(study.seconds) >= {"motion", "masks", "maps", "lesion"}
+
+
+def test_the_lesion_is_found_on_the_true_side(study, patient):
+    truth = patient[1]
+    assert study.lesions.side == truth.side
+    found, true = study.lesions.hypoperfusion, truth.masks["hypoperfusion"]
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.8
+
+
+def test_core_and_penumbra_partition_the_hypoperfusion(study):
+    lesions = study.lesions
+    assert not (lesions.core & lesions.penumbra).any()
+    assert np.array_equal(lesions.core | lesions.penumbra, lesions.hypoperfusion | lesions.core)
+
+
+def test_the_same_scan_gives_the_same_numbers_twice(study, patient):
+    again = pipeline.run(patient[0])
+    assert np.array_equal(again.maps["tmax"].values, study.maps["tmax"].values, equal_nan=True)
+    assert again.metrics.values["infarct_core_volume_ml"] == study.metrics.values["infarct_core_volume_ml"]
+
+
+def test_progress_rises_to_one_and_can_cancel(patient):
+    seen = []
+    pipeline.run(patient[0], pipeline.Settings(motion_correction=False), progress=lambda f, s: seen.append(f))
+    assert seen[-1] == 1.0
+    assert all(after >= before - 1e-6 for before, after in itertools.pairwise(seen))
+
+    def stop(fraction, stage):
+        if fraction > 0.5:
+            raise CancelledError("Stopped.")
+
+    with pytest.raises(CancelledError):
+        pipeline.run(patient[0], progress=stop)
+
+
+def test_a_short_scan_is_refused(patient):
+    series = patient[0]
+    short = dataclasses.replace(series, data=series.data[..., :8], times_s=series.times_s[:8])
+    with pytest.raises(TimingError, match="8 frames, at least 10"):
+        pipeline.run(short)
+
+
+def test_another_modality_is_refused(patient):
+    with pytest.raises(InvalidInputError, match="modality 'dsc'"):
+        pipeline.run(dataclasses.replace(patient[0], modality="dsc"))
+
+
+def test_a_scan_without_contrast_is_refused_in_one_sentence(patient):
+    series = patient[0]
+    flat = PerfusionSeries(np.repeat(series.data[..., :1], series.times_s.size, axis=3), series.affine, series.times_s)
+    with pytest.raises(InvalidInputError):
+        pipeline.run(flat)
+
+
+def test_a_brain_mask_of_another_grid_is_refused(patient):
+    inputs = pipeline.UserInputs(brain_mask=np.ones((4, 4, 4), bool))
+    with pytest.raises(InvalidInputError, match=r"brain mask has \(4, 4, 4\) voxels"):
+        pipeline.run(patient[0], pipeline.Settings(motion_correction=False), inputs=inputs)
+
+
+def test_unknown_settings_are_named():
+    with pytest.raises(InvalidInputError, match="no noise reduction 'magic'"):
+        pipeline.Settings(noise_reduction="magic")
+    with pytest.raises(InvalidInputError, match="density"):
+        pipeline.Settings(density=0.0)
