@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Automatic choice of the arterial input: scored candidates, connected groups, the bright core of the best one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.geometry import BoolArray, FloatArray
+from .neighbors import any_near, components, offsets_within, touching
+from .pool import Pool
+
+PEAK_WEIGHT, ARRIVAL_WEIGHT, WIDTH_WEIGHT = 1.0, 3.5, 1.0
+"""Weights of the standardised features (Straka et al., J. Magn. Reson. Imaging 32:1024, 2010)."""
+
+BONE_HU = 150.0
+GUARD_MM = 3.0
+BASELINE_HU = (10.0, 100.0)
+CORE_VOXELS = 5
+MOST_VOXELS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Chosen voxels.
+
+    Parameters
+    ----------
+    index : ndarray of int
+        Flat indices.
+    score : float
+        Mean score of the core, larger is better.
+    wider : bool
+        True when only the wider second search found something.
+    """
+
+    index: NDArray[np.int64]
+    score: float
+    wider: bool = False
+
+
+def guarded(
+    pool: Pool, mask: BoolArray, affine: FloatArray, baseline: NDArray[np.floating] | None, exclude: BoolArray | None
+) -> BoolArray:
+    """Return which candidates lie clear of bone, of the mask edge and of excluded voxels.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+    mask : ndarray of bool, shape (I, J, K)
+        Search region.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+    baseline : ndarray, shape (I, J, K), HU, optional
+        Unenhanced CT.
+    exclude : ndarray of bool, shape (I, J, K), optional
+        Voxels that must not be chosen.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True where a candidate may be used.
+    """
+    steps = offsets_within(affine, GUARD_MM)
+    flat_steps = steps[steps[:, 2] == 0]
+    good = ~any_near(~mask, pool.index, flat_steps, outside=True)
+    if baseline is not None:
+        good &= ~any_near(np.asarray(baseline) > BONE_HU, pool.index, steps, outside=False)
+    if exclude is not None:
+        good &= ~np.asarray(exclude, bool).reshape(-1)[pool.index]
+    return good
+
+
+def shaped_like_arteries(pool: Pool) -> BoolArray:
+    """Return which candidates have the curve of an artery, whatever their height.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Peak in time, no deep dip, a plausible width, a quiet start, and a peak that stands out of the noise.
+    """
+    f = pool.features
+    interval = float(np.median(np.diff(pool.times_s)))
+    narrowest = min(3.0 * interval, 4.0)
+    good = (f.ttp_s >= pool.tissue_ttp_s - 15.0) & (f.ttp_s <= pool.tissue_ttp_s + 1.0)
+    good &= (f.minimum > -0.3 * f.peak) & (f.fwhm_s >= narrowest) & (f.fwhm_s <= 15.0)
+    good &= f.early_maximum < 0.3 * f.peak
+    good &= np.abs(f.early_mean) <= np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd)
+    return good & (f.peak > 2.5 * pool.noise_sd)
+
+
+def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None, smallest: int, share: float) -> Choice | None:
+    """Return the best connected group of arterial candidates.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+    allowed : ndarray of bool, shape (n,)
+        Which of them may be used.
+    baseline : ndarray, shape (I, J, K), HU, optional
+        Unenhanced CT; a group of calcified or fluid-like voxels is refused.
+    smallest : int
+        Least number of voxels of a group.
+    share : float
+        Part of the scored candidates that forms groups.
+
+    Returns
+    -------
+    Choice or None
+        None when no group is large enough.
+    """
+    members = np.flatnonzero(allowed)
+    if members.size < smallest:
+        return None
+    score = _scores(pool, members)
+    count = max(int(np.ceil(share * members.size)), min(members.size, 4 * smallest))
+    order = np.argsort(-score, kind="stable")[:count]
+    order = np.sort(order)
+    labels = components(pool.index[members[order]], pool.shape)
+    best: tuple[float, NDArray[np.int64]] | None = None
+    for label in np.unique(labels):
+        group = order[labels == label]
+        if group.size < smallest or not _plausible_tissue(pool, members[group], baseline):
+            continue
+        core = group[np.argsort(-score[group], kind="stable")[:CORE_VOXELS]]
+        value = float(score[core].mean())
+        if best is None or value > best[0]:
+            best = value, core
+    if best is None:
+        return None
+    return Choice(_grown(pool, members[best[1]], members), best[0])
+
+
+def _scores(pool: Pool, members: NDArray[np.int64]) -> FloatArray:
+    f = pool.features
+    score: FloatArray = (
+        PEAK_WEIGHT * _standard(f.peak[members])
+        - ARRIVAL_WEIGHT * _standard(f.bat_s[members])
+        - WIDTH_WEIGHT * _standard(f.fwhm_s[members])
+    )
+    return score
+
+
+def _standard(values: FloatArray) -> FloatArray:
+    sd = float(values.std())
+    result: FloatArray = (values - values.mean()) / (sd if sd > 0 else 1.0)
+    return result
+
+
+def _plausible_tissue(pool: Pool, group: NDArray[np.int64], baseline: NDArray[np.floating] | None) -> bool:
+    if baseline is None:
+        return True
+    level = float(np.mean(np.asarray(baseline).reshape(-1)[pool.index[group]]))
+    return BASELINE_HU[0] <= level <= BASELINE_HU[1]
+
+
+def _grown(pool: Pool, core: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add neighbors that are bright, early and shaped like the core; return flat indices, the brightest first."""
+    f = pool.features
+    reference = pool.curves[core].mean(axis=0)
+    height = float(reference.max())
+    ttp = float(pool.times_s[int(reference.argmax())])
+    likeness = _correlation(pool.curves[members], reference)
+    interval = float(np.median(np.diff(pool.times_s)))
+    near_peak = np.abs(f.ttp_s[members] - ttp) <= max(2.0, 1.01 * interval)
+    fit = members[near_peak & (f.peak[members] >= 0.6 * height) & (likeness > 0.97)]
+    chosen = pool.index[core]
+    for _ in range(2):
+        chosen = np.union1d(chosen, touching(chosen, pool.index[fit], pool.shape))
+    place = np.searchsorted(pool.index, chosen)
+    order = np.argsort(-f.peak[place], kind="stable")
+    kept = place[order][:MOST_VOXELS]
+    kept = kept[f.peak[kept] >= 0.5 * f.peak[kept[0]]]
+    result: NDArray[np.int64] = pool.index[kept]
+    return result
+
+
+def _correlation(curves: NDArray[np.float32], reference: NDArray[np.float32]) -> FloatArray:
+    a = curves - curves.mean(axis=1, keepdims=True)
+    b = reference - reference.mean()
+    norm = np.linalg.norm(a, axis=1) * float(np.linalg.norm(b))
+    result: FloatArray = (a @ b) / np.where(norm > 0, norm, 1.0)
+    return result

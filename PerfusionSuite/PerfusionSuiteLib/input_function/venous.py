@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The automatic choice of the venous output function, whose area tells how much blood an arterial voxel holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..core.geometry import BoolArray, FloatArray
+from ..core.values import InputFunction
+from .arterial import BONE_HU
+from .neighbors import components
+from .pool import Pool, build_pool, check_inputs
+from .quality import describe, judge_vof, with_findings
+
+TOP_SHARE = 0.01
+PEAK_GAP_S = (2.0, 15.0)
+ARRIVAL_GAPS_S = (2.0, 1.0, 0.3)
+MIDLINE_MM = 15.0
+CORE_LEVEL = 0.85
+MOST_VOXELS = 25
+SMALLEST = 3
+
+
+def select_vof(
+    concentration: NDArray[Any],
+    times_s: ArrayLike,
+    *,
+    mask: NDArray[Any],
+    affine: ArrayLike,
+    aif: InputFunction,
+    baseline: NDArray[Any] | None = None,
+) -> InputFunction | None:
+    """Choose venous voxels and return their mean curve.
+
+    Candidates belong to the tallest 1 % of the mask, peak 2-15 s after the artery and arrive later; the tallest core of the
+    largest group wins, where groups at the back near the midline (sagittal sinus, torcula) count three times.
+
+    Parameters
+    ----------
+    concentration : ndarray, shape (I, J, K, T), HU or 1/s
+        Enhancement or delta R2*, not smoothed.
+    times_s : array-like, shape (T,), s
+        Frame times.
+    mask : ndarray of bool, shape (I, J, K)
+        Brain, sinuses included where possible.
+    affine : array-like, shape (4, 4), mm
+        Voxel to RAS.
+    aif : InputFunction
+        The arterial curve.
+    baseline : ndarray, shape (I, J, K), HU, optional
+        Unenhanced CT: bone is left out.
+
+    Returns
+    -------
+    InputFunction or None
+        None when no voxel qualifies; callers then report the finding ``vof_missing`` (see `scale_to_vof`, which
+        accepts None and does so). ``truncated_venous`` is flagged when the curve ends above 30 % of its peak.
+
+    Raises
+    ------
+    InvalidInputError
+        If shapes or times do not fit, or nothing enhances.
+    """
+    data, times, inside, matrix = check_inputs(concentration, times_s, mask, affine)
+    if baseline is not None:
+        inside = inside & (np.asarray(baseline) <= BONE_HU)
+    if not inside.any():
+        return None
+    pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE)
+    group = _best_group(pool, aif, inside, matrix)
+    if group is None:
+        return None
+    index, score = group
+    values = pool.data[index].mean(axis=0, dtype=np.float64)
+    quality = describe(times, values, voxels=index.size, tissue_ttp_s=pool.tissue_ttp_s)
+    quality["aif_vof_delay_s"] = quality["ttp_s"] - float(aif.times_s[int(np.argmax(aif.values))])
+    curve = InputFunction(times, values, pool.voxels(index), "vof", score, quality=quality)
+    return with_findings(curve, *judge_vof(quality))
+
+
+def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatArray) -> tuple[NDArray[np.int64], float] | None:
+    f = pool.features
+    artery = describe(aif.times_s, aif.values)
+    count = max(int(TOP_SHARE * mask.sum()), 4 * SMALLEST)
+    tall = np.zeros(pool.index.size, bool)
+    tall[np.argsort(-f.peak, kind="stable")[:count]] = True
+    gap = f.ttp_s - artery["ttp_s"]
+    tall &= (gap >= PEAK_GAP_S[0] - 1e-6) & (gap <= PEAK_GAP_S[1])
+    for arrival_gap in ARRIVAL_GAPS_S:
+        members = np.flatnonzero(tall & (f.bat_s - artery["bat_s"] >= arrival_gap))
+        found = _largest(pool, members, mask, affine)
+        if found is not None:
+            return found
+    return None
+
+
+def _largest(
+    pool: Pool, members: NDArray[np.int64], mask: BoolArray, affine: FloatArray
+) -> tuple[NDArray[np.int64], float] | None:
+    if members.size < SMALLEST:
+        return None
+    labels = components(pool.index[members], pool.shape)
+    central = _posterior_midline(pool, members, mask, affine)
+    peaks = pool.features.peak[members]
+    best: tuple[float, NDArray[np.int64]] | None = None
+    for label in np.unique(labels):
+        group = np.flatnonzero(labels == label)
+        if group.size < SMALLEST:
+            continue
+        weight = float((peaks[group] * np.where(central[group], 3.0, 1.0)).sum())
+        if best is None or weight > best[0]:
+            best = weight, group
+    if best is None:
+        return None
+    group = best[1]
+    if central[group].sum() >= SMALLEST:
+        group = group[central[group]]
+    order = group[np.argsort(-peaks[group], kind="stable")]
+    level = float(np.median(peaks[order[:SMALLEST]]))
+    core = order[peaks[order] >= CORE_LEVEL * level][:MOST_VOXELS]
+    if core.size < SMALLEST:
+        core = order[:SMALLEST]
+    return pool.index[members[core]], float(level / max(pool.noise_sd, 1e-9))
+
+
+def _posterior_midline(pool: Pool, members: NDArray[np.int64], mask: BoolArray, affine: FloatArray) -> BoolArray:
+    """Return which voxels lie behind the center of the brain and near its middle, in patient space."""
+    brain = np.argwhere(mask)[:: max(1, int(mask.sum()) // 20000)]
+    center = (brain @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0)
+    place = pool.voxels(pool.index[members]) @ affine[:3, :3].T + affine[:3, 3]
+    result: BoolArray = (np.abs(place[:, 0] - center[0]) <= MIDLINE_MM) & (place[:, 1] < center[1])
+    return result
