@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that are decided from the scan itself: how much noise it has, how much to regularize, whether to extend tails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InvalidInputError
+from ..core.geometry import FloatArray
+from .problem import Problem
+
+TAIL_LIMIT = 0.1
+"""Curves that end above this fraction of their peak count as truncated."""
+
+NOISE_SHARE = 0.05
+"""With ``truncation="auto"``: noise of the residue allowed, as a fraction of the median maximum."""
+
+AUTO_LEVELS = np.arange(0.02, 0.41, 0.02)
+
+
+def noise_sd(curves: FloatArray) -> float:
+    """Estimate the noise of one sample from what no smooth curve contains.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (V, T)
+        Curves of tissue.
+
+    Returns
+    -------
+    float
+        Standard deviation from third differences (a polynomial of second degree leaves none), median over voxels.
+    """
+    if curves.shape[0] == 0:
+        return 0.0
+    third = np.diff(curves, 3, axis=1)
+    return float(np.sqrt(np.median((third**2).mean(axis=1)) / 20.0))
+
+
+def fraction(value: Any, name: str) -> float:
+    """Return a setting that must lie between 0 and 1.
+
+    Parameters
+    ----------
+    value : Any
+        The setting.
+    name : str
+        Its name.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a number between 0 and 1.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0.0 < number < 1.0:
+        msg = f"{name} must be a number between 0 and 1, not {value!r}. Correct the setting."
+        raise InvalidInputError(msg)
+    return number
+
+
+def truncation_level(value: Any, problem: Problem, operator: Callable[[float], FloatArray]) -> float:
+    """Return the truncation to use.
+
+    Parameters
+    ----------
+    value : float or "auto"
+        The setting.
+    problem : Problem
+        The scan, for "auto".
+    operator : callable
+        Makes the operator of a level, shape (T, W).
+
+    Returns
+    -------
+    float
+        The given level; for "auto" the smallest one at which the noise of the residue stays below `NOISE_SHARE` of the
+        median maximum.
+    """
+    if value != "auto":
+        return fraction(value, "truncation")
+    curves = problem.sample(2000)
+    sigma = noise_sd(curves)
+    level = float(AUTO_LEVELS[-1])
+    for candidate in AUTO_LEVELS:
+        matrix = operator(float(candidate))
+        spread = sigma * float(np.sqrt((matrix**2).sum(axis=0).mean()))
+        height = float(np.median((curves @ matrix).max(axis=1))) if curves.size else 0.0
+        if spread <= NOISE_SHARE * height:
+            level = float(candidate)
+            break
+    return level
+
+
+def needs_tail(value: Any, problem: Problem) -> bool:
+    """Decide whether curves are continued behind their last sample.
+
+    Parameters
+    ----------
+    value : bool or "auto"
+        The setting.
+    problem : Problem
+        The scan, for "auto".
+
+    Returns
+    -------
+    bool
+        For "auto": True when the AIF or the mean tissue curve ends above a tenth of its peak.
+
+    Raises
+    ------
+    InvalidInputError
+        If the setting is something else.
+    """
+    if isinstance(value, bool):
+        return value
+    if value != "auto":
+        msg = f'extend_tail must be True, False or "auto", not {value!r}. Correct the setting.'
+        raise InvalidInputError(msg)
+    curves = problem.sample(2000)
+    tissue = curves.mean(axis=0) if curves.size else np.zeros_like(problem.aif)
+    return any(curve.max() > 0 and curve[-3:].mean() > TAIL_LIMIT * curve.max() for curve in (problem.aif, tissue))
+
+
+def contrast_to_noise(problem: Problem) -> float:
+    """Return the median contrast-to-noise ratio of the tissue curves.
+
+    Parameters
+    ----------
+    problem : Problem
+        The scan.
+
+    Returns
+    -------
+    float
+        Median of the smoothed maximum of a curve over the noise of a sample; infinite without noise.
+    """
+    curves = problem.sample(2000)
+    if not curves.size:
+        return 0.0
+    smooth = (curves[:, :-2] + curves[:, 1:-1] + curves[:, 2:]) / 3.0
+    sigma = noise_sd(curves)
+    return float(np.median(smooth.max(axis=1)) / sigma) if sigma > 0 else float("inf")
