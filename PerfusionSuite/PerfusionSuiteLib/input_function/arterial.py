@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.geometry import BoolArray, FloatArray
+from .features import CurveFeatures, curve_features
 from .neighbors import any_near, components, offsets_within, touching
 from .pool import Pool
 
@@ -18,6 +19,13 @@ PEAK_WEIGHT, ARRIVAL_WEIGHT, WIDTH_WEIGHT = 1.0, 3.5, 1.0
 BONE_HU = 150.0
 GUARD_MM = 3.0
 BASELINE_HU = (10.0, 100.0)
+LEAST_TIME_SPREAD_S = 1.0
+"""Candidates that all arrive together differ by noise only, which must not be blown up to unit variance."""
+
+LEAST_OVER_NOISE = 2.5
+LEAST_OVER_TISSUE = 2.5
+"""A voxel with a fifth of arterial blood is about six times as tall as tissue, which holds 2-5 % of blood."""
+
 CORE_VOXELS = 5
 MOST_VOXELS = 15
 
@@ -85,7 +93,7 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
     Returns
     -------
     ndarray of bool, shape (n,)
-        Peak in time, no deep dip, a plausible width, a quiet start, and a peak that stands out of the noise.
+        Peak in time, no deep dip, a plausible width, a quiet start, and a peak above noise and tissue.
     """
     f = pool.features
     interval = float(np.median(np.diff(pool.times_s)))
@@ -94,7 +102,9 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
     good &= (f.minimum > -0.3 * f.peak) & (f.fwhm_s >= narrowest) & (f.fwhm_s <= 15.0)
     good &= f.early_maximum < 0.3 * f.peak
     good &= np.abs(f.early_mean) <= np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd)
-    return good & (f.peak > 2.5 * pool.noise_sd)
+    least = np.maximum(LEAST_OVER_NOISE * pool.noise_sd, LEAST_OVER_TISSUE * float(pool.tissue.max()))
+    result: BoolArray = good & (f.peak > least)
+    return result
 
 
 def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None, smallest: int, share: float) -> Choice | None:
@@ -121,39 +131,39 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
     members = np.flatnonzero(allowed)
     if members.size < smallest:
         return None
-    score = _scores(pool, members)
+    scale = _Scale.of(pool.features, members)
+    score = scale.score(pool.features)
     count = max(int(np.ceil(share * members.size)), min(members.size, 4 * smallest))
-    order = np.argsort(-score, kind="stable")[:count]
-    order = np.sort(order)
-    labels = components(pool.index[members[order]], pool.shape)
-    best: tuple[float, NDArray[np.int64]] | None = None
-    for label in np.unique(labels):
-        group = order[labels == label]
-        if group.size < smallest or not _plausible_tissue(pool, members[group], baseline):
-            continue
-        core = group[np.argsort(-score[group], kind="stable")[:CORE_VOXELS]]
-        value = float(score[core].mean())
-        if best is None or value > best[0]:
-            best = value, core
-    if best is None:
+    best = np.sort(members[np.argsort(-score[members], kind="stable")[:count]])
+    labels = components(pool.index[best], pool.shape)
+    groups = [best[labels == label] for label in np.unique(labels)]
+    groups = [g for g in groups if g.size >= smallest and _plausible_tissue(pool, g, baseline)]
+    if not groups:
         return None
-    return Choice(_grown(pool, members[best[1]], members), best[0])
+    cores = [group[np.argsort(-score[group], kind="stable")[:CORE_VOXELS]] for group in groups]
+    means = np.stack([pool.curves[core].mean(axis=0) for core in cores])
+    values = scale.score(curve_features(means, pool.times_s))  # of mean curves: features of single voxels are noisier
+    winner = int(np.argmax(values))
+    return Choice(_grown(pool, cores[winner], members), float(values[winner]))
 
 
-def _scores(pool: Pool, members: NDArray[np.int64]) -> FloatArray:
-    f = pool.features
-    score: FloatArray = (
-        PEAK_WEIGHT * _standard(f.peak[members])
-        - ARRIVAL_WEIGHT * _standard(f.bat_s[members])
-        - WIDTH_WEIGHT * _standard(f.fwhm_s[members])
-    )
-    return score
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Mean and spread of the three scored features."""
 
+    means: FloatArray
+    spreads: FloatArray
 
-def _standard(values: FloatArray) -> FloatArray:
-    sd = float(values.std())
-    result: FloatArray = (values - values.mean()) / (sd if sd > 0 else 1.0)
-    return result
+    @classmethod
+    def of(cls, features: CurveFeatures, members: NDArray[np.int64]) -> _Scale:
+        table = np.stack([features.peak[members], features.bat_s[members], features.fwhm_s[members]])
+        spreads = np.maximum(table.std(axis=1), [1e-9, LEAST_TIME_SPREAD_S, LEAST_TIME_SPREAD_S])
+        return cls(table.mean(axis=1), spreads)
+
+    def score(self, features: CurveFeatures) -> FloatArray:
+        table = np.stack([features.peak, features.bat_s, features.fwhm_s], axis=1)
+        result: FloatArray = ((table - self.means) / self.spreads) @ np.array([PEAK_WEIGHT, -ARRIVAL_WEIGHT, -WIDTH_WEIGHT])
+        return result
 
 
 def _plausible_tissue(pool: Pool, group: NDArray[np.int64], baseline: NDArray[np.floating] | None) -> bool:

@@ -140,9 +140,10 @@ def fit(curve: ArrayLike, times_s: ArrayLike) -> GammaFit:
         If the curve has missing values.
     """
     values, times = _checked(np.asarray(curve, np.float64)[None], times_s)
+    values, unit = _normalized(values)
     start, window, valid = _start(values, times)
     if not valid[0]:
-        return _first(_result(start, values, times, window, valid))
+        return _first(_result(start, values, times, window, valid, unit))
     y, t = values[0, window[0]], times[window[0]]
     scale = float(start[0, 0])
     low, high = _bounds(values, times)
@@ -161,7 +162,7 @@ def fit(curve: ArrayLike, times_s: ArrayLike) -> GammaFit:
         x_scale=np.array([scale, 1.0, 0.5, 0.5]),
         max_nfev=200,
     )
-    return _first(_result(found.x[None], values, times, window, valid & bool(found.success)))
+    return _first(_result(found.x[None], values, times, window, valid & bool(found.success), unit))
 
 
 def fit_many(curves: ArrayLike, times_s: ArrayLike, *, iterations: int = 12) -> GammaFit:
@@ -188,6 +189,7 @@ def fit_many(curves: ArrayLike, times_s: ArrayLike, *, iterations: int = 12) -> 
     """
     array = np.asarray(curves, np.float64)
     values, times = _checked(array.reshape(-1, array.shape[-1]), times_s)
+    values, unit = _normalized(values)
     p, window, valid = _start(values, times)
     low, high = _bounds(values, times)
     p = np.clip(p, low, high)
@@ -206,7 +208,7 @@ def fit_many(curves: ArrayLike, times_s: ArrayLike, *, iterations: int = 12) -> 
         jacobian = np.where(better[:, None, None], trial_jacobian, jacobian)
         cost = np.where(better, trial_cost, cost)
         damping = np.clip(np.where(better, damping * 0.2, damping * 8.0), 1e-8, 1e6)
-    fitted = _result(p, values, times, window, valid)
+    fitted = _result(p, values, times, window, valid, unit)
     shape = array.shape[:-1]
     return GammaFit(*(np.reshape(getattr(fitted, name), shape) for name in GammaFit.__slots__))
 
@@ -217,6 +219,13 @@ def _checked(values: FloatArray, times_s: ArrayLike) -> tuple[FloatArray, FloatA
         msg = "A curve has missing values. Leave such voxels out before fitting a gamma variate."
         raise InvalidInputError(msg)
     return values, times
+
+
+def _normalized(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return curves with a peak of 1 and what to multiply them by, so that no step depends on the unit."""
+    unit = values.max(axis=1)
+    unit = np.where(unit > 0, unit, 1.0)
+    return values / unit[:, None], unit
 
 
 def _first(many: GammaFit) -> GammaFit:
@@ -282,10 +291,12 @@ def _step(residual: FloatArray, jacobian: FloatArray, window: BoolArray, scale: 
     return step
 
 
-def _result(p: FloatArray, values: FloatArray, times: FloatArray, window: BoolArray, valid: BoolArray) -> GammaFit:
+def _result(
+    p: FloatArray, values: FloatArray, times: FloatArray, window: BoolArray, valid: BoolArray, unit: FloatArray
+) -> GammaFit:
     alpha, beta = np.exp(p[:, 2]), np.exp(p[:, 3])
     residual = np.where(window, values - evaluate(times, p[:, 0], p[:, 1], alpha, beta), 0.0)
     peak = np.maximum(values.max(axis=1), 1e-12)
     rms = np.sqrt((residual**2).sum(1) / np.maximum(window.sum(1), 1)) / peak
     inside = (beta > BETA_BOUNDS_S[0] * 1.001) & (beta < BETA_BOUNDS_S[1] * 0.999)
-    return GammaFit(p[:, 0], p[:, 1], alpha, beta, rms, valid & inside & (rms <= WORST_RMS))
+    return GammaFit(p[:, 0] * unit, p[:, 1], alpha, beta, rms, valid & inside & (rms <= WORST_RMS))

@@ -128,7 +128,7 @@ def _choose(
     if exclude is not None:
         permitted = ~np.asarray(exclude, bool).reshape(-1)[pool.index]
     if method == "cluster":
-        return cluster.search(pool, clear, int(mask.sum()))
+        return cluster.search(pool, clear & arterial.shaped_like_arteries(pool), int(mask.sum()))
     if method == "hierarchical":
         return hierarchical.search(pool, permitted, mask, affine)
     return _by_score(pool, clear, permitted, affine, baseline)

@@ -131,9 +131,10 @@ def _numbers(name: str, row_number: int, row: list[str], at: int, other: int) ->
 def _check_overlap(name: str, own: FloatArray, scan: FloatArray) -> None:
     common = min(own[-1], scan[-1]) - max(own[0], scan[0])
     part = common / (scan[-1] - scan[0])
-    if part < MIN_OVERLAP:
+    if part < MIN_OVERLAP or int(((own >= scan[0]) & (own <= scan[-1])).sum()) < MIN_SAMPLES:
         msg = (
-            f"'{name}' covers {own[0]:g} to {own[-1]:g} s but the scan runs from {scan[0]:g} to {scan[-1]:g} s. "
+            f"'{name}' covers {own[0]:g} to {own[-1]:g} s in steps of {np.median(np.diff(own)):g} s "
+            f"but the scan runs from {scan[0]:g} to {scan[-1]:g} s. "
             "Give times in seconds from the first frame."
         )
         raise InvalidInputError(msg)

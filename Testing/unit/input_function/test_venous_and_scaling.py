@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import made_up_head
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib.core import InputFunction, InvalidInputError
+from PerfusionSuiteLib.input_function import scale_to_vof, select_aif, select_vof
+
+AFFINE = made_up_head.AFFINE
+TIMES = np.linspace(0.0, 60.0, 41)
+
+
+def veins(scene, **options):
+    aif = InputFunction(scene.times, scene.aif)
+    return select_vof(scene.concentration, scene.times, mask=scene.mask, affine=AFFINE, aif=aif, **options)
+
+
+def pair(factor: float, end: float = 60.0) -> tuple[InputFunction, InputFunction]:
+    """An artery and a vein of one shape, later by 5 s, whose areas differ by a factor."""
+    times = TIMES[end >= TIMES]
+    artery = InputFunction(times, made_up_head.bolus(times, 8.0, 60.0))
+    return artery, InputFunction(times, made_up_head.bolus(times, 13.0, factor * 60.0), kind="vof")
+
+
+@pytest.mark.parametrize("cnr", [100.0, 40.0, 20.0])
+def test_the_sinus_at_the_back_of_the_midline_is_found(scene_of, cnr):
+    scene = scene_of(cnr)
+    vof = veins(scene)
+    assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
+    assert (np.hypot(vof.voxels[:, 0] - 32, vof.voxels[:, 1] - 65) <= 2).all()
+    assert vof.kind == "vof"
+    assert np.abs(vof.values - scene.vof).max() < 0.05 * scene.vof.max() + 1.0
+
+
+def test_the_back_is_taken_from_patient_space_and_not_from_the_array(scene_of):
+    scene = scene_of()
+    flip = np.diag([1.0, -1.0, 1.0, 1.0])
+    flip[1, 3] = scene.mask.shape[1] - 1
+    aif = InputFunction(scene.times, scene.aif)
+    vof = select_vof(scene.concentration[:, ::-1], scene.times, mask=scene.mask[:, ::-1], affine=AFFINE @ flip, aif=aif)
+    assert (vof.voxels[:, 1] < 12).all()
+
+
+def test_another_vein_serves_when_the_sinus_is_not_covered(scene_of):
+    scene = scene_of()
+    mask = scene.mask.copy()
+    mask[:, 60:] = False
+    aif = InputFunction(scene.times, scene.aif)
+    vof = select_vof(scene.concentration, scene.times, mask=mask, affine=AFFINE, aif=aif)
+    assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
+
+
+def test_bone_is_not_a_vein(scene_of):
+    scene = scene_of()
+    baseline = np.where(scene.vein > 0, 800.0, 35.0)
+    vof = veins(scene, baseline=baseline)
+    assert vof is None or (scene.vein[tuple(vof.voxels.T)] == 0).all()
+
+
+def test_without_a_vein_the_answer_is_none_and_the_aif_says_so(scene_of):
+    scene = scene_of(100.0)
+    data = np.where(scene.vein[..., None] > 0, 0.0, scene.concentration)
+    mask = scene.mask & ((scene.artery > 0) | (np.indices(scene.mask.shape)[0] < 4))
+    aif = InputFunction(scene.times, scene.aif)
+    assert select_vof(data, scene.times, mask=mask, affine=AFFINE, aif=aif) is None
+    scaled = scale_to_vof(aif, None)
+    assert {"vof_missing", "absolute_values_unreliable"} <= set(scaled.flags)
+    assert scaled.scale == 1.0
+    np.testing.assert_array_equal(scaled.values, aif.values)
+
+
+def test_a_vein_cut_off_by_the_end_of_the_scan_is_flagged(scene_of):
+    scene = scene_of(100.0, 0, 25.5)
+    assert "truncated_venous" in veins(scene).flags
+    assert "truncated_venous" not in veins(scene_of(100.0)).flags
+
+
+def test_scaling_removes_the_partial_volume_of_the_scene(scene_of):
+    scene = scene_of(100.0)
+    aif = select_aif(scene.concentration, scene.times, mask=scene.mask, affine=AFFINE, exclude=scene.artery > 0.6)
+    scaled = scale_to_vof(aif, veins(scene))
+    assert scaled.scale > 1.3
+    assert np.abs(scaled.values - scene.aif).max() < 0.05 * scene.aif.max()
+
+
+@pytest.mark.parametrize("factor", [1.5, 3.0, 8.0])
+@pytest.mark.parametrize("end", [60.0, 26.0], ids=["whole", "cut off"])
+def test_areas_are_made_equal_even_when_the_vein_is_cut_off(factor, end):
+    scaled = scale_to_vof(*pair(factor, end))
+    assert scaled.scale == pytest.approx(factor, rel=0.03)
+    assert scaled.quality["scale"] == scaled.scale
+    assert scaled.quality["aif_vof_delay_s"] == pytest.approx(5.0, abs=1.5)
+    assert ("aif_scaled_large" in scaled.flags) == (factor > 4)
+
+
+def test_an_artery_larger_than_the_vein_is_not_made_smaller():
+    aif, vof = pair(0.6)
+    scaled = scale_to_vof(aif, vof)
+    assert scaled.scale == 1.0
+    np.testing.assert_array_equal(scaled.values, aif.values)
+
+
+def test_a_huge_factor_is_limited_and_flagged():
+    scaled = scale_to_vof(*pair(25.0))
+    assert scaled.scale == 10.0
+    assert {"aif_scaled_large", "absolute_values_unreliable"} <= set(scaled.flags)
+    assert scale_to_vof(*pair(25.0), max_factor=30.0).scale == pytest.approx(25.0, rel=0.03)
+
+
+def test_a_cut_off_vein_that_no_gamma_variate_fits_leaves_the_artery_unscaled():
+    aif, _ = pair(2.0)
+    rising = InputFunction(TIMES, np.where(TIMES > 15, 100.0 + 40.0 * (np.arange(TIMES.size) % 2), 0.0), kind="vof")
+    scaled = scale_to_vof(aif, rising)
+    assert scaled.scale == 1.0
+    assert "absolute_values_unreliable" in scaled.flags
+
+
+def test_the_scale_factor_does_not_depend_on_the_unit():
+    aif, vof = pair(3.0)
+    small = scale_to_vof(InputFunction(TIMES, aif.values / 50), InputFunction(TIMES, vof.values / 50, kind="vof"))
+    assert small.scale == pytest.approx(scale_to_vof(aif, vof).scale, rel=1e-4)
+
+
+def test_scaling_twice_and_factors_below_one_are_refused():
+    aif, vof = pair(3.0)
+    with pytest.raises(InvalidInputError, match="already scaled by"):
+        scale_to_vof(scale_to_vof(aif, vof), vof)
+    with pytest.raises(InvalidInputError, match=r"largest scale factor is 0\.5"):
+        scale_to_vof(aif, vof, max_factor=0.5)
