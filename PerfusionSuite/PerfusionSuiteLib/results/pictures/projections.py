@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maximum projections seen from above, from the front and from the side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.colors import LESION_COLORS
+from ...core.quantities import QUANTITIES
+from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_color, show_image
+from .content import Scene
+from .views import PLANES, picture_mm, projected
+
+_WIDTH, _MARGIN, _GAP, _HEAD, _BAR = 12.0, 0.35, 0.5, 0.95, 1.2
+
+
+def draw_tmax_mip(scene: Scene) -> Any:
+    """Draw the maximum of Tmax within tissue along each axis of the body.
+
+    Parameters
+    ----------
+    scene : Scene
+        The study.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture ``tmax_mip.png``.
+    """
+    quantity = QUANTITIES["tmax"]
+    figure, panels, height = _row_of_planes(scene)
+    values = (
+        scene.view.turn(scene.study.maps["tmax"].values) if "tmax" in scene.study.maps else np.full(scene.brain.shape, np.nan)
+    )
+    within = np.where(scene.tissue, values, np.nan)
+    for plane, axes in panels.items():
+        size = picture_mm(scene.view, plane)
+        show_image(axes, projected(within, plane), size, quantity.display_range, quantity.colormap)
+        outline(axes, projected(scene.brain, plane), size, FAINT, 0.6)
+        letters(axes, plane, inside=False)
+    bar = axes_at(figure, _WIDTH - _BAR + 0.1, _HEAD + 0.1 * height, 0.2, 0.8 * height)
+    threshold = float(scene.study.lesions.thresholds.get("tmax_s", 6.0))
+    color_bar(bar, quantity.display_range, quantity.colormap, f"{quantity.symbol} ({quantity.unit})", mark=threshold)
+    _heading(figure, "Maximum projection of Tmax within tissue", f"The line on the colour bar marks {threshold:g} s.")
+    return figure
+
+
+def draw_core_penumbra_mip(scene: Scene) -> Any:
+    """Draw core over penumbra over the baseline, each projected along each axis of the body.
+
+    Parameters
+    ----------
+    scene : Scene
+        The study.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture ``core_penumbra_mip.png``.
+    """
+    figure, panels, height = _row_of_planes(scene)
+    for plane, axes in panels.items():
+        size = picture_mm(scene.view, plane)
+        show_image(axes, projected(scene.baseline, plane), size, scene.baseline_window, "grey")
+        core, penumbra = projected(scene.core, plane), projected(scene.penumbra, plane)
+        show_color(axes, penumbra & ~core, size, LESION_COLORS["penumbra"], 0.6)
+        show_color(axes, core, size, LESION_COLORS["core"], 0.75)
+        outline(axes, penumbra | core, size, LESION_COLORS["penumbra"])
+        outline(axes, core, size, LESION_COLORS["core"])
+        letters(axes, plane, inside=False)
+    _lesion_legend(figure, scene, height)
+    _heading(figure, "Core and penumbra, projected over the baseline", _empty_state(scene))
+    return figure
+
+
+def _row_of_planes(scene: Scene) -> tuple[Any, dict[str, Any], float]:
+    """Lay out three panels at one scale (mm per inch), so that sizes can be compared between them."""
+    sizes = {plane: picture_mm(scene.view, plane) for plane in PLANES}
+    room = _WIDTH - _BAR - 2 * _MARGIN - 2 * _GAP
+    scale = room / sum(width for width, _ in sizes.values())
+    height = max(tall for _, tall in sizes.values()) * scale
+    figure = new_figure(_WIDTH, _HEAD + height + 0.6, FILM)
+    left, panels = _MARGIN, {}
+    for plane, (width, tall) in sizes.items():
+        panels[plane] = axes_at(figure, left, _HEAD + (height - tall * scale) / 2.0, width * scale, tall * scale)
+        middle = (left + width * scale / 2.0) / _WIDTH
+        figure.text(middle, 0.14 / figure.get_size_inches()[1], plane.capitalize(), color=FAINT, fontsize=9, ha="center")
+        left += width * scale + _GAP
+    return figure, panels, height
+
+
+def _heading(figure: Any, title: str, note: str) -> None:
+    height = figure.get_size_inches()[1]
+    figure.text(_MARGIN / _WIDTH, 1.0 - 0.3 / height, title, color=INK, fontsize=12, fontweight="bold", va="center")
+    text = f"Radiological convention: the patient's right is on the left. {note}".strip()
+    figure.text(_MARGIN / _WIDTH, 1.0 - 0.55 / height, text, color=FAINT, fontsize=9, va="center")
+
+
+def _empty_state(scene: Scene) -> str:
+    return "" if scene.hypoperfusion.any() else "No hypoperfused tissue was found."
+
+
+def _lesion_legend(figure: Any, scene: Scene, height: float) -> None:
+    total = figure.get_size_inches()[1]
+    rows = (("Core", "core", scene.core), ("Penumbra", "penumbra", scene.penumbra))
+    for at, (name, key, mask) in enumerate(rows):
+        y = 1.0 - (_HEAD + 0.3 * height + at * 0.75) / total
+        x = (_WIDTH - _BAR + 0.05) / _WIDTH
+        figure.text(x, y, "■", color=LESION_COLORS[key], fontsize=15, va="center")
+        figure.text(x + 0.2 / _WIDTH, y, name, color=INK, fontsize=9.5, va="center")
+        figure.text(x + 0.2 / _WIDTH, y - 0.22 / total, f"{scene.volume_ml(mask):.1f} mL", color=FAINT, fontsize=9.5, va="center")

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Literature of what a run used, for the end of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..core.values import Study
+
+_CENTRAL_VOLUME = "Meier P, Zierler KL. J Appl Physiol 6:731 (1954): central volume principle."
+_OSTERGAARD = "Østergaard L et al. Magn Reson Med 36:715 (1996): deconvolution by singular value decomposition."
+_WU = "Wu O et al. Magn Reson Med 50:164 (2003): block-circulant deconvolution, oscillation index."
+_BENNINK = "Bennink E et al. J Med Imaging 3:026003 (2016): fitting a box-shaped residue function."
+_DE_VRIES = "de Vries L et al. Med Image Anal 90:102971 (2023): physics-informed neural fields for CT perfusion."
+
+_METHODS: Mapping[str, tuple[str, ...]] = {
+    "ssvd": (_OSTERGAARD,),
+    "ssvd-delay": (_OSTERGAARD,),
+    "csvd": (_OSTERGAARD, _WU),
+    "osvd": (_OSTERGAARD, _WU),
+    "tikhonov": ("Calamante F, Gadian DG, Connelly A. Magn Reson Med 50:1237 (2003): Tikhonov regularization.",),
+    "nlr": (_BENNINK,),
+    "spatial": (_BENNINK,),
+    "neural": (_BENNINK, _DE_VRIES),
+    "sppinn": (_DE_VRIES,),
+    "resppinn": (_DE_VRIES,),
+}
+_THRESHOLDS = (
+    "Olivot JM et al. Stroke 40:469 (2009): Tmax thresholds of hypoperfused tissue.",
+    "Campbell BCV et al. Stroke 42:3435 (2011): relative CBF as a marker of the infarct core.",
+)
+_ALWAYS = (
+    "Rempp KA et al. Radiology 193:637 (1994): hematocrit factor.",
+    "Dickie BR et al. Magn Reson Med 91:1761 (2024): OSIPI lexicon of perfusion quantities (CAPLEX).",
+)
+_TRIALS = "Albers GW et al. N Engl J Med 378:708 (2018): DEFUSE 3 imaging criteria."
+
+
+def references_of(study: Study, *, with_trials: bool) -> list[str]:
+    """List the literature of the methods that a run used.
+
+    Parameters
+    ----------
+    study : Study
+        The run.
+    with_trials : bool
+        Whether trial criteria are reported.
+
+    Returns
+    -------
+    list of str
+        One line per reference, in the order of the chain.
+    """
+    method = str(study.settings.get("method") or next((m.provenance.method for m in study.maps.values()), ""))
+    found = [_CENTRAL_VOLUME, *_METHODS.get(method, ())]
+    if study.aif.origin == "automatic":
+        found.append("Straka M, Albers GW, Bammer R. J Magn Reson Imaging 32:1024 (2010): automatic choice of the AIF.")
+    found += [*_THRESHOLDS, *_ALWAYS]
+    return [*found, _TRIALS] if with_trials else found

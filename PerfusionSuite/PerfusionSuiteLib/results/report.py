@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of one case: one HTML file with everything in it, for reading and printing."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.files import write_text
+from ..core.findings import QualityFinding
+from ..core.values import Study
+from .layout import PICTURES
+from .privacy import without_identifiers
+from .references import references_of
+from .report_tables import acquisition_rows, curve_table, trial_rows, volume_tables
+from .template import rendered, shown
+
+_CAPTIONS: Mapping[str, tuple[str, str]] = {
+    "core_penumbra_mip": (
+        "Core and penumbra",
+        "Core (red) over penumbra (green), projected over the baseline image in three planes.",
+    ),
+    "tmax_mip": ("Tmax", "Maximum of Tmax within tissue, projected in three planes."),
+    "maps_montage": ("Perfusion maps", "CBF, CBV, MTT, Tmax and lesions on slices spread over the brain, with fixed scales."),
+    "aif_vof": ("Arterial and venous curves", "Enhancement over time of artery, vein and tissue, and where the vessels lie."),
+    "motion": ("Head motion", "Translation and rotation of the head in each frame."),
+}
+_READING_ORDER = ("core_penumbra_mip", "tmax_mip", "maps_montage", "aif_vof", "motion")
+_SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
+
+
+def write_report(
+    path: Path, study: Study, numbers: Mapping[str, Any], findings: Sequence[QualityFinding], images: Mapping[str, Path]
+) -> Path:
+    """Write the report as one self-contained HTML file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    study : Study
+        The run.
+    numbers : mapping
+        Content of ``metrics.json``.
+    findings : sequence of QualityFinding
+        All findings.
+    images : mapping of str to Path
+        Pictures to embed, by name; may be empty.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    MissingPackageError
+        If jinja2 is not installed.
+    """
+    trials = trial_rows(numbers)
+    text = rendered(
+        "report.html.j2",
+        case_id=without_identifiers(study.series.source.case_id),
+        modality={"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}[study.series.modality],
+        side=_side(study),
+        cards=_cards(numbers),
+        more=_secondary(numbers),
+        findings=_findings(findings),
+        pictures=_embedded(images),
+        volumes=volume_tables(study, numbers),
+        trials=trials,
+        curves=curve_table(study),
+        acquisition=acquisition_rows(study),
+        references=references_of(study, with_trials=bool(trials)),
+        lesion_found=bool(study.lesions.hypoperfusion.any()),
+    )
+    return write_text(path, text)
+
+
+def _side(study: Study) -> str:
+    return {"left": "left hemisphere", "right": "right hemisphere", "bilateral": "both hemispheres"}.get(study.lesions.side, "")
+
+
+def _note(numbers: Mapping[str, Any], key: str) -> str:
+    notes = numbers.get("notes") or {}
+    return str(notes.get(key) or numbers.get(f"{key}_note") or "")
+
+
+def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Headline numbers; a missing one says why."""
+    core, total = numbers.get("infarct_core_volume_ml"), numbers.get("hypoperfusion_volume_ml")
+    thresholds = numbers.get("thresholds") or {}
+    rcbf, tmax = thresholds.get("rcbf_percent", 30.0), thresholds.get("tmax_s", 6.0)
+    mismatch = numbers.get("mismatch_volume_ml")
+    if mismatch is None and core is not None and total is not None:
+        mismatch = total - core
+    rows = (
+        ("Core", "infarct_core_volume_ml", core, "mL", 1, f"relative CBF < {shown(rcbf)} %", "core"),
+        ("Hypoperfusion", "hypoperfusion_volume_ml", total, "mL", 1, f"Tmax > {shown(tmax)} s", "hypoperfusion"),
+        ("Penumbra", "penumbra_volume_ml", numbers.get("penumbra_volume_ml"), "mL", 1, "hypoperfusion without core", "penumbra"),
+        ("Mismatch volume", "mismatch_volume_ml", mismatch, "mL", 1, "hypoperfusion minus core", ""),
+        ("Mismatch ratio", "mismatch_ratio", numbers.get("mismatch_ratio"), "", 2, "hypoperfusion / core", ""),
+        ("HIR", "hir", numbers.get("hir"), "", 2, "volume of Tmax > 10 s / Tmax > 6 s", ""),
+    )
+    return [
+        {
+            "label": label,
+            "value": f"{value:.{digits}f}" if value is not None else "not available",
+            "unit": unit if value is not None else "",
+            "note": caption if value is not None else (_note(numbers, key) or caption),
+            "tone": tone,
+            "missing": "yes" if value is None else "",
+        }
+        for label, key, value, unit, digits, caption, tone in rows
+    ]
+
+
+def _secondary(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Further indices in a table, each with the reason when it is missing."""
+    pvt = numbers.get("pvt") or {}
+    rows = (
+        ("Corrected CBV index", "corrected_cbv_index", numbers.get("corrected_cbv_index"), ""),
+        ("Conventional CBV index", "conventional_cbv_index", numbers.get("conventional_cbv_index"), ""),
+        ("Contralateral CBV", "contralateral_cbv", numbers.get("contralateral_cbv"), "mL/100g"),
+        ("Penumbra fraction", "penumbra_fraction_percent", numbers.get("penumbra_fraction_percent"), "%"),
+        ("Reperfusion since baseline (PRR)", "prr_percent", numbers.get("prr_percent"), "%"),
+        ("AIF to VOF peak delay", "aif_vof_delay_s", numbers.get("aif_vof_delay_s"), "s"),
+        ("Prolonged venous transit", "pvt", pvt.get("status"), ""),
+        ("Tmax in the superior sagittal sinus", "pvt.sss_tmax_s", pvt.get("sss_tmax_s"), "s"),
+        ("Tmax at the torcula", "pvt.torcula_tmax_s", pvt.get("torcula_tmax_s"), "s"),
+    )
+    return [
+        {
+            "label": label,
+            "value": f"{shown(value)} {unit if value is not None else ''}".strip(),
+            "note": _note(numbers, key) if value is None else "",
+        }
+        for label, key, value, unit in rows
+    ]
+
+
+def _findings(findings: Sequence[QualityFinding]) -> list[dict[str, str]]:
+    order = {"error": 0, "warning": 1, "info": 2}
+    return [
+        {
+            "severity": finding.severity,
+            "label": _SEVERITIES[finding.severity],
+            "message": without_identifiers(finding.message),
+            "advice": without_identifiers(finding.advice),
+            "code": finding.code,
+        }
+        for finding in sorted(findings, key=lambda item: order[item.severity])
+    ]
+
+
+def _embedded(images: Mapping[str, Path]) -> list[dict[str, str]]:
+    known = [name for name in _READING_ORDER if name in PICTURES and name in images]
+    return [
+        {
+            "title": _CAPTIONS[name][0],
+            "alt": _CAPTIONS[name][1],
+            "uri": "data:image/png;base64," + base64.b64encode(images[name].read_bytes()).decode("ascii"),
+        }
+        for name in known
+    ]

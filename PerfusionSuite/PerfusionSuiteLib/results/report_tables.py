@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of the report: volumes by threshold, trial criteria, curves, acquisition and method."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..core.files import plain
+from ..core.values import InputFunction, Study
+from .pictures.curves import peak_of, tail_of
+from .privacy import without_identifiers
+from .tables import flatten
+from .template import shown
+
+_THRESHOLD_KEY = re.compile(
+    r"^r?(?P<map>tmax|cbf|cbv|delay)_?(?P<sign>gt|lt|above|below)_?(?P<limit>\d+(?:[._]\d+)?)(?:_?[a-z]+)?$"
+)
+_TABLES = (
+    ("tmax", "Tmax above", "s"),
+    ("delay", "Delay above", "s"),
+    ("cbf", "Relative CBF below", "%"),
+    ("cbv", "Relative CBV below", "%"),
+)
+_TRIAL_KEYS = ("trials", "trial_criteria", "trial_flags")
+_TRIAL_NAMES = {"defuse3": "DEFUSE 3", "defuse_3": "DEFUSE 3", "extend": "EXTEND", "dawn": "DAWN"}
+
+
+def volume_tables(study: Study, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return volumes by threshold, with what they depend on.
+
+    Parameters
+    ----------
+    study : Study
+        The run.
+    numbers : mapping
+        Content of ``metrics.json``.
+
+    Returns
+    -------
+    dict
+        ``tables`` and one line ``basis``.
+    """
+    found: dict[str, list[tuple[float, float | None]]] = {}
+    for key, volume in (numbers.get("volumes_ml") or {}).items():
+        match = _THRESHOLD_KEY.match(str(key))
+        if match:
+            limit = float(match["limit"].replace("_", "."))
+            found.setdefault(match["map"], []).append((limit, volume))
+    largest = max((volume or 0.0 for rows in found.values() for _, volume in rows), default=0.0) or 1.0
+    tables = [
+        {
+            "title": title,
+            "rows": [
+                {
+                    "limit": f"{limit:g} {unit}",
+                    "volume": "not available" if volume is None else f"{volume:.1f}",
+                    "share": 0.0 if volume is None else round(100.0 * volume / largest, 1),
+                }
+                for limit, volume in sorted(found[key], key=lambda row: row[0])
+            ],
+        }
+        for key, title, unit in _TABLES
+        if key in found
+    ]
+    return {"tables": tables, "basis": _basis(study)}
+
+
+def _basis(study: Study) -> str:
+    """One line that says on what absolute volumes rest (method, interval, smoothing, arterial peak and scale)."""
+    facts = _method_facts(study)
+    smoothing = facts.get("noise_reduction")
+    return "; ".join(
+        part
+        for part in (
+            f"method {facts.get('method') or 'unknown'}",
+            f"interval {_interval(study):.3g} s",
+            f"noise reduction {smoothing}" if smoothing else "",
+            f"AIF peak {peak_of(study.aif)[1]:.0f} {study.concentration.unit} after scaling by {study.aif.scale:.2f}",
+        )
+        if part
+    )
+
+
+def _method_facts(study: Study) -> dict[str, Any]:
+    provenance = next((item.provenance for item in study.maps.values()), None)
+    facts = {**(provenance.settings if provenance else {}), **study.settings}
+    facts.setdefault("method", provenance.method if provenance else "")
+    cleaned: dict[str, Any] = without_identifiers(facts)
+    return cleaned
+
+
+def _interval(study: Study) -> float:
+    return float(np.median(np.diff(study.concentration.times_s))) if study.concentration.times_s.size > 1 else 0.0
+
+
+def trial_rows(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return which imaging criteria of trials are met, with the numbers used.
+
+    Parameters
+    ----------
+    numbers : mapping
+        Content of ``metrics.json``.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``state`` and ``numbers``; empty when the metrics hold none.
+    """
+    criteria = next((numbers[key] for key in _TRIAL_KEYS if isinstance(numbers.get(key), Mapping)), {})
+    rows = []
+    for name, entry in criteria.items():
+        facts = dict(entry) if isinstance(entry, Mapping) else {"met": entry}
+        met = facts.pop("met", facts.pop("fulfilled", None))
+        state = "not assessable" if met is None else "met" if met else "not met"
+        details = "; ".join(f"{key.replace('_', ' ').replace('.', ' ')} {shown(value)}" for key, value in flatten(facts).items())
+        rows.append({"name": _TRIAL_NAMES.get(name.lower(), name), "state": state, "numbers": details})
+    return rows
+
+
+def curve_table(study: Study) -> list[dict[str, str]]:
+    """Return the quality of AIF and VOF, one row per number.
+
+    Parameters
+    ----------
+    study : Study
+        The run.
+
+    Returns
+    -------
+    list of dict
+        ``label``, ``aif`` and ``vof``.
+    """
+    unit = study.concentration.unit
+    wanted = (
+        ("Origin", lambda c: c.origin),
+        ("Voxels", lambda c: str(len(c.voxels)) if len(c.voxels) else "from a curve"),
+        ("Peak, as used", lambda c: f"{peak_of(c)[1]:.0f} {unit}"),
+        ("Peak, measured", lambda c: f"{peak_of(c)[1] / c.scale:.0f} {unit}"),
+        ("Partial-volume scale", lambda c: f"{c.scale:.2f}"),
+        ("Time of the peak", lambda c: f"{peak_of(c)[0]:.1f} s"),
+        ("Arrival", lambda c: _quality(c, "bat_s", "s")),
+        ("Width at half maximum", lambda c: _quality(c, "fwhm_s", "s")),
+        ("Contrast to noise", lambda c: _quality(c, "cnr", "")),
+        ("End of the curve, part of the peak", lambda c: f"{100.0 * tail_of(c):.0f} %"),
+        ("Score", lambda c: shown(plain(c.score))),
+        ("Flags", lambda c: ", ".join(c.flags) or "none"),
+    )
+    return [
+        {"label": label, "aif": text(study.aif), "vof": text(study.vof) if study.vof else "not found"} for label, text in wanted
+    ]
+
+
+def _quality(curve: InputFunction, key: str, unit: str) -> str:
+    value = plain(curve.quality.get(key))
+    return shown(value) if value is None else f"{shown(value)} {unit}".strip()
+
+
+def acquisition_rows(study: Study) -> list[tuple[str, str]]:
+    """Return how the scan was acquired and how maps were made.
+
+    Parameters
+    ----------
+    study : Study
+        The run.
+
+    Returns
+    -------
+    list of tuple of str
+        Label and text.
+    """
+    series, facts = study.series, _method_facts(study)
+    duration = float(series.times_s[-1] - series.times_s[0])
+    options = flatten(facts.get("method_options") or {})
+    size = " × ".join(f"{value:.3g}" for value in series.voxel_mm)
+    rows = [
+        ("Frames", f"{series.times_s.size} in {duration:.1f} s, every {series.interval_s:.3g} s"),
+        ("Frame times from", str(without_identifiers(series.acquisition.time_source))),
+        ("Voxels", f"{' × '.join(str(n) for n in series.shape)} of {size} mm"),
+        ("Scanner", series.acquisition.manufacturer),
+        ("Table movement", "shuttle (slice times brought to common frames)" if series.acquisition.shuttle else "none"),
+        ("Baseline", f"{study.concentration.baseline_frames} frames"),
+        ("Noise", _noise(study)),
+        ("Method", str(facts.get("method") or "")),
+        ("Options of the method", ", ".join(f"{key} = {shown(value)}" for key, value in options.items()) or "defaults"),
+        ("Interval after resampling", f"{_interval(study):.3g} s"),
+        ("Noise reduction", str(facts.get("noise_reduction") or "")),
+        ("Density, hematocrit factor", _pair(facts)),
+        ("Thresholds", ", ".join(f"{key} = {shown(plain(value))}" for key, value in study.lesions.thresholds.items())),
+        ("Computing time", f"{sum(study.seconds.values()):.1f} s" if study.seconds else ""),
+    ]
+    return [(label, text) for label, text in rows if text]
+
+
+def _noise(study: Study) -> str:
+    noise = float(study.concentration.noise_sd)
+    return f"{noise:.2g} {study.concentration.unit} per voxel and frame" if np.isfinite(noise) else ""
+
+
+def _pair(facts: Mapping[str, Any]) -> str:
+    density, factor = facts.get("density"), facts.get("hematocrit_factor")
+    return f"{density:g} g/mL, {factor:.4g}" if density is not None and factor is not None else ""

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes every result of a study (ct-perfusion-auto section 17)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..core.files import staged_folder, write_json, write_text
+from ..core.findings import QualityFinding
+from ..core.geometry import BoolArray, FloatArray
+from ..core.progress import ProgressCallback, part_of
+from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMap, Study
+from .layout import FIXED_MASKS, Layout
+from .log import run_log
+from .nifti import write_volume
+from .pictures import write_pictures
+from .privacy import without_identifiers
+from .report import write_report
+from .tables import flatten, write_curve, write_rows
+
+
+def write(
+    study: Study,
+    out: Path,
+    *,
+    layout: str = "flat",
+    pictures: bool = True,
+    report: bool = True,
+    extra_findings: Sequence[QualityFinding] = (),
+    progress: ProgressCallback | None = None,
+) -> list[Path]:
+    """Write all results of a study: everything appears at the end, or nothing.
+
+    Parameters
+    ----------
+    study : Study
+        What a run produced.
+    out : Path
+        Folder for the results. Results of an earlier run in it are replaced, foreign files stay.
+    layout : {"flat", "bids"}
+        A flat folder, or BIDS derivatives with a JSON file beside each volume.
+    pictures, report : bool
+        Whether to draw pictures (needs matplotlib) and to write the report (needs jinja2). A missing
+        package is reported as a finding in log, metrics and report.
+    extra_findings : sequence of QualityFinding
+        Findings that arose after the study was made.
+    progress : callable, optional
+        Called between files; may raise `CancelledError`.
+
+    Returns
+    -------
+    list of Path
+        The files, sorted.
+
+    Raises
+    ------
+    InvalidInputError
+        If the layout is unknown, or the folder cannot be written to or the disk is full.
+    """
+    out = Path(out)
+    names = Layout(layout, str(without_identifiers(study.series.source.case_id)))
+    missing = _missing_packages(pictures=pictures, report=report)
+    findings = tuple(dict.fromkeys((*study.findings, *extra_findings, *missing)))
+    with staged_folder(out, outdated=names.every_name()) as stage:
+        _write_volumes(study, stage, names, part_of(progress, 0.0, 0.5))
+        numbers = metrics_document(study.metrics, findings)
+        _write_numbers(numbers, stage, names)
+        _write_curves(study, stage, names)
+        images: dict[str, Path] = {}
+        if pictures and not _lacks("matplotlib"):
+            images = write_pictures(study, stage, names, part_of(progress, 0.5, 0.9))
+        if report and not _lacks("jinja2"):
+            write_report(stage / names.table("report", "html"), study, numbers, findings, images)
+        write_text(stage / names.table("log", "txt"), run_log(study, findings))
+        if names.is_bids:
+            _write_dataset_description(stage)
+        files = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
+        part_of(progress, 0.9, 1.0)(1.0, "Results written")
+    return [out / file for file in files]
+
+
+def write_lesions(lesions: LesionMasks, metrics: Metrics, out: Path) -> list[Path]:
+    """Write masks and metrics alone, for lesions that were made from finished maps.
+
+    Parameters
+    ----------
+    lesions : LesionMasks
+        The lesions.
+    metrics : Metrics
+        Their numbers.
+    out : Path
+        Folder for the results.
+
+    Returns
+    -------
+    list of Path
+        The files, sorted.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder cannot be written to or the disk is full.
+    """
+    names = Layout("flat", "case")
+    with staged_folder(out) as stage:
+        _write_masks(_lesion_regions(lesions), lesions, stage, names)
+        _write_numbers(metrics_document(metrics, lesions.findings), stage, names)
+        files = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
+    return [Path(out) / file for file in files]
+
+
+def metrics_document(metrics: Metrics, findings: Sequence[QualityFinding]) -> dict[str, Any]:
+    """Return what ``metrics.json`` holds: the numbers, why some are missing, and the findings.
+
+    Parameters
+    ----------
+    metrics : Metrics
+        Numbers of the case.
+    findings : sequence of QualityFinding
+        All findings.
+
+    Returns
+    -------
+    dict
+        Free of paths and identifiers.
+    """
+    values = dict(metrics.values)
+    quality = dict(values.get("quality") or {})
+    quality["flags"] = list(dict.fromkeys([*quality.get("flags", ()), *(finding.code for finding in findings)]))
+    values["quality"] = quality
+    messages = (f"{f.message} {f.advice}".strip() for f in findings if f.severity != "info")
+    values["warnings"] = list(dict.fromkeys([*values.get("warnings", ()), *messages]))
+    if metrics.notes:
+        values["notes"] = {**values.get("notes", {}), **metrics.notes}
+    cleaned: dict[str, Any] = without_identifiers(values)
+    return cleaned
+
+
+def _lacks(package: str) -> bool:
+    return importlib.util.find_spec(package) is None
+
+
+def _missing_packages(*, pictures: bool, report: bool) -> list[QualityFinding]:
+    wanted = (("matplotlib", "pictures", pictures), ("jinja2", "report", report))
+    return [
+        QualityFinding(
+            f"no_{what}", "warning", f"The {what} could not be made because the Python package '{package}' is missing.",
+            f"Install it with 'pip install {package}' and run again.",
+        )
+        for package, what, needed in wanted
+        if needed and _lacks(package)
+    ]  # fmt: skip
+
+
+def _write_volumes(study: Study, stage: Path, names: Layout, progress: ProgressCallback) -> None:
+    for at, (key, item) in enumerate(study.maps.items()):
+        progress(at / (len(study.maps) + 1), "Maps")
+        _write_map(key, item, stage, names)
+    progress(len(study.maps) / (len(study.maps) + 1), "Masks")
+    regions = {"brain": study.masks.brain, **_lesion_regions(study.lesions)}
+    for curve in (study.aif, study.vof):
+        if curve is not None and curve.voxels.size:
+            regions[curve.kind] = _mask_of(curve, study.masks.brain.shape)
+    _write_masks(regions, study.lesions, stage, names)
+
+
+def _write_map(key: str, item: PerfusionMap, stage: Path, names: Layout) -> None:
+    quantity, path = item.quantity, stage / names.map(key)
+    description = f"{quantity.symbol} ({item.unit}), Perfusion Suite {__version__}, research use"
+    write_volume(path, item.values, item.affine, description=description, unit=item.unit, display_range=quantity.display_range)
+    if names.is_bids:
+        facts = {
+            "Description": quantity.name,
+            "Units": item.unit,
+            "Method": item.provenance.method,
+            "Settings": without_identifiers(item.provenance.settings),
+            "Software": item.provenance.software or f"Perfusion Suite {__version__}",
+        }
+        write_json(_sidecar(path), facts)
+
+
+def _lesion_regions(lesions: LesionMasks) -> dict[str, BoolArray]:
+    known = {key: mask for key, mask in lesions.extra.items() if key in {"sss", "torcula"}}
+    return {
+        "tissue": lesions.tissue,
+        "hypoperfusion_mask": lesions.hypoperfusion,
+        "core_mask": lesions.core,
+        "penumbra_mask": lesions.penumbra,
+        **known,
+    }
+
+
+def _write_masks(regions: Mapping[str, BoolArray], lesions: LesionMasks, stage: Path, names: Layout) -> None:
+    for stem, mask in regions.items():
+        _write_mask(stage / names.mask(stem), mask, lesions.affine, stem, names)
+    if _has_standard_thresholds(lesions):
+        for stem in FIXED_MASKS:
+            _write_mask(stage / names.fixed_mask(stem), regions[stem], lesions.affine, stem, names)
+
+
+def _write_mask(path: Path, mask: BoolArray, affine: FloatArray, stem: str, names: Layout) -> None:
+    write_volume(path, mask, affine, dtype=np.uint8, description=stem.replace("_", " "), display_range=(0, 1))
+    if names.is_bids:
+        write_json(_sidecar(path), {"Description": stem.replace("_", " "), "Type": "ROI", "Units": "1"})
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name.replace(".nii.gz", ".json"))
+
+
+def _has_standard_thresholds(lesions: LesionMasks) -> bool:
+    """Tell whether exactly 6 s and 30 % were used, which the fixed names of two masks promise."""
+    tmax, rcbf = lesions.thresholds.get("tmax_s"), lesions.thresholds.get("rcbf_percent")
+    return tmax is not None and rcbf is not None and abs(tmax - 6.0) < 1e-9 and abs(rcbf - 30.0) < 1e-9
+
+
+def _mask_of(curve: InputFunction, shape: tuple[int, ...]) -> BoolArray:
+    mask = np.zeros(shape, bool)
+    mask[tuple(np.asarray(curve.voxels).T)] = True
+    return mask
+
+
+def _write_numbers(numbers: Mapping[str, Any], stage: Path, names: Layout) -> None:
+    write_json(stage / names.table("metrics", "json"), numbers)
+    write_rows(stage / names.table("metrics", "csv"), [flatten(numbers)], delimiter=names.delimiter)
+
+
+def _write_curves(study: Study, stage: Path, names: Layout) -> None:
+    for curve in (study.aif, study.vof):
+        if curve is not None:
+            write_curve(stage / names.table(curve.kind, "csv"), curve, delimiter=names.delimiter)
+
+
+def _write_dataset_description(stage: Path) -> None:
+    facts = {
+        "Name": "Perfusion Suite results",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "Perfusion Suite", "Version": __version__}],
+    }
+    write_json(stage / "dataset_description.json", facts)
