@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a raw series to enhancement curves: times, motion, masks, baseline, noise."""
+
+from .arrival import arrival_time
+from .enhancement import ct_concentration
+from .masks import tissue_masks
+from .motion import correct_motion
+from .noise import noise_sd
+from .smoothing import NOISE_METHODS, NoiseMethod, reduce_noise
+from .timing import common_times, regular_times
+
+__all__ = [
+    "NOISE_METHODS",
+    "NoiseMethod",
+    "arrival_time",
+    "common_times",
+    "correct_motion",
+    "ct_concentration",
+    "noise_sd",
+    "reduce_noise",
+    "regular_times",
+    "tissue_masks",
+]

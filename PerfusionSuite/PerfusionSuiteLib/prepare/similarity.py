@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Average each curve with those of its surroundings that are alike beyond their noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.linalg import toeplitz
+
+from ..core.errors import InvalidInputError
+from ..core.geometry import BoolArray, voxel_sizes
+from ..core.progress import ProgressCallback
+from ..core.values import Concentration
+from .neighbors import distance_mm, weighted_average, window
+from .noise import baseline_autocovariance
+
+RADIUS_MM = 6.0
+COMPONENTS = 8
+SHARPNESS = 1.0
+"""Weight falls to 1/e when the squared distance exceeds its noise expectation by this multiple of `noise spread`."""
+
+
+def similarity(
+    concentration: Concentration,
+    mask: BoolArray,
+    guide: NDArray[np.float32] | None,
+    progress: ProgressCallback,
+    *,
+    radius_mm: float = RADIUS_MM,
+    components: int = COMPONENTS,
+    sharpness: float = SHARPNESS,
+    guide_sigma: float = 1.0,
+) -> NDArray[np.float32]:
+    """Average in-plane neighbors weighted by how alike their smoothed curves are.
+
+    Parameters
+    ----------
+    concentration : Concentration
+        Enhancement.
+    mask : ndarray of bool, shape (I, J, K)
+        Voxels that take part.
+    guide : ndarray, shape (I, J, K, T), or None
+        Curves that likeness is judged by; by default enhancement plus baseline.
+    progress : callable
+        Called after each slice.
+    radius_mm : float, mm
+        Radius of the neighborhood.
+    components : int
+        Temporal principal components that likeness is judged on.
+    sharpness : float
+        Larger is more selective.
+    guide_sigma : float, voxels
+        Gaussian that the guide is smoothed with in plane.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, T)
+        Averaged curves of the voxels in the mask.
+
+    Raises
+    ------
+    InvalidInputError
+        If an option is not positive.
+
+    Notes
+    -----
+    Weight ``exp(-max(d - E, 0) s / sqrt(2 R)) exp(-x^2 / 2 (0.75 r)^2)`` with d the squared distance of two curves on R noise-
+    whitened temporal components and E = R its expectation when they differ by noise only (both scaled by twice the noise
+    variance, which is measured before contrast on the smoothed guide, so that correlation between voxels is accounted for).
+    """
+    for name, value in (
+        ("radius_mm", radius_mm),
+        ("components", components),
+        ("sharpness", sharpness),
+        ("guide_sigma", guide_sigma),
+    ):
+        if not value > 0:
+            msg = f"The option {name} is {value!r}; a positive number is expected. Correct the settings."
+            raise InvalidInputError(msg)
+    profiles = _smooth_guide(concentration, mask, guide, guide_sigma)
+    features = whitened_components(profiles, concentration.baseline_frames, int(components))
+    rank = features.shape[1]
+    scale = np.float32(sharpness / np.sqrt(2.0 * rank))
+    spacing = voxel_sizes(concentration.affine)
+    width = 0.75 * radius_mm
+    offsets = [(o, float(np.exp(-0.5 * (distance_mm(o, spacing) / width) ** 2))) for o in window(radius_mm, spacing)]
+
+    def weight_of(distance: NDArray[np.float32]) -> NDArray[np.float32]:
+        excess = np.maximum(distance - np.float32(rank), 0) * scale
+        weight: NDArray[np.float32] = np.exp(-excess)
+        return weight
+
+    return weighted_average(concentration.data[mask], features, mask, offsets, weight_of, progress)
+
+
+def _smooth_guide(
+    concentration: Concentration, mask: BoolArray, guide: NDArray[np.float32] | None, sigma: float
+) -> NDArray[np.float32]:
+    """Curves of the guide after a small Gaussian, normalised within the mask."""
+    result = np.empty((int(mask.sum()), concentration.data.shape[3]), np.float32)
+    start = np.concatenate([[0], np.cumsum(mask.sum(axis=(0, 1)))])
+    order = np.argsort(np.nonzero(mask)[2], kind="stable")  # voxels in the order of the mask, sorted by slice
+    for k in np.flatnonzero(mask.any(axis=(0, 1))):
+        inside = mask[:, :, k]
+        weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, mode="constant", truncate=3.0)
+        if guide is None:
+            curves = concentration.data[:, :, k] + concentration.baseline[:, :, k, None]
+        else:
+            curves = guide[:, :, k]
+        curves = np.where(inside[..., None], curves, 0.0).astype(np.float32)
+        for axis in (0, 1):
+            curves = ndimage.gaussian_filter1d(curves, sigma, axis=axis, mode="constant", truncate=3.0)
+        result[order[start[k] : start[k + 1]]] = curves[inside] / weight[inside][:, None]
+    return result
+
+
+def whitened_components(profiles: NDArray[np.float32], baseline_frames: int, components: int) -> NDArray[np.float32]:
+    """Project curves on their leading temporal components, in units of twice the noise.
+
+    Parameters
+    ----------
+    profiles : ndarray, shape (N, T)
+        Curves.
+    baseline_frames : int
+        Frames before contrast, from which the noise is measured.
+    components : int
+        How many components are kept, at most.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, R)
+        Scores whose squared distance is R on average for two curves that differ by noise only.
+    """
+    mean = profiles.mean(axis=0, dtype=np.float64).astype(np.float32)
+    stride = max(1, profiles.shape[0] // 100_000)
+    sample = profiles[::stride] - mean
+    _, vectors = np.linalg.eigh((sample.T @ sample).astype(np.float64))
+    basis = vectors[:, ::-1][:, :components]
+    covariance = baseline_autocovariance(profiles, baseline_frames)
+    column = np.zeros(profiles.shape[1])
+    column[: covariance.size] = covariance
+    noise = np.einsum("tr,ts,sr->r", basis, toeplitz(column), basis)
+    noise = np.maximum(noise, 1e-3 * max(float(covariance[0]), 1e-12))
+    scores: NDArray[np.float32] = (profiles - mean) @ (basis / np.sqrt(2.0 * noise)).astype(np.float32)
+    return scores

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bone and the inside of the skull on an unenhanced CT image, slice by slice, with open vertex and skull base."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..core.findings import QualityFinding
+from ..core.geometry import BoolArray, FloatArray, voxel_sizes
+
+BONE_HU = 160.0
+SOFT_HU = (-30.0, 110.0)
+"""Everything intracranial that is not calcified lies between these on a smoothed image."""
+
+HEAD_HU = -300.0
+MIN_AREA_CM2, MAX_AREA_CM2 = 30.0, 250.0
+CLOSED_AREA_CM2 = 8.0
+END_DROP = 0.6
+
+
+def disk(radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
+    """Return a flat in-plane structuring element.
+
+    Parameters
+    ----------
+    radius_mm : float, mm
+        Its radius.
+    spacing_mm : ndarray, shape (2 or 3,), mm
+        Voxel spacing in plane.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, m)
+        At least a cross of one voxel.
+    """
+    reach = [max(1, int(np.floor(radius_mm / spacing_mm[axis] + 1e-6))) for axis in (0, 1)]
+    i, j = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
+    limit = max(radius_mm, float(spacing_mm[0]), float(spacing_mm[1])) + 1e-6
+    element: BoolArray = (i * spacing_mm[0]) ** 2 + (j * spacing_mm[1]) ** 2 <= limit**2
+    return element
+
+
+def smooth_in_plane(image: NDArray[np.float32], sigma_mm: float, spacing_mm: FloatArray) -> NDArray[np.float32]:
+    """Filter each slice with a Gaussian.
+
+    Parameters
+    ----------
+    image : ndarray, shape (I, J, K)
+        Image.
+    sigma_mm : float, mm
+        Standard deviation of the kernel.
+    spacing_mm : ndarray, shape (3,), mm
+        Voxel spacing.
+
+    Returns
+    -------
+    ndarray of float32, shape (I, J, K)
+        Filtered copy.
+    """
+    sigma = (sigma_mm / spacing_mm[0], sigma_mm / spacing_mm[1], 0.0)
+    result: NDArray[np.float32] = ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=3.0)
+    return result
+
+
+def grow(mask: BoolArray, radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
+    """Dilate a mask in plane, by Euclidean distance.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (I, J, K)
+        Mask.
+    radius_mm : float, mm
+        How far it grows.
+    spacing_mm : ndarray, shape (3,), mm
+        Voxel spacing.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Grown copy.
+    """
+    if radius_mm <= 0:
+        return mask.copy()
+    return _distances(~mask, spacing_mm) <= radius_mm + 1e-6
+
+
+def shrink(mask: BoolArray, radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
+    """Erode a mask in plane, by Euclidean distance; the image border does not erode.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (I, J, K)
+        Mask.
+    radius_mm : float, mm
+        How far it shrinks.
+    spacing_mm : ndarray, shape (3,), mm
+        Voxel spacing.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Shrunken copy.
+    """
+    if radius_mm <= 0:
+        return mask.copy()
+    return _distances(mask, spacing_mm) > radius_mm + 1e-6
+
+
+def _distances(mask: BoolArray, spacing_mm: FloatArray) -> NDArray[np.float32]:
+    """In-plane distance to the outside of a mask; infinite where a slice has no outside."""
+    result = np.full(mask.shape, np.inf, np.float32)
+    for k in range(mask.shape[2]):
+        if not mask[:, :, k].all():
+            result[:, :, k] = ndimage.distance_transform_edt(mask[:, :, k], sampling=spacing_mm[:2])
+    return result
+
+
+def find_bone(smooth: NDArray[np.float32], head: BoolArray) -> BoolArray:
+    """Threshold bone inside the head.
+
+    Parameters
+    ----------
+    smooth : ndarray, shape (I, J, K), HU
+        Unenhanced image after a 1 mm Gaussian.
+    head : ndarray of bool, shape (I, J, K)
+        The head without its holder.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Bone, teeth, calcification and metal.
+    """
+    return (smooth > BONE_HU) & head
+
+
+def find_head(smooth: NDArray[np.float32], spacing_mm: FloatArray) -> BoolArray:
+    """Separate the head from air and from the head holder.
+
+    Parameters
+    ----------
+    smooth : ndarray, shape (I, J, K), HU
+        Unenhanced image after a 1 mm Gaussian.
+    spacing_mm : ndarray, shape (3,), mm
+        Voxel spacing.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        The largest solid body, holes filled.
+    """
+    solid = smooth > HEAD_HU
+    element = disk(4.0, spacing_mm)
+    core = np.zeros_like(solid)
+    for k in range(solid.shape[2]):
+        filled = ndimage.binary_fill_holes(solid[:, :, k])
+        core[:, :, k] = ndimage.binary_opening(filled, element)  # a holder is a thin shell, a head is not
+    core = largest_component(core)
+    return grow(core, 4.0, spacing_mm) & _filled(solid)
+
+
+def _filled(mask: BoolArray) -> BoolArray:
+    """Fill holes of each slice."""
+    return np.stack([ndimage.binary_fill_holes(mask[:, :, k]) for k in range(mask.shape[2])], axis=2)
+
+
+def largest_component(mask: BoolArray) -> BoolArray:
+    """Keep the largest 6-connected part of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (I, J, K)
+        Mask; an empty one stays empty.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Its largest part.
+    """
+    labels, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    part: BoolArray = labels == int(sizes.argmax())
+    return part
+
+
+def find_brain(smooth: NDArray[np.float32], head: BoolArray, bone: BoolArray, affine: FloatArray) -> BoolArray:
+    """Find the inside of the skull.
+
+    Parameters
+    ----------
+    smooth : ndarray, shape (I, J, K), HU
+        Unenhanced image after a 1 mm Gaussian.
+    head, bone : ndarray of bool, shape (I, J, K)
+        The head and its bone.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Brain with cerebrospinal fluid, empty when there is none.
+
+    Notes
+    -----
+    A slice with a closed ring of bone is simply filled. Where the ring is open (skull base, sutures, a craniotomy) soft tissue
+    is opened with a disk and the part that continues the neighboring slice is kept.
+    """
+    spacing = voxel_sizes(affine)
+    soft = head & ~bone & (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1])
+    pixel_cm2 = float(spacing[0] * spacing[1]) / 100.0
+    inside = np.zeros_like(head)
+    closed = np.zeros(head.shape[2], bool)
+    for k in range(head.shape[2]):
+        interior = _ring_interior(bone[:, :, k], spacing)
+        interior = ndimage.binary_opening(interior & soft[:, :, k], disk(2.0, spacing))
+        closed[k] = interior.sum() * pixel_cm2 >= CLOSED_AREA_CM2
+        if closed[k]:
+            inside[:, :, k] = interior
+    if closed.any():
+        _fill_open_slices(inside, closed, soft, bone, spacing)
+    else:
+        inside = _without_skull(soft, bone, spacing)
+    inside = largest_component(inside)
+    return _tidy(inside, smooth, bone, spacing)
+
+
+def _ring_interior(bone: BoolArray, spacing: FloatArray) -> BoolArray:
+    """What a closed ring of bone encloses in one slice, small gaps bridged."""
+    pad = 12
+    ring = np.pad(bone, pad)
+    ring = ndimage.binary_closing(ring, disk(3.0, spacing))
+    filled = ndimage.binary_fill_holes(ring)[pad:-pad, pad:-pad]
+    interior: BoolArray = filled & ~bone
+    return interior
+
+
+def _fill_open_slices(inside: BoolArray, closed: BoolArray, soft: BoolArray, bone: BoolArray, spacing: FloatArray) -> None:
+    """Complete slices without a closed ring from their nearest completed neighbor, in place."""
+    order = sorted(np.flatnonzero(~closed), key=lambda k: int(np.abs(np.flatnonzero(closed) - k).min()))
+    done = closed.copy()
+    for k in order:
+        neighbors = [n for n in (k - 1, k + 1) if 0 <= n < closed.size and done[n]]
+        done[k] = True
+        if not neighbors:
+            continue
+        neighbor = inside[:, :, neighbors[0]]
+        if not neighbor.any():
+            continue
+        allowed = ndimage.binary_dilation(neighbor, disk(4.0, spacing))
+        opened = ndimage.binary_opening(soft[:, :, k] & allowed & ~bone[:, :, k], disk(5.0, spacing))
+        labels, count = ndimage.label(opened)
+        if count:
+            overlap = np.bincount(labels[neighbor], minlength=count + 1)
+            overlap[0] = 0
+            inside[:, :, k] = labels == int(overlap.argmax()) if overlap.any() else False
+
+
+def _without_skull(soft: BoolArray, bone: BoolArray, spacing: FloatArray) -> BoolArray:
+    """Brain of an image without a closed skull: the largest solid piece of soft tissue."""
+    opened = np.zeros_like(soft)
+    for k in range(soft.shape[2]):
+        radius = 6.0 if bone[:, :, k].any() else 2.0
+        opened[:, :, k] = ndimage.binary_opening(soft[:, :, k], disk(radius, spacing))
+    return opened
+
+
+def _tidy(inside: BoolArray, smooth: NDArray[np.float32], bone: BoolArray, spacing: FloatArray) -> BoolArray:
+    """Close, fill, and take back what lies on bone."""
+    element = disk(5.0, spacing)
+    pad = 2 + max(element.shape) // 2
+    result = np.zeros_like(inside)
+    for k in range(inside.shape[2]):
+        padded = ndimage.binary_closing(np.pad(inside[:, :, k], pad), element)
+        result[:, :, k] = ndimage.binary_fill_holes(padded)[pad:-pad, pad:-pad]
+    enclosed_bone = bone & ~shrink(grow(bone, 1.0, spacing), 1.0, spacing)
+    return result & (~bone | enclosed_bone) & (smooth > -200.0)
+
+
+def drop_partial_ends(brain: BoolArray) -> tuple[BoolArray, tuple[int, ...]]:
+    """Leave out end slices that hold only the tip of the brain.
+
+    Parameters
+    ----------
+    brain : ndarray of bool, shape (I, J, K)
+        Brain mask.
+
+    Returns
+    -------
+    brain : ndarray of bool, shape (I, J, K)
+        The mask without them.
+    left_out : tuple of int
+        Slices whose area is more than 60 % smaller than that of their neighbor towards the middle.
+    """
+    area = brain.sum(axis=(0, 1)).astype(float)
+    kept = brain.copy()
+    left_out: list[int] = []
+    widest = int(area.argmax())
+    for k, neighbor in ((0, 1), (brain.shape[2] - 1, brain.shape[2] - 2)):
+        used = np.flatnonzero(area)
+        if used.size < 3:
+            break
+        end = int(used[0] if k == 0 else used[-1])
+        inner = end + (neighbor - k)
+        if end != widest and area[end] < (1.0 - END_DROP) * area[inner]:
+            kept[:, :, end] = False
+            left_out.append(end)
+    return kept, tuple(sorted(left_out))
+
+
+def brain_findings(brain: BoolArray, left_out: tuple[int, ...], spacing_mm: FloatArray) -> tuple[QualityFinding, ...]:
+    """Judge whether a brain mask can be one.
+
+    Parameters
+    ----------
+    brain : ndarray of bool, shape (I, J, K)
+        Brain mask.
+    left_out : tuple of int
+        Slices that were left out.
+    spacing_mm : ndarray, shape (3,), mm
+        Voxel spacing.
+
+    Returns
+    -------
+    tuple of QualityFinding
+        ``mask_implausible`` and ``mask_slices_left_out`` where they apply.
+    """
+    area = brain.sum(axis=(0, 1)) * float(spacing_mm[0] * spacing_mm[1]) / 100.0
+    covered = area[area > 0]
+    mean = float(covered.mean()) if covered.size else 0.0
+    findings = []
+    if not MIN_AREA_CM2 <= mean <= MAX_AREA_CM2:
+        findings.append(
+            QualityFinding(
+                "mask_implausible",
+                "warning",
+                f"The brain mask covers {mean:.0f} cm² per slice; {MIN_AREA_CM2:.0f} to {MAX_AREA_CM2:.0f} cm² are usual.",
+                "Look at the brain mask and give a corrected one.",
+            )
+        )
+    if left_out:
+        slices = ", ".join(str(k + 1) for k in left_out)
+        findings.append(
+            QualityFinding("mask_slices_left_out", "info", f"Slice(s) {slices} hold only the tip of the brain and were left out.")
+        )
+    return tuple(findings)
