@@ -17,6 +17,7 @@ from scipy.interpolate import CubicSpline
 
 from ..core.geometry import FloatArray
 from .problem import Curves
+from .residues import first_of
 from .timegrid import TAIL_DECAY_S
 
 Indices = NDArray[np.int64]
@@ -26,6 +27,8 @@ MTT_RANGE_S = (0.5, 30.0)
 DELAY_RANGE_S = (-4.0, 20.0)
 SHIFT_STEP_S = 0.25
 LONGEST_STEP_S = 2.0
+MOST_STEPS = 8
+CONVERGED_S = 0.01
 DAMPING = 1e-3
 
 
@@ -54,20 +57,6 @@ class BoxFit(NamedTuple):
     flow_variance: Floats
     mtt_variance: Floats
     start_variance: Floats
-
-
-class _Normal(NamedTuple):
-    """Quantities of the normal equations at one point per voxel."""
-
-    q: Floats  # data on the box
-    g: Floats  # box on itself
-    r1: Floats  # gradient after the box was projected out
-    r2: Floats
-    a11: Floats  # its normal matrix
-    a12: Floats
-    a22: Floats
-    w1: Floats  # box on its derivatives
-    w2: Floats
 
 
 def shifted_inputs(times_s: FloatArray, aif: FloatArray, shifts_s: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -118,7 +107,7 @@ class BoxRegression:
         delay_range_s: tuple[float, float] = DELAY_RANGE_S,
     ) -> None:
         self.mtt_range_s, self.delay_range_s = mtt_range_s, delay_range_s
-        self._scale = float(np.abs(aif).max())
+        self._origin, self._scale = delay_range_s[0], float(np.abs(aif).max())
         count = int(np.ceil((delay_range_s[1] + mtt_range_s[1] - delay_range_s[0]) / SHIFT_STEP_S)) + 2
         shifts = delay_range_s[0] + SHIFT_STEP_S * np.arange(count)
         integral, values = shifted_inputs(times_s, aif / self._scale, shifts)
@@ -140,11 +129,21 @@ class BoxRegression:
         end = np.minimum(start + np.tile(lengths, delays.size), self._count - 1)
         atoms = integral[:, start] - integral[:, end]
         norms = np.linalg.norm(atoms, axis=0)
-        good = norms > 1e-6 * norms.max()
-        self._atoms = np.ascontiguousarray((atoms[:, good] / norms[good]).T, dtype=np.float32)
-        self._start_nodes, self._end_nodes = start[good], end[good]
+        good = norms > 1e-6 * norms.max()  # boxes that begin after the scan ends are never chosen
+        self._atoms = np.ascontiguousarray((atoms * good / np.where(good, norms, 1.0)).T, dtype=np.float32)
+        self._start_nodes, self._end_nodes, self._lengths = start, end, lengths.size
 
-    def fit(self, curves: Curves, steps: int = 6) -> BoxFit:
+    def _coarse(self, curves: Curves) -> Indices:
+        """Return the atom that each curve projects onto most: first the delay, then the length at that delay."""
+        voxels = curves.shape[0]
+        scores = (self._atoms @ curves.T).reshape(-1, self._lengths, voxels)
+        by_delay = scores.max(axis=1)
+        delay = first_of(by_delay, by_delay.max(axis=0))
+        lengths = np.arange(self._lengths)[:, None]
+        at_delay = scores[delay[None], lengths, np.arange(voxels)[None]]
+        return delay * self._lengths + first_of(at_delay, at_delay.max(axis=0))
+
+    def fit(self, curves: Curves, steps: int = MOST_STEPS) -> BoxFit:
         """Fit a box to each curve.
 
         Parameters
@@ -152,52 +151,57 @@ class BoxRegression:
         curves : ndarray, shape (M, T)
             Tissue curves in the unit of the arterial input.
         steps : int
-            Gauss-Newton steps.
+            Largest number of Gauss-Newton steps.
 
         Returns
         -------
         BoxFit
             Parameters, misfit and variances.
         """
-        first = self._delay_origin
+        voxels = curves.shape[0]
         data = (self._project @ curves.T).ravel()
-        best = (self._atoms @ curves.T).argmax(axis=0)
-        d = (first + SHIFT_STEP_S * self._start_nodes[best]).astype(np.float32)
-        e = (first + SHIFT_STEP_S * self._end_nodes[best]).astype(np.float32)
-        now = self._normal(data, d, e)
-        gain = _gain(now)
-        damping = np.full(d.shape, DAMPING, np.float32)
+        best = self._coarse(curves)
+        d = (self._origin + SHIFT_STEP_S * self._start_nodes[best]).astype(np.float32)
+        e = (self._origin + SHIFT_STEP_S * self._end_nodes[best]).astype(np.float32)
+        active = np.arange(voxels)
+        now = self._normal(data, voxels, active, d, e)
+        gain, damping = _gain(now), np.full(voxels, DAMPING, np.float32)
         for _ in range(steps):
-            d_new, e_new = self._step(now, d, e, damping)
-            new = self._normal(data, d_new, e_new)
+            d_old, e_old, damp = d[active], e[active], damping[active]
+            d_new, e_new = self._step(now[:, active], d_old, e_old, damp)
+            new = self._normal(data, voxels, active, d_new, e_new)
             gain_new = _gain(new)
-            better = gain_new > gain
-            d, e, gain = np.where(better, d_new, d), np.where(better, e_new, e), np.where(better, gain_new, gain)
-            now = _Normal(*(np.where(better, a, b) for a, b in zip(new, now, strict=True)))
-            damping = np.where(better, damping * 0.3, damping * 8.0)
+            better = gain_new > gain[active]
+            taken = active[better]
+            d[taken], e[taken], gain[taken] = d_new[better], e_new[better], gain_new[better]
+            now[:, taken] = new[:, better]
+            damping[active] = np.where(better, damp * 0.3, damp * 8.0)
+            active = active[np.maximum(np.abs(d_new - d_old), np.abs(e_new - e_old)) > CONVERGED_S]
+            if not active.size:
+                break
         return self._result(curves, now, d, e)
 
-    @property
-    def _delay_origin(self) -> float:
-        return self.delay_range_s[0]
-
-    def _step(self, now: _Normal, d: Floats, e: Floats, damping: Floats) -> tuple[Floats, Floats]:
+    def _step(self, now: Floats, d: Floats, e: Floats, damping: Floats) -> tuple[Floats, Floats]:
         """Return the next start and end."""
-        a11, a22 = now.a11 * (1 + damping), now.a22 * (1 + damping)
-        flow = np.maximum(now.q, 1e-12) / now.g
-        scale = 1.0 / (np.maximum(a11 * a22 - now.a12**2, 1e-20) * flow)
-        d_step = (a22 * now.r1 - now.a12 * now.r2) * scale
-        e_step = (a11 * now.r2 - now.a12 * now.r1) * scale
+        q, g, r1, r2, a11, a12, a22 = now[:7]
+        a11, a22 = a11 * (1 + damping), a22 * (1 + damping)
+        scale = g / (np.maximum(a11 * a22 - a12**2, 1e-20) * np.maximum(q, 1e-12))
+        d_step = (a22 * r1 - a12 * r2) * scale
+        e_step = (a11 * r2 - a12 * r1) * scale
         d_new = np.clip(d + np.clip(d_step, -LONGEST_STEP_S, LONGEST_STEP_S), *self.delay_range_s)
         e_new = e + np.clip(e_step, -LONGEST_STEP_S, LONGEST_STEP_S)
         return d_new, np.clip(e_new, d_new + self.mtt_range_s[0], d_new + self.mtt_range_s[1])
 
-    def _normal(self, data: Floats, d: Floats, e: Floats) -> _Normal:
-        """Return the normal equations at starts `d` and ends `e`, all by interpolation in tables."""
+    def _normal(self, data: Floats, voxels: int, columns: Indices, d: Floats, e: Floats) -> Floats:
+        """Return the normal equations at starts `d` and ends `e` of some voxels, all by interpolation in tables.
+
+        Rows: data on the box, box on itself; gradient (2) and normal matrix (11, 12, 22) of start and end after the box was
+        projected out; box on its two derivatives.
+        """
         i, x = self._split(d)
         j, y = self._split(e)
-        p_d, h_d = self._data_at(data, i, x)
-        p_e, h_e = self._data_at(data, j, y)
+        p_d, h_d = self._data_at(data, voxels, columns, i, x)
+        p_e, h_e = self._data_at(data, voxels, columns, j, y)
         gg_d, gf_d, ff_d = (t[i] + x * (t[i + 1] - t[i]) for t in self._diagonals)
         gg_e, gf_e, ff_e = (t[j] + y * (t[j + 1] - t[j]) for t in self._diagonals)
         gg = self._cross(self._gg, i, x, j, y)
@@ -207,19 +211,20 @@ class BoxRegression:
         q, g = p_d - p_e, np.maximum(gg_d + gg_e - 2.0 * gg, 1e-12)
         w1, w2 = g_e_f_d - gf_d, g_d_f_e - gf_e
         ratio = q / g
-        return _Normal(
-            q, g, -h_d - w1 * ratio, h_e - w2 * ratio, ff_d - w1 * w1 / g, -ff - w1 * w2 / g, ff_e - w2 * w2 / g, w1, w2
-        )
+        rows = (
+            q, g, -h_d - w1 * ratio, h_e - w2 * ratio,
+            ff_d - w1 * w1 / g, -ff - w1 * w2 / g, ff_e - w2 * w2 / g, w1, w2,
+        )  # fmt: skip
+        return np.stack(rows)
 
     def _split(self, shift: Floats) -> tuple[Indices, Floats]:
-        place = (shift - np.float32(self._delay_origin)) * np.float32(1.0 / SHIFT_STEP_S)
+        place = (shift - np.float32(self._origin)) * np.float32(1.0 / SHIFT_STEP_S)
         node = np.clip(place.astype(np.int64), 0, self._count - 2)
         return node, place - node.astype(np.float32)
 
-    def _data_at(self, data: Floats, node: Indices, x: Floats) -> tuple[Floats, Floats]:
+    def _data_at(self, data: Floats, voxels: int, columns: Indices, node: Indices, x: Floats) -> tuple[Floats, Floats]:
         """Return p and -p' of each voxel: a cubic through values and slopes at both nodes, and its slope."""
-        voxels = node.size
-        below = node * voxels + np.arange(voxels)
+        below = node * voxels + columns
         p0, p1 = data[below], data[below + voxels]
         slopes = data[self._count * voxels :]
         m0, m1 = -SHIFT_STEP_S * slopes[below], -SHIFT_STEP_S * slopes[below + voxels]
@@ -234,19 +239,20 @@ class BoxRegression:
         high = table[at] + y * (table[at + 1] - table[at])
         return np.asarray(low + x * (high - low))
 
-    def _result(self, curves: Curves, now: _Normal, d: Floats, e: Floats) -> BoxFit:
+    def _result(self, curves: Curves, now: Floats, d: Floats, e: Floats) -> BoxFit:
+        q, g, _, _, a11, a12, a22, w1, w2 = now
         power = np.einsum("vt,vt->v", curves, curves)
-        flow = np.maximum(now.q, 0.0) / now.g
-        determinant = np.maximum(now.a11 * now.a22 - now.a12**2, 1e-20)
-        i11, i22, i12 = now.a22 / determinant, now.a11 / determinant, -now.a12 / determinant
-        spread = now.w1**2 * i11 + 2.0 * now.w1 * now.w2 * i12 + now.w2**2 * i22
+        flow = np.maximum(q, 0.0) / g
+        determinant = np.maximum(a11 * a22 - a12**2, 1e-20)
+        i11, i22, i12 = a22 / determinant, a11 / determinant, -a12 / determinant
+        spread = w1**2 * i11 + 2.0 * w1 * w2 * i12 + w2**2 * i22
         square = np.maximum(flow, 1e-12) ** 2
         return BoxFit(
-            flow / np.float32(self._scale), d, e, np.maximum(power - flow * now.q, 0.0), power,
-            (1.0 / now.g + spread / now.g**2) / np.float32(self._scale**2), (i11 + i22 - 2.0 * i12) / square, i11 / square,
+            flow / np.float32(self._scale), d, e, np.maximum(power - flow * q, 0.0), power,
+            (1.0 / g + spread / g**2) / np.float32(self._scale**2), (i11 + i22 - 2.0 * i12) / square, i11 / square,
         )  # fmt: skip
 
 
-def _gain(now: _Normal) -> Floats:
+def _gain(now: Floats) -> Floats:
     """Return how much of the curve's sum of squares the box explains; negative boxes explain nothing."""
-    return np.asarray(np.where(now.q > 0, now.q**2 / now.g, -1.0), np.float32)
+    return np.asarray(np.where(now[0] > 0, now[0] ** 2 / now[1], -1.0))

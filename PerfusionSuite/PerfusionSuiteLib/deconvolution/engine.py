@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.progress import ProgressCallback, no_progress
 from .problem import Problem
 from .residues import ResidueEstimator, find_peaks
+from .threads import own_threads
 
 BLOCK_VOXELS = 4096
 """Voxels per block: their curves and residues stay in the second-level cache."""
@@ -45,11 +45,6 @@ class RawMaps:
     residue: NDArray[np.float32] | None
 
 
-def worker_count() -> int:
-    """Return the number of threads: one per core, at most eight (more gain nothing on memory-bound work)."""
-    return max(1, min(8, os.cpu_count() or 1))
-
-
 def for_blocks(
     count: int, work: Callable[[int, int], None], progress: ProgressCallback | None, stage: str, block: int = BLOCK_VOXELS
 ) -> None:
@@ -69,26 +64,20 @@ def for_blocks(
         Voxels per block.
     """
     report = progress or no_progress
-    workers = worker_count()
-    span = block * BLOCKS_PER_REPORT
 
-    def some_blocks(first: int) -> None:
+    def some_blocks(first: int, span: int) -> None:
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             for start in range(first, min(first + span, count), block):
                 work(start, min(start + block, count))
 
     report(0.0, stage)
-    if workers == 1 or count <= block:
-        for first in range(0, count, span):
-            some_blocks(first)
-            report(min(1.0, (first + span) / count), stage)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(some_blocks, first) for first in range(0, count, span)}
+    with own_threads() as workers, ThreadPoolExecutor(workers) as pool:
+        span = block * min(BLOCKS_PER_REPORT, max(1, count // (8 * block * workers)))
+        waiting = {pool.submit(some_blocks, first, span) for first in range(0, count, span)}
         total = len(waiting)
         try:
             while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for task in done:
                     task.result()
                 report(1.0 - len(waiting) / total, stage)

@@ -18,6 +18,9 @@ TAIL_LIMIT = 0.1
 NOISE_SHARE = 0.05
 """With ``truncation="auto"``: noise of the residue allowed, as a fraction of the median maximum."""
 
+CHI_SQUARE_MEDIAN = 0.4549
+"""Median of a squared standard normal number; 20 is the sum of squares of the weights of a third difference."""
+
 AUTO_LEVELS = np.arange(0.02, 0.41, 0.02)
 
 
@@ -32,12 +35,13 @@ def noise_sd(curves: FloatArray) -> float:
     Returns
     -------
     float
-        Standard deviation from third differences (a polynomial of second degree leaves none), median over voxels.
+        Standard deviation from third differences (a polynomial of second degree leaves none): median over the voxels, then
+        over the frames, so that neither vessels nor the passage of the bolus count.
     """
     if curves.shape[0] == 0:
         return 0.0
-    third = np.diff(curves, 3, axis=1)
-    return float(np.sqrt(np.median((third**2).mean(axis=1)) / 20.0))
+    square = np.diff(curves, 3, axis=1) ** 2
+    return float(np.sqrt(np.median(np.median(square, axis=0)) / (CHI_SQUARE_MEDIAN * 20.0)))
 
 
 def fraction(value: Any, name: str) -> float:

@@ -14,7 +14,7 @@ from ..core.geometry import FloatArray
 from .levels import fraction, needs_tail
 from .matrices import ComplexArray, circulant_spectrum, lag_indices, padding_matrix
 from .problem import Curves, Problem
-from .residues import Floats, ResidueBlock, ResidueEstimator
+from .residues import ResidueBlock, ResidueEstimator
 
 OPTIONS: Mapping[str, Any] = MappingProxyType({"oi_max": None, "lag_window": (-4.0, 20.0), "extend_tail": "auto"})
 """Largest oscillation index (None: see `default_oi_max`); lags in s that a peak may lie at; tail of truncated curves."""
@@ -85,8 +85,11 @@ class OscillationLimited:
         coefficients = self._analysis @ curves.T
         result = np.empty((self._rows.size, curves.shape[0]), np.float32)
         open_ = np.arange(curves.shape[0])
+        # One buffer for all levels: fresh megabytes at every level would cost more in page faults than the product.
+        buffer = np.empty(self._levels[0].shape[0] * curves.shape[0], np.float32)
         for number, level in enumerate(self._levels):
-            both: Floats = level @ coefficients[: level.shape[1]]
+            both = buffer[: level.shape[0] * open_.size].reshape(level.shape[0], open_.size)
+            np.matmul(level, coefficients[: level.shape[1]], out=both)
             k, bends = both[: self._length], both[self._length :]
             np.abs(bends, out=bends)
             highest = k.max(axis=0)

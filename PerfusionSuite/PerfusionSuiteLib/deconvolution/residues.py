@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,27 @@ class Peaks(NamedTuple):
     half_rise: Floats
 
 
+def first_of(table: NDArray[np.floating[Any]], value: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Return the first row in which each column equals a value; whole-array steps instead of a search per column.
+
+    Parameters
+    ----------
+    table : ndarray, shape (W, M)
+        At most 65534 rows.
+    value : ndarray, shape (M,)
+        For example the maximum of each column.
+
+    Returns
+    -------
+    ndarray of int, shape (M,)
+        Row numbers; the last row where nothing is equal (NaN).
+    """
+    rows = table.shape[0]
+    falling = np.arange(rows, 0, -1, dtype=np.uint8 if rows < 255 else np.uint16)[:, None]
+    found = ((table == value).view(np.uint8) * falling).max(axis=0).astype(np.int64)
+    return np.asarray(np.minimum(rows - found, rows - 1))
+
+
 def find_peaks(k: Floats) -> Peaks:
     """Find the maximum of each residue by a parabola through three samples, and where it rises through half of it.
 
@@ -67,19 +88,16 @@ def find_peaks(k: Floats) -> Peaks:
     """
     rows, voxels = k.shape
     height = k.max(axis=0)
-    kind = np.dtype(np.uint8 if rows < 255 else np.uint16)
-    number = np.arange(1, rows + 1, dtype=kind)[:, None]
-    # The first row that equals the maximum, as the largest of descending numbers: whole-array steps, no search per voxel.
-    top = rows - ((k == height).view(np.uint8) * number[::-1]).max(axis=0)
+    place = first_of(k, height)
     flat, column = k.ravel(), np.arange(voxels)
-    place = np.minimum(top.astype(np.int64), rows - 1)  # a NaN equals nothing
     before = flat[np.maximum(place - 1, 0) * voxels + column]
     after = flat[np.minimum(place + 1, rows - 1) * voxels + column]
     bend = before - 2.0 * height + after
     inner = (place > 0) & (place < rows - 1) & (bend < 0)
     offset = np.where(inner, 0.5 * (before - after) / np.where(inner, bend, -1.0), 0.0)
     half = np.float32(0.5) * height
-    low = ((k < half) & (number <= top)).view(np.uint8)
+    number = np.arange(1, rows + 1, dtype=np.uint8 if rows < 255 else np.uint16)[:, None]
+    low = ((k < half) & (number <= place.astype(number.dtype))).view(np.uint8)
     last = (low * number).max(axis=0).astype(np.int64)  # rows counted from 1; 0 when there is none
     under = flat[np.maximum(last - 1, 0) * voxels + column]
     over = flat[np.minimum(last, rows - 1) * voxels + column]

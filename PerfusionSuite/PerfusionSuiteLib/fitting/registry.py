@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fitting methods. A new one is a file with a `fit` function and one line in `METHODS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..core.errors import InvalidInputError
+from . import nlr
+from .request import FitRequest
+
+
+@dataclass(frozen=True, slots=True)
+class FitMethod:
+    """A fitting method.
+
+    Parameters
+    ----------
+    name : str
+        What users type.
+    description : str
+        One line.
+    fit : callable
+        Takes a `FitRequest`, returns maps.
+    options : mapping
+        Settings with their defaults.
+    tmax_note : str
+        How the exported Tmax lies relative to delay + MTT / 2.
+    """
+
+    name: str
+    description: str
+    fit: Callable[[FitRequest], dict[str, NDArray[Any]]]
+    options: Mapping[str, Any]
+    tmax_note: str = "delay + MTT/2 of the fitted model."
+
+    def complete(self, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the settings with defaults filled in.
+
+        Parameters
+        ----------
+        settings : mapping, optional
+            Settings that differ from the defaults.
+
+        Returns
+        -------
+        dict
+            Every setting of the method.
+
+        Raises
+        ------
+        InvalidInputError
+            If a setting does not exist.
+        """
+        given = dict(settings or {})
+        unknown = sorted(set(given) - set(self.options))
+        if unknown:
+            msg = f"The method '{self.name}' has no setting {', '.join(map(repr, unknown))}. It has {', '.join(self.options)}."
+            raise InvalidInputError(msg)
+        return {**self.options, **given}
+
+
+_TABLE = (FitMethod("nlr", "Regression of a box-shaped residue in every voxel (Bennink 2016).", nlr.fit, nlr.OPTIONS),)
+
+METHODS: Mapping[str, FitMethod] = MappingProxyType({method.name: method for method in _TABLE})
+"""All methods by name."""
+
+
+def find_method(name: str) -> FitMethod:
+    """Return a method by name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `METHODS`.
+
+    Returns
+    -------
+    FitMethod
+        The method.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of that name.
+    """
+    if name not in METHODS:
+        msg = f"There is no fitting method '{name}'. Choose one of {', '.join(METHODS)}."
+        raise InvalidInputError(msg)
+    return METHODS[name]
