@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Curves over time as tables with units, plot series and charts, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from PerfusionSuiteLib.core import InputFunction, InvalidInputError, QualityFinding
+
+from .MarkupNodes import CURVE_COLORS
+from .StudyRoles import factsOf, nodeFor, setFacts
+from .TableNodes import columnValues, setTable
+
+TIME = "time"
+TISSUE_COLORS = {"Normal tissue": (0.35, 0.35, 0.35), "Hypoperfused tissue": (0.90, 0.62, 0.0)}
+FURTHER_COLORS = ((0.0, 0.62, 0.45), (0.80, 0.47, 0.65), (0.34, 0.71, 0.91), (0.84, 0.37, 0.0))
+
+
+def inputFunctionToNodes(scene: Any, curve: InputFunction, name: str, *, unit: str = "HU") -> tuple[Any, Any]:
+    """Put an AIF or VOF into a table (time in s, values in `unit`) and a plot series; return both."""
+    label = curve.kind.upper()
+    table, plots = curvesToNodes(
+        scene, curve.times_s, {label: curve.values}, name, unit=unit, role=curve.kind, title=label,
+        colors={label: CURVE_COLORS.get(curve.kind, FURTHER_COLORS[0])},
+    )  # fmt: skip
+    setFacts(
+        table,
+        {
+            "kind": curve.kind,
+            "score": curve.score,
+            "flags": curve.flags,
+            "scale": curve.scale,
+            "origin": curve.origin,
+            "quality": curve.quality,
+            "voxels": curve.voxels,
+            "findings": [asdict(finding) for finding in curve.findings],
+        },
+    )
+    return table, plots[0]
+
+
+def curvesToNodes(
+    scene: Any,
+    times_s: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    name: str,
+    *,
+    unit: str,
+    role: str,
+    title: str,
+    colors: Mapping[str, tuple[float, float, float]] | None = None,
+) -> tuple[Any, list[Any]]:
+    """Put curves that share their times into one table and a plot series each.
+
+    Parameters
+    ----------
+    times_s : ndarray, shape (T,), s
+        Times.
+    curves : mapping of str to ndarray, shape (T,)
+        Values in `unit` by the name of the curve.
+    role : str
+        What the set is to the study, for example ``tissue``.
+    title : str
+        Name of the table behind the name of the study.
+    colors : mapping, optional
+        Colour of each curve.
+    """
+    table = nodeFor(scene, "vtkMRMLTableNode", name, f"curve.{role}", f"{name} {title} curve")
+    setTable(table, {TIME: np.asarray(times_s, float), **{key: np.asarray(v, float) for key, v in curves.items()}})
+    table.SetColumnUnitLabel(TIME, "s")
+    for key in curves:
+        table.SetColumnUnitLabel(key, unit)
+    plots = []
+    for index, key in enumerate(curves):
+        plotRole = f"plot.{role}" if len(curves) == 1 else f"plot.{role}.{index + 1}"
+        plot = nodeFor(scene, "vtkMRMLPlotSeriesNode", name, plotRole, f"{name} {key}")
+        plot.SetName(f"{name} {key}")
+        plot.SetAndObserveTableNodeID(table.GetID())
+        plot.SetXColumnName(TIME)
+        plot.SetYColumnName(key)
+        plot.SetPlotType(plot.PlotTypeScatter)
+        plot.SetMarkerStyle(plot.MarkerStyleCircle)
+        plot.SetMarkerSize(5)
+        plot.SetLineWidth(2)
+        plot.SetColor(*(colors or {}).get(key, FURTHER_COLORS[index % len(FURTHER_COLORS)]))
+        plots.append(plot)
+    return table, plots
+
+
+def plotsToChart(scene: Any, plots: list[Any], name: str, *, role: str, title: str, yTitle: str) -> Any:
+    """Put plot series into a chart node with titles; series it had before are taken out."""
+    chart = nodeFor(scene, "vtkMRMLPlotChartNode", name, f"chart.{role}", f"{name} {title}")
+    wasModifying = chart.StartModify()
+    chart.RemoveAllPlotSeriesNodeIDs()
+    for plot in plots:
+        chart.AddAndObservePlotSeriesNodeID(plot.GetID())
+    chart.SetTitle(f"{name}: {title}")
+    chart.SetXAxisTitle("time [s]")
+    chart.SetYAxisTitle(yTitle)
+    chart.SetTitleFontSize(16)
+    chart.SetAxisTitleFontSize(14)
+    chart.SetAxisLabelFontSize(12)
+    chart.LegendVisibilityOn()
+    chart.EndModify(wasModifying)
+    return chart
+
+
+def tableToInputFunction(table: Any, kind: str | None = None, *, column: str | None = None) -> InputFunction:
+    """Read an AIF or VOF from a table.
+
+    Parameters
+    ----------
+    table : vtkMRMLTableNode
+        A time column (named time, time_s or time_sec, in s or ms by its unit label) and a column of values.
+    kind : {"aif", "vof"}, optional
+        Which of the two; taken from the table where it was made by this package.
+    column : str, optional
+        Name of the value column, by default the first after the time.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no time column, no values, or the kind is not known.
+    """
+    facts = factsOf(table)
+    kind = kind or facts.get("kind")
+    if kind not in ("aif", "vof"):
+        msg = f"It is not known whether '{table.GetName()}' is an AIF or a VOF. Say which."
+        raise InvalidInputError(msg)
+    times_s, curves = tableToCurves(table)
+    key = column or next(iter(curves))
+    if key not in curves:
+        msg = f"The table '{table.GetName()}' has no column '{key}'. It has: {', '.join(curves)}."
+        raise InvalidInputError(msg)
+    if not facts:
+        return InputFunction(times_s, curves[key], kind=kind, origin="file")
+    score = facts["score"]
+    return InputFunction(
+        times_s,
+        curves[key],
+        np.array(facts["voxels"], np.int64).reshape(-1, 3),
+        kind,
+        float("nan") if score is None else score,
+        tuple(facts["flags"]),
+        facts["scale"],
+        facts["origin"],
+        facts["quality"],
+        tuple(QualityFinding(**finding) for finding in facts["findings"]),
+    )
+
+
+def tableToCurves(table: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return times in s and the numeric columns of a table of curves."""
+    columns = columnValues(table)
+    timeKey = next((key for key in columns if key.lower().split("_")[0].split(" ")[0] == TIME), None)
+    curves = {key: values for key, values in columns.items() if key != timeKey and values.dtype.kind in "fiu"}
+    if timeKey is None or not curves:
+        msg = f"The table '{table.GetName()}' needs a column 'time' and one of values. It has: {', '.join(columns) or 'none'}."
+        raise InvalidInputError(msg)
+    factor = 1e-3 if (table.GetColumnUnitLabel(timeKey) or "").lower() == "ms" else 1.0
+    return columns[timeKey].astype(float) * factor, curves

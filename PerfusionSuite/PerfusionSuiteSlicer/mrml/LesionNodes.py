@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lesions as one segmentation, anatomical masks and regions as a second, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import slicer
+
+from PerfusionSuiteLib.core import InvalidInputError, LesionMasks, QualityFinding, TissueMasks
+from PerfusionSuiteLib.core.colors import LESION_COLORS
+
+from .StudyRoles import ANATOMY, LESIONS, factsOf, nodeFor, setFacts
+from .VolumeArrays import affineOf, maskArray, maskImage
+
+CORE, PENUMBRA, HYPOPERFUSION = "Core", "Penumbra", "Hypoperfusion"
+LESION_SEGMENTS = {HYPOPERFUSION: "hypoperfusion", PENUMBRA: "penumbra", CORE: "core"}
+"""Segment ID and field of LesionMasks; drawn in this order, so that the core lies on top."""
+
+TISSUE_SEGMENTS = {"Brain": "brain", "CSF": "csf", "Vessels": "vessel", "Bone": "bone"}
+REGION_SEGMENTS = {"Counted tissue": "tissue", "Reference tissue": "reference"}
+EXTRA = "Region "
+
+ANATOMY_COLORS = {
+    "Brain": (0.93, 0.78, 0.70),
+    "CSF": (0.25, 0.55, 0.90),
+    "Vessels": (0.80, 0.20, 0.35),
+    "Bone": (0.95, 0.92, 0.78),
+    "Counted tissue": (0.55, 0.80, 0.65),
+    "Reference tissue": (0.40, 0.45, 0.95),
+}
+EXTRA_COLOR = (0.75, 0.45, 0.85)
+
+_ALTERED = "SCT^49755003^Morphologically Altered Structure"
+_TISSUE = "SCT^85756007^Tissue"
+TERMINOLOGY = {
+    CORE: (_ALTERED, "SCT^55641003^Infarct"),
+    PENUMBRA: (_ALTERED, "SCT^52674009^Ischemia"),
+    HYPOPERFUSION: (_ALTERED, "SCT^52674009^Ischemia"),
+    "Brain": ("SCT^123037004^Anatomical Structure", "SCT^12738006^Brain"),
+    "CSF": ("SCT^91720002^Body Substance", "SCT^65216001^Cerebrospinal fluid"),
+    "Vessels": ("SCT^123037004^Anatomical Structure", "SCT^59820001^Blood vessel"),
+    "Bone": (_TISSUE, "SCT^272673000^Bone"),
+}
+"""SNOMED CT category and type of each segment; other regions are tagged as tissue."""
+
+LIST_OF_TYPES = "Segmentation category and type - DICOM master list"
+LIST_OF_REGIONS = "Anatomic codes - DICOM master list"
+BRAIN_REGION = "SCT^12738006^Brain"
+
+
+def lesionsToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, reference: Any = None) -> Any:
+    """Put the lesions into a segmentation with segments Hypoperfusion, Penumbra and Core.
+
+    Parameters
+    ----------
+    reference : vtkMRMLScalarVolumeNode, optional
+        The volume whose grid the segmentation keeps when it is edited.
+    """
+    node = nodeFor(scene, "vtkMRMLSegmentationNode", name, LESIONS, f"{name} lesions")
+    masks = {segment: getattr(lesions, field) for segment, field in LESION_SEGMENTS.items()}
+    colors = {segment: LESION_COLORS[field] for segment, field in LESION_SEGMENTS.items()}
+    _fill(node, masks, lesions.affine, colors, reference)
+    display = node.GetDisplayNode()
+    display.SetVisibility(True)
+    display.SetOpacity2DFill(0.45)
+    display.SetOpacity2DOutline(1.0)
+    display.SetSliceIntersectionThickness(2)
+    # Core and penumbra together fill the hypoperfused region: its outline says enough.
+    display.SetSegmentVisibility2DFill(HYPOPERFUSION, False)
+    setFacts(
+        node,
+        {
+            "shape": lesions.core.shape,
+            "affine": lesions.affine,
+            "side": lesions.side,
+            "midplane": lesions.midplane,
+            "thresholds": lesions.thresholds,
+            "findings": [asdict(finding) for finding in lesions.findings],
+        },
+    )
+    return node
+
+
+def anatomyToSegmentation(scene: Any, masks: TissueMasks, lesions: LesionMasks, name: str, *, reference: Any = None) -> Any:
+    """Put brain, CSF, vessels, bone and the regions that metrics rest on into a second, hidden segmentation."""
+    node = nodeFor(scene, "vtkMRMLSegmentationNode", name, ANATOMY, f"{name} anatomy and regions")
+    arrays = {segment: getattr(masks, field) for segment, field in TISSUE_SEGMENTS.items()}
+    arrays |= {segment: getattr(lesions, field) for segment, field in REGION_SEGMENTS.items()}
+    arrays |= {EXTRA + key: mask for key, mask in lesions.extra.items()}
+    colors = {segment: ANATOMY_COLORS.get(segment, EXTRA_COLOR) for segment in arrays}
+    _fill(node, arrays, lesions.affine, colors, reference)
+    node.GetDisplayNode().SetVisibility(False)
+    findings = [asdict(finding) for finding in masks.findings]
+    setFacts(node, {"shape": masks.brain.shape, "affine": lesions.affine, "findings": findings})
+    return node
+
+
+def _fill(node: Any, masks: Mapping[str, np.ndarray], affine: Any, colors: Mapping[str, Any], reference: Any) -> None:
+    node.CreateDefaultDisplayNodes()
+    if reference is not None:
+        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    segmentation = node.GetSegmentation()
+    wasModifying = node.StartModify()
+    segmentation.RemoveAllSegments()
+    segmentation.SetSourceRepresentationName("Binary labelmap")
+    for segmentID, mask in masks.items():
+        segment = slicer.vtkSegment()
+        segment.SetName(segmentID.removeprefix(EXTRA))
+        segment.SetColor(*colors[segmentID])
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminologyEntry(segmentID))
+        # One labelmap for each segment: regions may overlap, and none may lose voxels to another.
+        segment.AddRepresentation("Binary labelmap", maskImage(mask, affine))
+        segmentation.AddSegment(segment, segmentID)
+    node.EndModify(wasModifying)
+
+
+def terminologyEntry(segmentID: str) -> str:
+    """Return the coded meaning of a segment in the form in which segments keep it."""
+    category, kind = TERMINOLOGY.get(segmentID, (_TISSUE, _TISSUE))
+    region = BRAIN_REGION if category == _ALTERED else "^^"
+    return f"{LIST_OF_TYPES}~{category}~{kind}~^^~{LIST_OF_REGIONS}~{region}~^^"
+
+
+def segmentArray(node: Any, segmentID: str, shape: tuple[int, ...], affine: Any) -> np.ndarray:
+    """Return a segment as a mask (I, J, K) on a grid.
+
+    Raises
+    ------
+    InvalidInputError
+        If the segmentation has no such segment.
+    """
+    segmentation = node.GetSegmentation()
+    if segmentation.GetSegmentIndex(segmentID) < 0:
+        known = ", ".join(segmentation.GetSegmentIDs()) or "none"
+        msg = f"The segmentation '{node.GetName()}' has no segment '{segmentID}'. It has: {known}."
+        raise InvalidInputError(msg)
+    image = slicer.vtkOrientedImageData()
+    if not node.GetBinaryLabelmapRepresentation(segmentID, image) or image.IsEmpty():
+        return np.zeros(shape, bool)
+    return maskArray(image, shape, affine)
+
+
+def segmentationToLesions(lesionsNode: Any, anatomyNode: Any, *, reference: Any = None) -> LesionMasks:
+    """Read lesions, also after they were edited, with the regions of the second segmentation.
+
+    Parameters
+    ----------
+    reference : vtkMRMLScalarVolumeNode, optional
+        A volume with the grid to read them on, by default the grid they were written on.
+    """
+    facts = factsOf(lesionsNode)
+    shape, affine = _grid(lesionsNode, facts, reference)
+    fields = {field: segmentArray(lesionsNode, segment, shape, affine) for segment, field in LESION_SEGMENTS.items()}
+    regions = {field: segmentArray(anatomyNode, segment, shape, affine) for segment, field in REGION_SEGMENTS.items()}
+    extraIDs = [segmentID for segmentID in anatomyNode.GetSegmentation().GetSegmentIDs() if segmentID.startswith(EXTRA)]
+    return LesionMasks(
+        **fields,
+        **regions,
+        affine=affine,
+        side=facts.get("side", "none"),
+        midplane=np.array(facts.get("midplane", (1.0, 0.0, 0.0, 0.0))),
+        extra={segmentID.removeprefix(EXTRA): segmentArray(anatomyNode, segmentID, shape, affine) for segmentID in extraIDs},
+        thresholds=facts.get("thresholds", {}),
+        findings=tuple(QualityFinding(**finding) for finding in facts.get("findings", ())),
+    )
+
+
+def segmentationToMasks(anatomyNode: Any, *, reference: Any = None) -> TissueMasks:
+    """Read brain, CSF, vessels and bone, also after they were edited."""
+    facts = factsOf(anatomyNode)
+    shape, affine = _grid(anatomyNode, facts, reference)
+    fields = {field: segmentArray(anatomyNode, segment, shape, affine) for segment, field in TISSUE_SEGMENTS.items()}
+    return TissueMasks(**fields, findings=tuple(QualityFinding(**finding) for finding in facts.get("findings", ())))
+
+
+def _grid(node: Any, facts: Mapping[str, Any], reference: Any) -> tuple[tuple[int, int, int], np.ndarray]:
+    if reference is not None:
+        return reference.GetImageData().GetDimensions(), affineOf(reference)
+    if "shape" not in facts:
+        msg = f"The grid of the segmentation '{node.GetName()}' is not known. Choose a reference volume."
+        raise InvalidInputError(msg)
+    return tuple(facts["shape"]), np.array(facts["affine"])

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Voxels where a vascular curve was measured, as points in RAS, and points as voxels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import vtk
+
+from PerfusionSuiteLib.core import InvalidInputError
+
+from .StudyRoles import nodeFor
+
+CURVE_COLORS = {"aif": (0.86, 0.15, 0.15), "vof": (0.16, 0.42, 0.86)}
+"""Arteries red and veins blue, in points as in curves."""
+
+
+def voxelsToPoints(scene: Any, voxels: np.ndarray, affine: Any, kind: str, name: str) -> Any:
+    """Put one control point at the centre of each voxel; `kind` is aif or vof."""
+    node = nodeFor(scene, "vtkMRMLMarkupsFiducialNode", name, f"points.{kind}", f"{name} {kind.upper()} voxels")
+    voxels = np.asarray(voxels, float).reshape(-1, 3)
+    positions = voxels @ np.asarray(affine, float)[:3, :3].T + np.asarray(affine, float)[:3, 3]
+    wasModifying = node.StartModify()
+    node.SetLocked(False)
+    node.RemoveAllControlPoints()
+    for index, position in enumerate(positions):
+        label = kind.upper() if len(positions) == 1 else f"{kind.upper()} {index + 1}"
+        node.AddControlPoint(vtk.vtkVector3d(*(float(x) for x in position)), label)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetColor(*CURVE_COLORS[kind])
+    display.SetSelectedColor(*CURVE_COLORS[kind])
+    display.SetGlyphTypeFromString("Circle2D")
+    display.UseGlyphScaleOff()
+    display.SetGlyphSize(3.0)
+    display.SetPointLabelsVisibility(len(positions) == 1)
+    display.SetTextScale(3.0)
+    node.EndModify(wasModifying)
+    return node
+
+
+def pointsToVoxels(node: Any, affine: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the voxels (n, 3) that hold the control points, each voxel once.
+
+    Raises
+    ------
+    InvalidInputError
+        If a point lies outside the scan.
+    """
+    count = node.GetNumberOfControlPoints()
+    if count == 0:
+        return np.zeros((0, 3), np.int64)
+    positions = np.array([node.GetNthControlPointPositionWorld(index) for index in range(count)])
+    inverse = np.linalg.inv(np.asarray(affine, float))
+    voxels = np.rint(positions @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
+    outside = ((voxels < 0) | (voxels >= np.array(shape))).any(axis=1)
+    if outside.any():
+        msg = f"{int(outside.sum())} of the {count} points of '{node.GetName()}' lie outside the scan. Move or remove them."
+        raise InvalidInputError(msg)
+    _, first = np.unique(voxels, axis=0, return_index=True)
+    return voxels[np.sort(first)]

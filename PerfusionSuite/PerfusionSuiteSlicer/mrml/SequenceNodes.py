@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A dynamic series as a sequence of volumes with a browser, and sequences of any origin as a series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from PerfusionSuiteLib.core import (
+    Acquisition,
+    GridMismatchError,
+    InvalidInputError,
+    PerfusionSeries,
+    QualityFinding,
+    Source,
+    TimingError,
+)
+from PerfusionSuiteLib.core.series import check_enough_times
+
+from .StudyRoles import BROWSER, SERIES, factsOf, nodeFor, setFacts
+from .VolumeArrays import affineOf, setVolume, vectorVolumeArray, volumeArray
+
+SECONDS_PER_UNIT = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
+
+CT_WINDOW = (0.0, 80.0)
+"""HU; the usual window for looking at brain tissue."""
+
+PLAUSIBLE_INTERVAL_S = (0.2, 15.0)
+
+
+def seriesToSequence(scene: Any, series: PerfusionSeries, name: str) -> tuple[Any, Any]:
+    """Put a series into a sequence node with its true frame times in seconds, and a browser to play it.
+
+    Returns
+    -------
+    sequenceNode : vtkMRMLSequenceNode
+        One volume per frame; 16-bit integers where that loses nothing, else 32-bit floats.
+    browserNode : vtkMRMLSequenceBrowserNode
+        Its proxy volume shows the selected frame.
+    """
+    sequence = nodeFor(scene, "vtkMRMLSequenceNode", name, SERIES, name)
+    browser = nodeFor(scene, "vtkMRMLSequenceBrowserNode", name, BROWSER, f"{name} browser")
+    wasModifying = sequence.StartModify()
+    sequence.RemoveAllDataNodes()
+    sequence.SetIndexName("time")
+    sequence.SetIndexUnit("s")
+    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+    sequence.SetNumericIndexValueTolerance(1e-6)
+    window = CT_WINDOW if series.modality == "ctp" else _robustRange(series.data)
+    compact = _asShort(series.data)
+    frame = slicer.vtkMRMLScalarVolumeNode()
+    frame.SetName(name)
+    for index, time_s in enumerate(series.times_s):
+        setVolume(frame, compact[..., index], series.affine)
+        sequence.SetDataNodeAtValue(frame, repr(float(time_s)))
+    setFacts(sequence, _factsOfSeries(series))
+    sequence.EndModify(wasModifying)
+    _showInBrowser(scene, sequence, browser, window)
+    return sequence, browser
+
+
+def _showInBrowser(scene: Any, sequence: Any, browser: Any, window: tuple[float, float]) -> None:
+    if browser.GetMasterSequenceNode() is not sequence:
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser.SetIndexDisplayFormat("%.1f")
+    browser.SetPlaybackRateFps(10)
+    browser.SetSelectedItemNumber(min(max(browser.GetSelectedItemNumber(), 0), sequence.GetNumberOfDataNodes() - 1))
+    proxy = browser.GetProxyNode(sequence)
+    if proxy is None:
+        return
+    proxy.CreateDefaultDisplayNodes()
+    display = proxy.GetDisplayNode()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(*window)
+
+
+def _asShort(data: np.ndarray) -> np.ndarray:
+    """Whole numbers, as scanners give them, need half the space and compress far better."""
+    limits = np.iinfo(np.int16)
+    if data.min() < limits.min or data.max() > limits.max:
+        return data
+    short = data.astype(np.int16)
+    return short if np.array_equal(short, data) else data
+
+
+def _robustRange(data: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(data[..., :: max(data.shape[3] // 4, 1)], (2.0, 99.5))
+    return float(low), float(max(high, low + 1e-6))
+
+
+def _factsOfSeries(series: PerfusionSeries) -> dict[str, Any]:
+    acquisition, source = series.acquisition, series.source
+    return {
+        "modality": series.modality,
+        "acquisition": {
+            "time_source": acquisition.time_source,
+            "slice_times_s": acquisition.slice_times_s,
+            "shuttle": acquisition.shuttle,
+            "manufacturer": acquisition.manufacturer,
+            "echo_times_s": acquisition.echo_times_s,
+            "repetition_time_s": acquisition.repetition_time_s,
+            "details": acquisition.details,
+        },
+        "source": {"kind": source.kind, "case_id": source.case_id, "decisions": source.decisions},
+    }
+
+
+def sequenceToSeries(
+    node: Any, modality: str | None = None, *, timeUnit: str | None = None, interval_s: float | None = None
+) -> PerfusionSeries:
+    """Read a sequence of volumes (or a multi-volume node) as a series.
+
+    Parameters
+    ----------
+    node : vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode
+        The frames. Index values are read in the unit of the node: s or ms.
+    modality : {"ctp", "dsc", "asl"}, optional
+        What kind of scan it is; may be left out for sequences that this package made.
+    timeUnit : str, optional
+        ``s`` or ``ms``, where the node does not say or says it wrongly.
+    interval_s : float, s, optional
+        Time between frames, for sequences that only count them.
+
+    Raises
+    ------
+    InvalidInputError
+        If the node has no frames, frames differ in geometry, or the times cannot be those of a perfusion scan.
+    """
+    if node is None:
+        msg = "No sequence was given. Choose the dynamic perfusion series."
+        raise InvalidInputError(msg)
+    facts = factsOf(node)
+    modality = modality or facts.get("modality")
+    if modality is None:
+        msg = f"It is not known what kind of scan '{node.GetName()}' is. Choose ctp or dsc."
+        raise InvalidInputError(msg)
+    data, affine, labels, unit = _multiVolumeFrames(node) if _isMultiVolume(node) else _sequenceFrames(node)
+    times_s, findings = frameTimes(node.GetName(), labels, timeUnit or unit, interval_s)
+    check_enough_times(times_s)
+    return PerfusionSeries(
+        data, affine, times_s, modality, _acquisition(node, facts, labels, unit), _source(node, facts, findings)
+    )
+
+
+def frameTimes(
+    name: str, labels: list[str], unit: str, interval_s: float | None = None
+) -> tuple[np.ndarray, tuple[QualityFinding, ...]]:
+    """Turn the index values of a sequence into seconds; say so when the unit had to be inferred."""
+    if interval_s is not None:
+        if not 0 < interval_s < 60:
+            msg = f"The time between frames is {interval_s:g} s; a number of seconds between 0 and 60 is expected."
+            raise TimingError(msg)
+        return np.linspace(0.0, interval_s * (len(labels) - 1), len(labels)), ()
+    try:
+        values = np.array([float(label) for label in labels])
+    except ValueError as error:
+        msg = f"The index values of '{name}' are not numbers (the first is '{labels[0]}'). Enter the time between frames."
+        raise TimingError(msg) from error
+    unit = unit.strip().lower()
+    if unit in SECONDS_PER_UNIT:
+        return _plausible(name, values * SECONDS_PER_UNIT[unit], unit), ()
+    if unit:
+        msg = f"The index of '{name}' is in '{unit}', which is not a time. Enter the time between frames."
+        raise TimingError(msg)
+    step = float(np.median(np.diff(values))) if values.size > 1 else 0.0
+    for inferred, factor in (("s", 1.0), ("ms", 1e-3)):
+        if PLAUSIBLE_INTERVAL_S[0] <= step * factor <= PLAUSIBLE_INTERVAL_S[1] and not np.allclose(np.diff(values), 1.0):
+            message = f"The sequence does not say the unit of its times; with {step:g} between frames it was taken as {inferred}."
+            return values * factor, (QualityFinding("time_unit_inferred", "warning", message, "Set the index unit."),)
+    msg = f"The index of '{name}' has no unit and steps of {step:g}, which may be a mere count. Enter the time between frames."
+    raise TimingError(msg)
+
+
+def _plausible(name: str, times_s: np.ndarray, unit: str) -> np.ndarray:
+    step = float(np.median(np.diff(times_s))) if times_s.size > 1 else PLAUSIBLE_INTERVAL_S[0]
+    if not PLAUSIBLE_INTERVAL_S[0] <= step <= 60.0:
+        msg = (
+            f"The frames of '{name}' would be {step:g} s apart (index unit '{unit}'), which no perfusion scan is. "
+            "Correct the index unit of the sequence or enter the time between frames."
+        )
+        raise TimingError(msg)
+    return times_s
+
+
+def _sequenceFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    count = node.GetNumberOfDataNodes()
+    if count == 0:
+        msg = f"The sequence '{node.GetName()}' is empty. Choose the dynamic perfusion series."
+        raise InvalidInputError(msg)
+    frames = [node.GetNthDataNode(index) for index in range(count)]
+    if not all(frame.IsA("vtkMRMLScalarVolumeNode") for frame in frames):
+        msg = f"The sequence '{node.GetName()}' does not hold scalar volumes. Choose the dynamic perfusion series."
+        raise InvalidInputError(msg)
+    affine = affineOf(frames[0])
+    first = volumeArray(frames[0])
+    data = np.empty((*first.shape, count), np.float32)
+    for index, frame in enumerate(frames):
+        if frame.GetImageData().GetDimensions() != first.shape or not np.allclose(affineOf(frame), affine, atol=1e-3):
+            msg = f"Frame {index + 1} of '{node.GetName()}' lies on another grid than the first. Resample the frames to one grid."
+            raise GridMismatchError(msg)
+        data[..., index] = volumeArray(frame)
+    return data, affine, [node.GetNthIndexValue(index) for index in range(count)], node.GetIndexUnit() or ""
+
+
+def _isMultiVolume(node: Any) -> bool:
+    return bool(node.GetAttribute("MultiVolume.FrameLabels"))
+
+
+def _multiVolumeFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    """Read the older 4D node of Slicer, one image with several numbers per voxel and frame labels as attributes."""
+    labels = [label.strip() for label in node.GetAttribute("MultiVolume.FrameLabels").split(",") if label.strip()]
+    data = vectorVolumeArray(node).astype(np.float32)
+    if data.shape[3] != len(labels):
+        msg = f"'{node.GetName()}' has {data.shape[3]} frames but {len(labels)} frame labels. Load it as a volume sequence."
+        raise TimingError(msg)
+    return data, affineOf(node), labels, node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or ""
+
+
+def _acquisition(node: Any, facts: dict[str, Any], labels: list[str], unit: str) -> Acquisition:
+    known = facts.get("acquisition")
+    if not known:
+        index = node.GetIndexName() if node.IsA("vtkMRMLSequenceNode") else "frame labels"
+        return Acquisition(f"{index or 'index'} of the sequence, {unit or 'no unit'}")
+    slices = known["slice_times_s"]
+    return Acquisition(
+        known["time_source"],
+        None if slices is None else np.array(slices),
+        known["shuttle"],
+        known["manufacturer"],
+        tuple(known["echo_times_s"]),
+        known["repetition_time_s"],
+        known["details"],
+    )
+
+
+def _source(node: Any, facts: dict[str, Any], findings: tuple[QualityFinding, ...]) -> Source:
+    known = facts.get("source", {})
+    return Source(known.get("kind", "array"), known.get("case_id", node.GetName()), tuple(known.get("decisions", ())), findings)
+
+
+def describeSequence(node: Any) -> str:
+    """Return one line about a sequence for a panel: frames, matrix, duration as far as they can be told."""
+    count = node.GetNumberOfDataNodes()
+    if count == 0:
+        return "no frames"
+    size = "x".join(str(n) for n in node.GetNthDataNode(0).GetImageData().GetDimensions())
+    labels = [node.GetNthIndexValue(index) for index in range(count)]
+    try:
+        times_s, _ = frameTimes(node.GetName(), labels, node.GetIndexUnit() or "")
+    except TimingError as error:
+        return f"{count} frames of {size}. {error}"
+    return f"{count} frames of {size}, {times_s[-1] - times_s[0]:.1f} s, {np.median(np.diff(times_s)):.2f} s apart"

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole study as nodes of a scene: made, updated in place, and found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap, ProgressCallback, Study, part_of
+
+from .CurveNodes import TISSUE_COLORS, curvesToNodes, inputFunctionToNodes, plotsToChart
+from .LesionNodes import anatomyToSegmentation, lesionsToSegmentation
+from .MapNodes import mapsToNodes
+from .MarkupNodes import voxelsToPoints
+from .SequenceNodes import seriesToSequence
+from .StudyFolder import fileNodes, studyFolder
+from .StudyRoles import ANATOMY, BROWSER, LESIONS, REPORT, SERIES, allOrNothing, nodesOfStudy, removeNode
+from .TableNodes import findingsToTable, metricsToTable, motionToTable, reportToText, volumesToTable
+from .ViewerLayers import showInViewers
+
+UNIT_NAMES = {"HU": "enhancement [HU]", "1/s": "ΔR2* [1/s]"}
+
+
+@dataclass(frozen=True)
+class StudyNodes(Mapping[str, Any]):
+    """The nodes of a study by their role, such as ``map.cbf``, ``curve.aif`` or ``lesions``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the study.
+    nodes : dict
+        Node by role.
+    folder : int
+        Item of the study's folder in the subject hierarchy.
+    """
+
+    name: str
+    nodes: dict[str, Any] = field(default_factory=dict)
+    folder: int = 0
+
+    def __getitem__(self, role: str) -> Any:
+        return self.nodes[role]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @property
+    def maps(self) -> dict[str, Any]:
+        """Volume nodes by the key of their quantity."""
+        return {role.removeprefix("map."): node for role, node in self.nodes.items() if role.startswith("map.")}
+
+    @property
+    def sequence(self) -> Any:
+        """Sequence node of the series, None when the scene was made without it."""
+        return self.nodes.get(SERIES)
+
+    @property
+    def browser(self) -> Any:
+        """Sequence browser node of the series."""
+        return self.nodes.get(BROWSER)
+
+    @property
+    def lesions(self) -> Any:
+        """Segmentation node of core, penumbra and hypoperfusion."""
+        return self.nodes.get(LESIONS)
+
+    @property
+    def anatomy(self) -> Any:
+        """Segmentation node of anatomical masks and regions."""
+        return self.nodes.get(ANATOMY)
+
+    @property
+    def report(self) -> Any:
+        """Text node with metrics, settings and findings as JSON."""
+        return self.nodes.get(REPORT)
+
+
+def studyToScene(
+    scene: Any,
+    study: Study,
+    name: str | None = None,
+    *,
+    includeSeries: bool = True,
+    sequenceNode: Any = None,
+    progress: ProgressCallback | None = None,
+) -> StudyNodes:
+    """Put a study into a scene, under one folder of the subject hierarchy.
+
+    A study of the same name that is in the scene already is brought up to date in the same nodes; nodes that the new
+    study has no value for are removed. When anything fails, no node is left that was not there before.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Where to.
+    study : Study
+        What.
+    name : str, optional
+        Name of folder and nodes, by default the name of the case.
+    includeSeries : bool
+        Also make a sequence of the prepared series, the largest part of the scene.
+    sequenceNode : vtkMRMLSequenceNode, optional
+        The sequence that the study was computed from; it is filed under Input.
+    progress : callable, optional
+        Told about progress.
+    """
+    name = name or study.series.source.case_id
+    report = part_of(progress, 0.0, 1.0)
+    with allOrNothing(scene):
+        nodes: dict[str, Any] = {}
+        if includeSeries and sequenceNode is None:
+            report(0.0, "series to scene")
+            nodes[SERIES], nodes[BROWSER] = seriesToSequence(scene, study.series, name)
+        report(0.4, "maps to scene")
+        nodes |= _addMaps(scene, study, name)
+        report(0.6, "curves to scene")
+        nodes |= _addCurves(scene, study, name)
+        report(0.7, "lesions to scene")
+        baseline = nodes["map.baseline"]
+        nodes[LESIONS] = lesionsToSegmentation(scene, study.lesions, name, reference=baseline)
+        nodes[ANATOMY] = anatomyToSegmentation(scene, study.masks, study.lesions, name, reference=baseline)
+        report(0.9, "report to scene")
+        nodes |= _addReport(scene, study, name)
+        for role, node in nodesOfStudy(scene, name).items():
+            if role not in nodes:
+                removeNode(scene, node)
+        filed = nodes if sequenceNode is None else {SERIES: sequenceNode, **nodes}
+        folder = fileNodes(scene, name, filed)
+        showInViewers(scene, baseline, nodes.get("map.tmax"))
+    report(1.0, "scene")
+    return StudyNodes(name, nodes, folder)
+
+
+def findStudy(scene: Any, name: str) -> StudyNodes:
+    """Return the nodes of a study in a scene, for example one that was read from a file."""
+    return StudyNodes(name, nodesOfStudy(scene, name), studyFolder(scene, name))
+
+
+def _addMaps(scene: Any, study: Study, name: str) -> dict[str, Any]:
+    maps, concentration = study.maps, study.concentration
+    if "baseline" not in maps:
+        unit = "HU" if study.series.modality == "ctp" else "signal"
+        maps = maps.added(PerfusionMap(concentration.baseline, concentration.affine, QUANTITIES["baseline"], unit=unit))
+    nodes = {f"map.{key}": node for key, node in mapsToNodes(scene, maps, name).items()}
+    quality = {node.GetNodeReference("PerfusionSuite.quality") for node in nodes.values()} - {None}
+    return nodes | {node.GetAttribute("PerfusionSuite.role"): node for node in quality}
+
+
+def _addCurves(scene: Any, study: Study, name: str) -> dict[str, Any]:
+    unit = study.concentration.unit
+    yTitle = UNIT_NAMES.get(unit, unit)
+    nodes: dict[str, Any] = {}
+    plots = []
+    for curve in (study.aif, study.vof):
+        if curve is None:
+            continue
+        kind = curve.kind
+        nodes[f"curve.{kind}"], nodes[f"plot.{kind}"] = inputFunctionToNodes(scene, curve, name, unit=unit)
+        plots.append(nodes[f"plot.{kind}"])
+        if len(curve.voxels):
+            nodes[f"points.{kind}"] = voxelsToPoints(scene, curve.voxels, study.series.affine, kind, name)
+    nodes["chart.input"] = plotsToChart(scene, plots, name, role="input", title="input functions", yTitle=yTitle)
+    curves = tissueCurves(study)
+    table, tissuePlots = curvesToNodes(
+        scene, study.concentration.times_s, curves, name, unit=unit, role="tissue", title="tissue", colors=TISSUE_COLORS
+    )
+    nodes["curve.tissue"] = table
+    nodes |= {plot.GetAttribute("PerfusionSuite.role"): plot for plot in tissuePlots}
+    nodes["chart.tissue"] = plotsToChart(scene, tissuePlots, name, role="tissue", title="tissue curves", yTitle=yTitle)
+    return nodes
+
+
+def tissueCurves(study: Study) -> dict[str, np.ndarray]:
+    """Return the mean enhancement of normal tissue and, where there is any, of hypoperfused tissue."""
+    data, lesions = study.concentration.data, study.lesions
+    normal = lesions.reference if lesions.reference.any() else lesions.tissue & ~lesions.hypoperfusion
+    regions = {"Normal tissue": normal, "Hypoperfused tissue": lesions.hypoperfusion & lesions.tissue}
+    return {key: data[mask].mean(axis=0, dtype=np.float64) for key, mask in regions.items() if mask.any()}
+
+
+def _addReport(scene: Any, study: Study, name: str) -> dict[str, Any]:
+    nodes = {
+        "table.metrics": metricsToTable(scene, study.metrics, name),
+        "table.volumes": volumesToTable(scene, study.metrics, name),
+        "table.findings": findingsToTable(scene, study.findings, name),
+        REPORT: reportToText(scene, study, name),
+    }
+    if study.motion is not None:
+        nodes["table.motion"] = motionToTable(scene, study.motion, name)
+    return nodes
