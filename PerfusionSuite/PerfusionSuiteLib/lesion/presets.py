@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threshold presets: every number that decides what counts as lesion, editable with ``dataclasses.replace``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ..core.errors import InvalidInputError
+
+CoreRule = Literal["rcbf", "cbv"]
+CoreRegion = Literal["hypoperfusion", "anywhere"]
+HypoperfusionRule = Literal["tmax", "delay", "cbf"]
+Statistic = Literal["mean", "median"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """The thresholds of one way to segment core and hypoperfusion.
+
+    Parameters
+    ----------
+    name : str
+        Key in `PRESETS`.
+    hypoperfusion_rule : {"tmax", "delay", "cbf"}
+        Which map decides: Tmax above ``tmax_s``, delay above ``delay_s``, or CBF below ``hypoperfusion_cbf``.
+    tmax_s : float, s
+        Tmax threshold before the method's offset.
+    strict : bool
+        True compares with > and <; False lets the threshold itself count as lesion.
+    delay_s : float, s
+        Threshold of the arterial delay.
+    hypoperfusion_cbf : float, in the unit of the CBF map
+        Absolute flow threshold.
+    core_rule : {"rcbf", "cbv"}
+        Core by relative flow below ``rcbf_percent`` or by absolute volume below ``core_cbv``.
+    rcbf_percent : float, %
+        Relative flow below which tissue is core.
+    core_cbv : float, in the unit of the CBV map
+        Absolute volume threshold.
+    core_region : {"hypoperfusion", "anywhere"}
+        Where core may lie. With ``anywhere`` core outside of hypoperfusion is raised as a finding.
+    severe_tmax_s : float, s
+        Numerator of the hypoperfusion intensity ratio.
+    tmax_levels_s, cbf_levels_percent, cbv_levels_percent : tuple of float
+        Levels whose volumes are reported.
+    min_cluster_ml : float, mL
+        Smaller 26-connected clusters are removed; 0 keeps all.
+    reference_tmax_s : float, s
+        Normal tissue has at most this Tmax.
+    reference_statistic : {"mean", "median"}
+        How the normal value is taken from the reference tissue.
+    bilateral_fraction : float
+        Both hemispheres affected by more than this fraction of their tissue: the reference becomes global.
+    midplane_margin_mm : float, mm
+        Tissue nearer to the mid-sagittal plane is left out of the reference.
+    csf_dilation_voxels : int
+        In-plane growth of the CSF mask before it is excluded.
+    csf_hu : float, HU
+        Baseline below which a voxel counts as CSF.
+    vessel_cbv : float, in the unit of the CBV map
+        Volume above which a voxel counts as vessel; ignored where the brain's median says that the scale is off.
+    vessel_cbv_ratio : float
+        The same relative to the median of the brain.
+    cortex_percentiles : tuple of float
+        CBV percentiles within tissue that stand for cortex when there is no tissue class.
+    venous_tmax_s : float, s
+        Threshold of prolonged venous transit.
+    tmax_offset_s : mapping of str to float, s, optional
+        Offsets by method that replace `TMAX_OFFSET_S`.
+    """
+
+    name: str = "ct-perfusion-auto"
+    hypoperfusion_rule: HypoperfusionRule = "tmax"
+    tmax_s: float = 6.0
+    strict: bool = True
+    delay_s: float = 3.0
+    hypoperfusion_cbf: float = 27.0
+    core_rule: CoreRule = "rcbf"
+    rcbf_percent: float = 30.0
+    core_cbv: float = 1.2
+    core_region: CoreRegion = "hypoperfusion"
+    severe_tmax_s: float = 10.0
+    tmax_levels_s: tuple[float, ...] = (4.0, 6.0, 8.0, 10.0)
+    cbf_levels_percent: tuple[float, ...] = (20.0, 30.0, 34.0, 38.0)
+    cbv_levels_percent: tuple[float, ...] = (34.0, 38.0, 42.0)
+    min_cluster_ml: float = 1.0
+    reference_tmax_s: float = 4.0
+    reference_statistic: Statistic = "mean"
+    bilateral_fraction: float = 0.2
+    midplane_margin_mm: float = 3.0
+    csf_dilation_voxels: int = 1
+    csf_hu: float = 15.0
+    vessel_cbv: float = 8.0
+    vessel_cbv_ratio: float = 2.5
+    cortex_percentiles: tuple[float, float] = (40.0, 90.0)
+    venous_tmax_s: float = 10.0
+    tmax_offset_s: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        positive = ("tmax_s", "delay_s", "hypoperfusion_cbf", "rcbf_percent", "core_cbv", "severe_tmax_s", "venous_tmax_s")
+        for name in (*positive, "reference_tmax_s", "vessel_cbv", "vessel_cbv_ratio"):
+            if not getattr(self, name) > 0:
+                msg = f"The threshold '{name}' must be above 0, not {getattr(self, name)}. Correct the preset."
+                raise InvalidInputError(msg)
+        if not 0 <= self.min_cluster_ml <= 50 or not 0 <= self.csf_dilation_voxels <= 5 or not 0 < self.bilateral_fraction < 1:
+            msg = (
+                f"min_cluster_ml {self.min_cluster_ml} must lie in 0-50, csf_dilation_voxels {self.csf_dilation_voxels} in 0-5 "
+                f"and bilateral_fraction {self.bilateral_fraction} between 0 and 1. Correct the preset."
+            )
+            raise InvalidInputError(msg)
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                msg = f"'{getattr(self, name)}' is not a choice for '{name}'. Use one of {', '.join(allowed)}."
+                raise InvalidInputError(msg)
+
+    def offset(self, method: str | None) -> float:
+        """Return what is added to Tmax thresholds for maps of a method.
+
+        Parameters
+        ----------
+        method : str or None
+            Name of the method; unknown ones have no offset.
+
+        Returns
+        -------
+        float, s
+            The offset.
+        """
+        table = TMAX_OFFSET_S if self.tmax_offset_s is None else self.tmax_offset_s
+        return float(table.get(method or "", 0.0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all thresholds as plain values.
+
+        Returns
+        -------
+        dict
+            Field names and values.
+        """
+        values = asdict(replace(self, tmax_offset_s=None))
+        values.pop("tmax_offset_s")
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "hypoperfusion_rule": ("tmax", "delay", "cbf"),
+        "core_rule": ("rcbf", "cbv"),
+        "core_region": ("hypoperfusion", "anywhere"),
+        "reference_statistic": ("mean", "median"),
+    }
+)
+
+TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
+    {
+        "nlr": 0.0,
+        "spatial": 0.0,
+        "osvd": 0.0,
+        "csvd": 0.0,
+        "ssvd": 0.0,
+        "ssvd-delay": 0.0,
+        "tikhonov": 0.0,
+    }
+)
+"""Seconds added to every Tmax threshold for the maps of a method, so that 6 s means delay + MTT/2 = 6 s for all of them.
+
+Measured by ``Testing/benchmarks/tmax_offsets.py`` on development patients (seeds below 1000).
+"""
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        preset.name: preset
+        for preset in (
+            Preset(),
+            Preset(name="neuroflow", rcbf_percent=38.0, strict=False),
+            Preset(name="rapid-like", core_region="anywhere"),
+            Preset(name="syngo-like", hypoperfusion_rule="cbf", core_rule="cbv"),
+            Preset(name="mistar-like", hypoperfusion_rule="delay"),
+        )
+    }
+)
+"""Presets by name; each is a starting point whose every threshold can be replaced."""
+
+
+def find_preset(preset: str | Preset) -> Preset:
+    """Return a preset by name, or the preset itself.
+
+    Parameters
+    ----------
+    preset : str or Preset
+        A key of `PRESETS` or an edited preset.
+
+    Returns
+    -------
+    Preset
+        The preset.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no preset of that name.
+    """
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        msg = f"There is no threshold preset '{preset}'. Use one of {', '.join(PRESETS)}."
+        raise InvalidInputError(msg)
+    return PRESETS[preset]
+
+
+def preset_of(thresholds: Mapping[str, Any]) -> Preset:
+    """Rebuild the preset that lesion masks were made with.
+
+    Parameters
+    ----------
+    thresholds : mapping
+        `LesionMasks.thresholds`; missing entries take their defaults, further ones are ignored.
+
+    Returns
+    -------
+    Preset
+        The preset.
+    """
+    known = {f.name for f in fields(Preset)} - {"tmax_offset_s"}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in thresholds.items() if key in known
+    }
+    return Preset(**values)

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypoperfusion, core and penumbra by thresholds (ct-perfusion-auto 15)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InvalidInputError
+from ..core.findings import QualityFinding
+from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_volume_ml
+from ..core.quantities import QUANTITIES
+from ..core.values import InputFunction, LesionMasks, PerfusionMap, PerfusionMaps, TissueMasks
+from .clusters import without_small_clusters
+from .midline import Midplane, check_mask, check_midplane, estimate_midplane
+from .presets import Preset, find_preset
+from .reference import Reference, normal_reference, normal_value
+from .tissue import CountedTissue, counted_tissue
+from .venous import venous_regions
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The plane and what was said about it."""
+
+    plane: FloatArray
+    origin: str
+    findings: tuple[QualityFinding, ...] = ()
+
+
+def segment(
+    maps: PerfusionMaps,
+    *,
+    masks: TissueMasks | None = None,
+    preset: str | Preset = "ct-perfusion-auto",
+    roi_mask: Any | None = None,
+    contra_mask: Any | None = None,
+    midplane: Any | None = None,
+    baseline: NDArray[Any] | None = None,
+    method: str | None = None,
+    vof: InputFunction | None = None,
+) -> tuple[PerfusionMaps, LesionMasks]:
+    """Segment hypoperfusion, core and penumbra.
+
+    Parameters
+    ----------
+    maps : PerfusionMaps
+        ``tmax`` (s) and ``cbf`` (or ``rcbf`` of any scale); ``cbv`` and ``delay`` when there are.
+    masks : TissueMasks, optional
+        From the preparation; without them, tissue is found from the maps themselves.
+    preset : str or Preset
+        A name of `PRESETS` or an edited preset.
+    roi_mask : array-like of bool, shape (I, J, K), optional
+        Cortical region on the side of the lesion, for the conventional CBV index.
+    contra_mask : array-like of bool, shape (I, J, K), optional
+        Normal region on the other side; replaces the automatic reference.
+    midplane : array-like, shape (4,), mm, optional
+        Mid-sagittal plane ``n . x = d`` in RAS; estimated when missing.
+    baseline : ndarray, shape (I, J, K), HU, optional
+        Image that the plane is estimated from; by default the ``baseline`` map.
+    method : str, optional
+        How Tmax was made, for its offset; by default from the map's provenance.
+    vof : InputFunction, optional
+        Its voxels help to find the venous sinuses.
+
+    Returns
+    -------
+    maps : PerfusionMaps
+        The maps with ``rcbf`` and ``rcbv`` in % of normal tissue.
+    lesions : LesionMasks
+        The masks with side, plane, reference, thresholds and findings.
+
+    Raises
+    ------
+    InvalidInputError
+        If a map that the preset needs is missing, or nothing counts as tissue or as normal.
+    GridMismatchError
+        If a mask has another shape than the maps.
+    """
+    preset = find_preset(preset)
+    _check_maps(maps, preset)
+    method = method if method is not None else maps["tmax"].provenance.method
+    offset = preset.offset(method)
+    regions = {"roi": roi_mask, "contra": contra_mask}
+    given = {name: check_mask(f"{name} mask", mask, maps.shape) for name, mask in regions.items() if mask is not None}
+    if masks is not None:
+        check_mask("brain mask", masks.brain, maps.shape)
+    counted = counted_tissue(maps, preset, masks=masks)
+    sides = _mid_sagittal(maps, counted, midplane, baseline)
+    low_flow = _hypoperfused(maps, preset, counted.tissue, offset)
+    reference = normal_reference(
+        maps, counted.tissue, sides.plane, preset, hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra")
+    )
+    relative, findings = _relative_maps(maps, reference, preset)
+    maps = maps.added(*relative)
+    hypoperfusion = without_small_clusters(low_flow, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
+    core = _core(maps, preset, counted.tissue, hypoperfusion)
+    findings += _core_findings(core, hypoperfusion, preset, maps)
+    extra = {f"{name}_region": mask for name, mask in given.items()}
+    extra |= venous_regions(maps, counted.brain, sides.plane, vessel=counted.vessel, vof=vof).masks
+    thresholds = _thresholds(maps, preset, method, offset, counted, reference, sides)
+    lesions = LesionMasks(
+        hypoperfusion, core, hypoperfusion & ~core, counted.tissue, reference.mask, maps.affine, reference.side, sides.plane,
+        {"brain": counted.brain, **extra}, thresholds, (*sides.findings, *counted.findings, *reference.findings, *findings),
+    )  # fmt: skip
+    return maps, lesions
+
+
+def below(values: NDArray[np.floating], threshold: float, strict: bool) -> BoolArray:
+    """Compare downwards; NaN is never below.
+
+    Parameters
+    ----------
+    values : ndarray
+        The map.
+    threshold : float
+        In the unit of the map.
+    strict : bool
+        False lets the threshold itself count.
+
+    Returns
+    -------
+    ndarray of bool
+        True where below.
+    """
+    result: BoolArray = values < threshold if strict else values <= threshold
+    return result
+
+
+def above(values: NDArray[np.floating], threshold: float, strict: bool) -> BoolArray:
+    """Compare upwards; NaN is never above.
+
+    Parameters
+    ----------
+    values : ndarray
+        The map.
+    threshold : float
+        In the unit of the map.
+    strict : bool
+        False lets the threshold itself count.
+
+    Returns
+    -------
+    ndarray of bool
+        True where above.
+    """
+    result: BoolArray = values > threshold if strict else values >= threshold
+    return result
+
+
+def _check_maps(maps: PerfusionMaps, preset: Preset) -> None:
+    need = {"tmax"} | ({"delay"} if preset.hypoperfusion_rule == "delay" else set())
+    need |= {"cbf"} if preset.hypoperfusion_rule == "cbf" else set()
+    need |= {"cbv"} if preset.core_rule == "cbv" else set()
+    missing = sorted(need - set(maps))
+    if preset.core_rule == "rcbf" and "cbf" not in maps and "rcbf" not in maps:
+        missing.append("cbf or rcbf")
+    if missing:
+        msg = f"The preset '{preset.name}' needs the maps {', '.join(missing)}, which are missing. Compute or load them."
+        raise InvalidInputError(msg)
+    check_affine(maps.affine)
+
+
+def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | None, baseline: NDArray[Any] | None) -> _Sides:
+    if midplane is not None:
+        return _Sides(check_midplane(midplane), "manual")
+    if baseline is None and "baseline" in maps and maps["baseline"].unit == "HU":
+        baseline = maps["baseline"].values
+    found: Midplane
+    if baseline is not None:
+        if np.shape(baseline) != maps.shape:
+            check_mask("baseline image", baseline, maps.shape)
+        found, origin = estimate_midplane(baseline, maps.affine), "baseline"
+    else:
+        outline = counted.brain.astype(np.float32)
+        found, origin = estimate_midplane(outline, maps.affine, head=counted.brain, window=(0.0, 1.0)), "outline"
+    return _Sides(found.plane, origin if not found.findings else "center", found.findings)
+
+
+def _hypoperfused(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float) -> BoolArray:
+    if preset.hypoperfusion_rule == "tmax":
+        return tissue & above(maps["tmax"].values, preset.tmax_s + offset_s, preset.strict)
+    if preset.hypoperfusion_rule == "delay":
+        return tissue & above(maps["delay"].values, preset.delay_s, preset.strict)
+    return tissue & below(maps["cbf"].values, preset.hypoperfusion_cbf, preset.strict)
+
+
+def _relative_maps(maps: PerfusionMaps, reference: Reference, preset: Preset) -> tuple[list[PerfusionMap], list[QualityFinding]]:
+    """Express flow and volume in % of normal tissue; a given rCBF of any scale is brought to the same reference."""
+    relative, findings = [], []
+    for key in ("cbf", "cbv"):
+        source = maps.get(key) or maps.get(f"r{key}")
+        if source is None:
+            continue
+        normal = normal_value(source.values, reference.mask, preset.reference_statistic)
+        if not normal > 0:
+            findings.append(
+                QualityFinding(
+                    f"no_normal_{key}",
+                    "error",
+                    f"The normal {QUANTITIES[key].symbol} is {normal:.3g}, so relative values cannot be computed.",
+                    "Check the AIF and the reference region.",
+                )
+            )
+            normal = float("nan")
+        values = (100.0 / normal * source.values).astype(np.float32)
+        relative.append(PerfusionMap(values, maps.affine, QUANTITIES[f"r{key}"], source.quality, source.provenance))
+    return relative, findings
+
+
+def _core(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, hypoperfusion: BoolArray) -> BoolArray:
+    if preset.core_rule == "rcbf":
+        core = tissue & below(maps["rcbf"].values, preset.rcbf_percent, preset.strict)
+    else:
+        core = tissue & below(maps["cbv"].values, preset.core_cbv, preset.strict)
+    if preset.core_region == "hypoperfusion":
+        core &= hypoperfusion
+    return without_small_clusters(core, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
+
+
+def _core_findings(core: BoolArray, hypoperfusion: BoolArray, preset: Preset, maps: PerfusionMaps) -> list[QualityFinding]:
+    findings = []
+    outside = int((core & ~hypoperfusion).sum()) * voxel_volume_ml(maps.affine)
+    if outside > 0.1 * int(core.sum()) * voxel_volume_ml(maps.affine):
+        findings.append(
+            QualityFinding(
+                "core_outside_hypoperfusion",
+                "warning",
+                f"{outside:.1f} mL of the core lie outside of the hypoperfused tissue.",
+                "Look for an old infarct, reperfusion or calcification; or let core count only inside hypoperfusion.",
+            )
+        )
+    used = {"cbf": preset.hypoperfusion_cbf} if preset.hypoperfusion_rule == "cbf" else {}
+    used |= {"cbv": preset.core_cbv} if preset.core_rule == "cbv" else {}
+    if used:
+        listed = ", ".join(f"{QUANTITIES[key].symbol} below {value:g} {maps[key].unit}" for key, value in used.items())
+        findings.append(
+            QualityFinding(
+                "absolute_thresholds",
+                "info",
+                f"Absolute thresholds were applied: {listed}.",
+                "They depend on the scaling of the AIF; enter the values of your site.",
+            )
+        )
+    return findings
+
+
+def _thresholds(
+    maps: PerfusionMaps,
+    preset: Preset,
+    method: str,
+    offset_s: float,
+    counted: CountedTissue,
+    reference: Reference,
+    sides: _Sides,
+) -> dict[str, Any]:
+    """Everything that decided about the masks, as plain values."""
+    return {
+        "preset": preset.name,
+        **preset.as_dict(),
+        "method": method,
+        "tmax_offset_s": offset_s,
+        "tmax_applied_s": preset.tmax_s + offset_s,
+        "removed_percent": counted.removed_percent,
+        "reference_region": reference.region,
+        "hypoperfused_fraction": {name: round(value, 4) for name, value in reference.fractions.items()},
+        "midplane_from": sides.origin,
+        "units": {key: maps[key].unit for key in ("cbf", "cbv") if key in maps},
+    }
