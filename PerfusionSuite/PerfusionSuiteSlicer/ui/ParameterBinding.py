@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a parameter node in a panel: bound while the panel is shown, let go when the scene closes."""
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+
+class ParameterBinding(VTKObservationMixin):
+    """Binds a panel's widgets to its parameter node.
+
+    :param ui: the widgets, as slicer.util.childWidgetVariables returns them.
+    :param getParameterNode: returns the module's parameter node of the current scene.
+    :param onChanged: called without arguments after each change of the node.
+    """
+
+    def __init__(self, ui, getParameterNode, onChanged):
+        VTKObservationMixin.__init__(self)
+        self.node = None
+        self._ui = ui
+        self._getParameterNode = getParameterNode
+        self._onChanged = onChanged
+        self._guiTag = None
+        self._wasBound = False
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEndClose)
+
+    def bind(self):
+        """Show the node of the current scene; does nothing when it is shown already."""
+        if self.node is not None:
+            return
+        self.node = self._getParameterNode()
+        self._guiTag = self.node.connectGui(self._ui)
+        self.addObserver(self.node, vtk.vtkCommand.ModifiedEvent, self._onNodeModified)
+        self._onChanged()
+
+    def release(self):
+        """Let the node go."""
+        if self.node is None:
+            return
+        self.node.disconnectGui(self._guiTag)
+        self.removeObserver(self.node, vtk.vtkCommand.ModifiedEvent, self._onNodeModified)
+        self.node = None
+
+    def cleanup(self):
+        """Let everything go, when the module is unloaded."""
+        self.release()
+        self.removeObservers()
+
+    def _onNodeModified(self, caller, event):
+        self._onChanged()
+
+    def _onSceneStartClose(self, caller, event):
+        self._wasBound = self.node is not None
+        self.release()
+
+    def _onSceneEndClose(self, caller, event):
+        if self._wasBound:
+            self.bind()
