@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pictures of a study are made from its nodes: maps, lesions, places of the vascular curves, charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from PerfusionSuiteLib.core import QUANTITIES, ProgressCallback, Study, part_of
+
+from ..headless.ChartImages import chartPicture
+from ..headless.ContactSheet import contactSheet
+from ..headless.RenderView import savePNG
+from .MapNodes import legendTitle
+
+SLICES = 8
+
+MAP_PICTURES = ("cbf", "cbv", "mtt", "tmax")
+
+
+class SlicePlan:
+    """Where the slices of the pictures lie: the same for all pictures of a study, so that they can be compared."""
+
+    def __init__(self, study: Study, slices: int = SLICES) -> None:
+        affine, brain = np.asarray(study.lesions.affine, float), study.masks.brain
+        region = brain if brain.any() else np.ones(brain.shape, bool)
+        self.indices = chosenSlices(region, study.lesions.hypoperfusion, slices)
+        inside = np.argwhere(region)
+        low, high = inside.min(axis=0), inside.max(axis=0)
+        middle = (low + high) / 2.0
+        self.centers = [affine[:3, :3] @ [middle[0], middle[1], k] + affine[:3, 3] for k in self.indices]
+        spacing = np.linalg.norm(affine[:3, :2], axis=0)
+        across, up = (high[:2] - low[:2] + 1) * spacing
+        # The skull is part of the picture: about 12 mm more than the brain on every side.
+        self.fieldOfView_mm = (float(across) + 24.0, float(up) + 24.0)
+
+
+def chosenSlices(brain: np.ndarray, lesion: np.ndarray, count: int) -> list[int]:
+    """Return indices of slices spread over the brain, among them the one with the largest lesion area, top slice last."""
+    area = brain.sum(axis=(0, 1))
+    useful = np.flatnonzero(area >= 0.15 * area.max())
+    if useful.size <= count:
+        return [int(k) for k in useful]
+    chosen = np.unique(np.rint(np.linspace(useful[0], useful[-1], count)).astype(int))
+    if lesion.any():
+        largest = int(lesion.sum(axis=(0, 1)).argmax())
+        if largest in useful:
+            chosen[np.abs(chosen - largest).argmin()] = largest
+    return [int(k) for k in np.unique(chosen)]
+
+
+def writePictures(runtime: Any, study: Study, nodes: Any, folder: Path, progress: ProgressCallback | None = None) -> list[Path]:
+    """Write the pictures of a study as ``folder/slicer_*.png``.
+
+    Parameters
+    ----------
+    runtime : SceneRuntime
+        Scene and application logic that the nodes are in.
+    nodes : StudyNodes
+        The nodes of the study.
+    """
+    report = part_of(progress, 0.0, 1.0)
+    plan = SlicePlan(study)
+    jobs = _pictures(runtime, study, nodes, plan)
+    files = []
+    for index, (name, make) in enumerate(jobs):
+        report(index / len(jobs), f"picture {name}")
+        files.append(savePNG(make(), Path(folder) / f"slicer_{name}.png"))
+    report(1.0, "pictures")
+    return files
+
+
+def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[tuple[str, Any]]:
+    baseline = nodes.maps["baseline"]
+
+    def sheet(heading: str, **options: Any) -> np.ndarray:
+        centers = options.pop("centers", plan.centers)
+        background = options.pop("background", baseline)
+        return contactSheet(runtime, background, centers, plan.fieldOfView_mm, heading=heading, **options)
+
+    def mapSheet(key: str) -> np.ndarray:
+        with onlyVisible(nodes):
+            return sheet(headingOf(study, key), background=nodes.maps[key], legendOf=nodes.maps[key])
+
+    def overlay() -> np.ndarray:
+        with onlyVisible(nodes):
+            heading = f"{headingOf(study, 'tmax')} over baseline"
+            return sheet(heading, foreground=nodes.maps["tmax"], legendOf=nodes.maps["tmax"])
+
+    def lesions() -> np.ndarray:
+        with onlyVisible(nodes, "lesions"):
+            return sheet(lesionHeading(study))
+
+    def points() -> np.ndarray:
+        with onlyVisible(nodes, "points.aif", "points.vof"):
+            centers = curveCenters(study, plan)
+            return sheet("Where AIF (red) and VOF (blue) were measured", centers=centers)
+
+    jobs: list[tuple[str, Any]] = []
+    if "tmax" in nodes.maps:
+        jobs.append(("tmax_overlay", overlay))
+    jobs += [(key, lambda key=key: mapSheet(key)) for key in MAP_PICTURES if key in nodes.maps]
+    jobs.append(("lesions", lesions))
+    if "points.aif" in nodes or "points.vof" in nodes:
+        jobs.append(("input_function", points))
+    jobs.append(("curves", lambda: curvesPicture(nodes)))
+    return jobs
+
+
+def headingOf(study: Study, key: str) -> str:
+    """Return the line above the slices of a map: name, unit, window, method."""
+    quantity, item = QUANTITIES[key], study.maps[key]
+    low, high = quantity.display_range
+    method = f", method {item.provenance.method}" if item.provenance.method else ""
+    return f"{quantity.name}: {legendTitle(quantity, item.unit)}, window {low:g} to {high:g}{method}"
+
+
+def lesionHeading(study: Study) -> str:
+    """Return the line above the slices of the lesions: what the colours mean and how large the lesions are."""
+    values = study.metrics.values
+
+    def volume(key: str) -> str:
+        value = values.get(key)
+        return "n/a" if value is None else f"{value:.1f} mL"
+
+    return (
+        f"Core (red) {volume('infarct_core_volume_ml')}, penumbra (green) {volume('penumbra_volume_ml')}, "
+        f"hypoperfusion (yellow outline) {volume('hypoperfusion_volume_ml')}"
+    )
+
+
+def curveCenters(study: Study, plan: SlicePlan) -> list[np.ndarray]:
+    """Return the middle of the slices in which the AIF and the VOF have most voxels."""
+    affine = np.asarray(study.series.affine, float)
+    middle = np.linalg.solve(affine[:3, :3], plan.centers[0] - affine[:3, 3])
+    curves = [curve for curve in (study.aif, study.vof) if curve is not None and len(curve.voxels)]
+    slices = [int(np.bincount(curve.voxels[:, 2]).argmax()) for curve in curves]
+    return [affine[:3, :3] @ [middle[0], middle[1], k] + affine[:3, 3] for k in dict.fromkeys(slices)]
+
+
+def curvesPicture(nodes: Any) -> np.ndarray:
+    """Return the charts of the study above each other."""
+    charts = [nodes[role] for role in ("chart.input", "chart.tissue") if role in nodes]
+    return np.vstack([chartPicture(chart) for chart in charts])
+
+
+@contextmanager
+def onlyVisible(nodes: Any, *roles: str) -> Iterator[None]:
+    """Show segmentations and points of some roles only, and as they were before at the end."""
+    displays = {
+        role: node.GetDisplayNode()
+        for role, node in nodes.items()
+        if role in ("lesions", "anatomy") or role.startswith("points.")
+    }
+    before = {role: display.GetVisibility() for role, display in displays.items()}
+    for role, display in displays.items():
+        display.SetVisibility(role in roles)
+    try:
+        yield
+    finally:
+        for role, display in displays.items():
+            display.SetVisibility(before[role])
