@@ -22,12 +22,19 @@ BASELINE_HU = (10.0, 100.0)
 LEAST_TIME_SPREAD_S = 1.0
 """Candidates that all arrive together differ by noise only, which must not be blown up to unit variance."""
 
+BLOOD_VOXELS = 10
+LEAST_BLOOD = 0.25
+"""Least part of blood, estimated by area, of a voxel that stands for an artery; asked for as long as any group has it."""
+
 LEAST_OVER_NOISE = 2.5
 LEAST_OVER_TISSUE = 2.5
 """A voxel with a fifth of arterial blood is about six times as tall as tissue, which holds 2-5 % of blood."""
 
 CORE_VOXELS = 5
-MOST_VOXELS = 15
+FEWEST_VOXELS, MOST_VOXELS = 3, 15
+ENOUGH_VOXELS = 8
+JOIN_TIME_S, JOIN_LEVEL, JOIN_LIKENESS = 0.5, 0.7, 0.985
+GROW_LEVEL, GROW_LIKENESS, KEEP_LEVEL = 0.6, 0.97, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,27 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
     return result
 
 
+def blood_part(pool: Pool) -> FloatArray:
+    """Estimate how much of each candidate is blood.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        First-pass area over that of the fullest vessels of the scan (large veins, as a rule), which are taken as pure blood.
+    """
+    area = pool.features.first_pass_area
+    connected = components(pool.index, pool.shape)  # a lone voxel may be an artifact
+    large = np.bincount(connected)[connected] >= 3
+    top = np.sort(area[large] if large.any() else area)[-BLOOD_VOXELS:]
+    result: FloatArray = area / max(float(np.median(top)), 1e-9)
+    return result
+
+
 def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None, smallest: int, share: float) -> Choice | None:
     """Return the best connected group of arterial candidates.
 
@@ -144,7 +172,8 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
     means = np.stack([pool.curves[core].mean(axis=0) for core in cores])
     values = scale.score(curve_features(means, pool.times_s))  # of mean curves: features of single voxels are noisier
     winner = int(np.argmax(values))
-    return Choice(_grown(pool, cores[winner], members), float(values[winner]))
+    core = _joined(pool, _grown(pool, cores[winner], members), members)
+    return Choice(core, float(values[winner]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +211,32 @@ def _grown(pool: Pool, core: NDArray[np.int64], members: NDArray[np.int64]) -> N
     likeness = _correlation(pool.curves[members], reference)
     interval = float(np.median(np.diff(pool.times_s)))
     near_peak = np.abs(f.ttp_s[members] - ttp) <= max(2.0, 1.01 * interval)
-    fit = members[near_peak & (f.peak[members] >= 0.6 * height) & (likeness > 0.97)]
+    alike = members[near_peak & (f.peak[members] >= GROW_LEVEL * height) & (likeness > GROW_LIKENESS)]
     chosen = pool.index[core]
     for _ in range(2):
-        chosen = np.union1d(chosen, touching(chosen, pool.index[fit], pool.shape))
+        chosen = np.union1d(chosen, touching(chosen, pool.index[alike], pool.shape))
     place = np.searchsorted(pool.index, chosen)
-    order = np.argsort(-f.peak[place], kind="stable")
-    kept = place[order][:MOST_VOXELS]
-    kept = kept[f.peak[kept] >= 0.5 * f.peak[kept[0]]]
-    result: NDArray[np.int64] = pool.index[kept]
+    kept = place[np.argsort(-f.peak[place], kind="stable")][:MOST_VOXELS]
+    bright = f.peak[kept] >= KEEP_LEVEL * f.peak[kept[0]]
+    bright[:FEWEST_VOXELS] = True  # a single voxel is too noisy to stand for the artery
+    result: NDArray[np.int64] = pool.index[kept[bright]]
     return result
+
+
+def _joined(pool: Pool, chosen: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add voxels of other arteries with the same time course until the mean curve is quiet enough."""
+    if chosen.size >= ENOUGH_VOXELS:
+        return chosen
+    f = pool.features
+    reference = pool.curves[np.searchsorted(pool.index, chosen)].mean(axis=0)
+    own = curve_features(reference[None], pool.times_s)
+    same = np.abs(f.first_moment_s[members] - own.first_moment_s[0]) <= JOIN_TIME_S
+    same &= np.abs(f.bat_s[members] - own.bat_s[0]) <= 2.0 * JOIN_TIME_S
+    same &= f.peak[members] >= JOIN_LEVEL * own.peak[0]
+    same &= _correlation(pool.curves[members], reference) >= JOIN_LIKENESS
+    others = np.setdiff1d(members[same], np.searchsorted(pool.index, chosen))
+    others = others[np.argsort(-f.peak[others], kind="stable")][: ENOUGH_VOXELS - chosen.size]
+    return np.concatenate([chosen, pool.index[others]])
 
 
 def _correlation(curves: NDArray[np.float32], reference: NDArray[np.float32]) -> FloatArray:

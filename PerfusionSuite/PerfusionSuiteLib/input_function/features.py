@@ -29,8 +29,8 @@ class CurveFeatures:
         Frame of the maximum.
     ttp_s, bat_s, fwhm_s, first_moment_s : ndarray, s
         Time of the peak, arrival, full width at half maximum, mean time of the first pass.
-    area : ndarray
-        Trapezoid over all frames, unit times s.
+    area, first_pass_area : ndarray
+        Trapezoid over all frames, and from the arrival to the first sample below 20 % of the peak; unit times s.
     irregularity : ndarray
         Sum of squared second differences over the squared peak.
     tail : ndarray
@@ -48,6 +48,7 @@ class CurveFeatures:
     fwhm_s: FloatArray
     first_moment_s: FloatArray
     area: FloatArray
+    first_pass_area: FloatArray
     irregularity: FloatArray
     tail: FloatArray
     minimum: FloatArray
@@ -152,6 +153,7 @@ def curve_features(curves: NDArray[Any], times_s: FloatArray) -> CurveFeatures:
         fwhm_s=right - left,
         first_moment_s=moment,
         area=curves @ weights,
+        first_pass_area=total,
         irregularity=(np.diff(curves, 2, axis=1) ** 2).sum(1) / safe**2,
         tail=curves[:, -TAIL_FRAMES:].mean(1) / safe,
         minimum=curves.min(1),

@@ -14,7 +14,7 @@ from ..core.findings import QualityFinding
 from ..core.geometry import FloatArray
 from ..core.values import InputFunction
 from . import gamma_variate
-from .features import curve_features, trapezoid_weights
+from .features import curve_features
 
 WEAK_PEAK_HU = 15.0
 WEAK_CNR = 5.0
@@ -23,29 +23,6 @@ SHORT_COVERAGE_S = 25.0
 TRUNCATED_TAIL = 0.3
 GAP_FACTOR = 1.8
 SATURATED_SHARE = 0.2
-
-
-def first_pass_area(values: FloatArray, times_s: FloatArray) -> float:
-    """Return the area of a curve from its arrival to the first sample below 20 % of its peak.
-
-    Parameters
-    ----------
-    values : ndarray, shape (T,)
-        Curve with its baseline at zero.
-    times_s : ndarray, shape (T,), s
-        Sample times.
-
-    Returns
-    -------
-    float
-        Unit of the curve times s.
-    """
-    peak = int(values.argmax())
-    below = np.flatnonzero(values[peak:] < 0.2 * values[peak])
-    end = peak + int(below[0]) if below.size else values.size - 1
-    bat = curve_features(values[None], times_s).bat_s[0]
-    part = slice(int(np.searchsorted(times_s, bat - 1e-9)), end + 1)
-    return float((np.maximum(values[part], 0.0) * trapezoid_weights(times_s)[part]).sum())
 
 
 def describe(
@@ -87,7 +64,7 @@ def describe(
         "ttp_s": float(f.ttp_s[0]),
         "fwhm_s": float(f.fwhm_s[0]),
         "first_moment_s": float(f.first_moment_s[0]),
-        "area": first_pass_area(values, times_s),
+        "area": float(f.first_pass_area[0]),
         "baseline_sd": sd,
         "cnr": peak / sd if sd > 0 else float("inf"),
         "tail": float(f.tail[0]),
@@ -265,7 +242,7 @@ def require_bolus(values: FloatArray, times_s: FloatArray, kind: str) -> None:
     if not np.isfinite(values).all():
         msg = f"The {name} has missing values. Give a finite number for each time."
         raise InvalidInputError(msg)
-    if float(values.max()) <= 0 or first_pass_area(values, times_s) <= 0:
+    if float(values.max()) <= 0 or float(curve_features(values[None], times_s).first_pass_area[0]) <= 0:
         msg = f"The {name} has no positive bolus: its maximum is {float(values.max()):.3g}. Choose another place."
         raise InvalidInputError(msg)
 

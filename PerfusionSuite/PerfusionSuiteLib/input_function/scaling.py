@@ -11,7 +11,7 @@ from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.values import InputFunction
 from . import gamma_variate
-from .quality import TRUNCATED_TAIL, describe, first_pass_area, warning, with_findings
+from .quality import TRUNCATED_TAIL, describe, warning, with_findings
 
 POOR_FIT = 0.10
 LARGE_FACTOR = 4.0
@@ -37,7 +37,12 @@ class AreaRatio:
 
 
 def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
-    """Compare first-pass areas, by a gamma variate where the venous curve is cut off.
+    """Compare the areas of a venous and an arterial curve.
+
+    Two estimates are used. One is the ratio of the first-pass areas of fitted gamma variates. The other compares sampled
+    areas up to the same age of the bolus: the artery is cut as long before the end of the scan as it precedes the vein, so that
+    both curves hold the same part of the recirculation. Where the venous curve is cut off the fits are used alone; where
+    they miss, the sampled areas alone; otherwise the geometric mean of both.
 
     Parameters
     ----------
@@ -53,12 +58,21 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     v = gamma_variate.fit(vof.values, vof.times_s)
     rms = max(float(a.rms), float(v.rms))
     usable = bool(a.success) and bool(v.success) and rms <= POOR_FIT
-    tail = describe(vof.times_s, vof.values)["tail"]
-    if usable:
-        return AreaRatio(float(v.area) / float(a.area), True, rms)
-    if tail > TRUNCATED_TAIL:
-        return AreaRatio(float("nan"), True, rms)
-    return AreaRatio(first_pass_area(vof.values, vof.times_s) / first_pass_area(aif.values, aif.times_s), False, rms)
+    fitted = float(v.area) / float(a.area) if usable else float("nan")
+    artery, vein = describe(aif.times_s, aif.values), describe(vof.times_s, vof.values)
+    if vein["tail"] > TRUNCATED_TAIL:
+        return AreaRatio(fitted, True, rms)
+    delay = max(vein["first_moment_s"] - artery["first_moment_s"], 0.0)
+    end = float(vof.times_s[-1])
+    sampled = _area_until(vof, end) / max(_area_until(aif, end - delay), 1e-12)
+    if not usable:
+        return AreaRatio(sampled, False, rms)
+    return AreaRatio(float(np.sqrt(max(fitted * sampled, 0.0))), True, rms)
+
+
+def _area_until(curve: InputFunction, end_s: float) -> float:
+    times = np.concatenate([curve.times_s[curve.times_s < end_s], [end_s]])
+    return float(np.trapezoid(np.interp(times, curve.times_s, curve.values), times))
 
 
 def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: float = 10.0) -> InputFunction:

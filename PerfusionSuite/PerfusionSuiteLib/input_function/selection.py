@@ -29,7 +29,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
 """Names of the methods and what they are."""
 
 THICK_SLICE_MM = 4.0
-WIDER_SHARE = 0.3
+FULL_SHARE, TALL_SHARE, WIDER_SHARE = 0.5, 0.2, 0.3
 
 
 def select_aif(
@@ -141,7 +141,10 @@ def _by_score(
     smallest = 2 if voxel_sizes(affine).max() >= THICK_SLICE_MM else 3
     shaped = arterial.shaped_like_arteries(pool)
     tall = pool.features.peak >= np.quantile(pool.features.peak, 2.0 / 3.0)
-    choice = arterial.search(pool, shaped & clear & tall, baseline, smallest, 0.2)
+    full = arterial.blood_part(pool) >= arterial.LEAST_BLOOD
+    choice = arterial.search(pool, shaped & clear & full, baseline, smallest, FULL_SHARE)
+    if choice is None or _unconvincing(pool, choice):
+        choice = arterial.search(pool, shaped & clear & tall, baseline, smallest, TALL_SHARE)
     if choice is None or _unconvincing(pool, choice):
         for allowed in (shaped & clear, shaped & permitted):
             other = arterial.search(pool, allowed, baseline, 2, WIDER_SHARE)
