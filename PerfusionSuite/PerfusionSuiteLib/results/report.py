@@ -16,6 +16,7 @@ from .privacy import without_identifiers
 from .references import references_of
 from .report_tables import acquisition_rows, curve_table, trial_rows, volume_tables
 from .template import rendered, shown
+from .thresholds import core_words, hypoperfusion_words
 
 _CAPTIONS: Mapping[str, tuple[str, str]] = {
     "core_penumbra_mip": (
@@ -28,6 +29,7 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
     "motion": ("Head motion", "Translation and rotation of the head in each frame."),
 }
 _READING_ORDER = ("core_penumbra_mip", "tmax_mip", "maps_montage", "aif_vof", "motion")
+_VENOUS = {"none": "in neither sinus", "sss": "superior sagittal sinus", "torcula": "torcula", "both": "in both sinuses"}
 _SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
 
 
@@ -65,14 +67,14 @@ def write_report(
         case_id=without_identifiers(study.series.source.case_id),
         modality={"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}[study.series.modality],
         side=_side(study),
-        cards=_cards(numbers),
+        cards=_cards(numbers, study.lesions.thresholds),
         more=_secondary(numbers),
         findings=_findings(findings),
         pictures=_embedded(images),
         volumes=volume_tables(study, numbers),
         trials=trials,
         curves=curve_table(study),
-        acquisition=acquisition_rows(study),
+        acquisition=acquisition_rows(study, numbers),
         references=references_of(study, with_trials=bool(trials)),
         lesion_found=bool(study.lesions.hypoperfusion.any()),
     )
@@ -84,25 +86,27 @@ def _side(study: Study) -> str:
 
 
 def _note(numbers: Mapping[str, Any], key: str) -> str:
+    if key.startswith("pvt"):
+        reasons = (numbers.get("pvt") or {}).get("reasons") or {}
+        return str(reasons.get(key.removeprefix("pvt.").removesuffix("_tmax_s")) or "")
     notes = numbers.get("notes") or {}
     return str(notes.get(key) or numbers.get(f"{key}_note") or "")
 
 
-def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
+def _cards(numbers: Mapping[str, Any], thresholds: Mapping[str, Any]) -> list[dict[str, str]]:
     """Headline numbers; a missing one says why."""
     core, total = numbers.get("infarct_core_volume_ml"), numbers.get("hypoperfusion_volume_ml")
-    thresholds = numbers.get("thresholds") or {}
-    rcbf, tmax = thresholds.get("rcbf_percent", 30.0), thresholds.get("tmax_s", 6.0)
+    severe, base = thresholds.get("severe_tmax_s", 10.0), thresholds.get("tmax_s", 6.0)
     mismatch = numbers.get("mismatch_volume_ml")
     if mismatch is None and core is not None and total is not None:
         mismatch = total - core
     rows = (
-        ("Core", "infarct_core_volume_ml", core, "mL", 1, f"relative CBF < {shown(rcbf)} %", "core"),
-        ("Hypoperfusion", "hypoperfusion_volume_ml", total, "mL", 1, f"Tmax > {shown(tmax)} s", "hypoperfusion"),
+        ("Core", "infarct_core_volume_ml", core, "mL", 1, core_words(thresholds), "core"),
+        ("Hypoperfusion", "hypoperfusion_volume_ml", total, "mL", 1, hypoperfusion_words(thresholds), "hypoperfusion"),
         ("Penumbra", "penumbra_volume_ml", numbers.get("penumbra_volume_ml"), "mL", 1, "hypoperfusion without core", "penumbra"),
         ("Mismatch volume", "mismatch_volume_ml", mismatch, "mL", 1, "hypoperfusion minus core", ""),
         ("Mismatch ratio", "mismatch_ratio", numbers.get("mismatch_ratio"), "", 2, "hypoperfusion / core", ""),
-        ("HIR", "hir", numbers.get("hir"), "", 2, "volume of Tmax > 10 s / Tmax > 6 s", ""),
+        ("HIR", "hir", numbers.get("hir"), "", 2, f"volume of Tmax > {severe:g} s / Tmax > {base:g} s", ""),
     )
     return [
         {
@@ -127,7 +131,7 @@ def _secondary(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
         ("Penumbra fraction", "penumbra_fraction_percent", numbers.get("penumbra_fraction_percent"), "%"),
         ("Reperfusion since baseline (PRR)", "prr_percent", numbers.get("prr_percent"), "%"),
         ("AIF to VOF peak delay", "aif_vof_delay_s", numbers.get("aif_vof_delay_s"), "s"),
-        ("Prolonged venous transit", "pvt", pvt.get("status"), ""),
+        ("Prolonged venous transit", "pvt", _VENOUS.get(pvt.get("status", ""), pvt.get("status")), ""),
         ("Tmax in the superior sagittal sinus", "pvt.sss_tmax_s", pvt.get("sss_tmax_s"), "s"),
         ("Tmax at the torcula", "pvt.torcula_tmax_s", pvt.get("torcula_tmax_s"), "s"),
     )

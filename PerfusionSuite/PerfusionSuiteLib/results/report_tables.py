@@ -15,6 +15,7 @@ from .pictures.curves import peak_of, tail_of
 from .privacy import without_identifiers
 from .tables import flatten
 from .template import shown
+from .thresholds import all_words
 
 _THRESHOLD_KEY = re.compile(
     r"^r?(?P<map>tmax|cbf|cbv|delay)_?(?P<sign>gt|lt|above|below)_?(?P<limit>\d+(?:[._]\d+)?)(?:_?[a-z]+)?$"
@@ -26,7 +27,7 @@ _TABLES = (
     ("cbv", "Relative CBV below", "%"),
 )
 _TRIAL_KEYS = ("trials", "trial_criteria", "trial_flags")
-_TRIAL_NAMES = {"defuse3": "DEFUSE 3", "defuse_3": "DEFUSE 3", "extend": "EXTEND", "dawn": "DAWN"}
+_SIGNS = {"below": "<", "above": ">", "at_least": "≥", "from": "≥", "to": "≤"}
 
 
 def volume_tables(study: Study, numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,15 +111,28 @@ def trial_rows(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
     list of dict
         ``name``, ``state`` and ``numbers``; empty when the metrics hold none.
     """
-    criteria = next((numbers[key] for key in _TRIAL_KEYS if isinstance(numbers.get(key), Mapping)), {})
+    criteria: Mapping[str, Any] = next((numbers[key] for key in _TRIAL_KEYS if isinstance(numbers.get(key), Mapping)), {})
     rows = []
     for name, entry in criteria.items():
-        facts = dict(entry) if isinstance(entry, Mapping) else {"met": entry}
-        met = facts.pop("met", facts.pop("fulfilled", None))
+        facts = entry if isinstance(entry, Mapping) else {"met": entry}
+        met = facts.get("met")
         state = "not assessable" if met is None else "met" if met else "not met"
-        details = "; ".join(f"{key.replace('_', ' ').replace('.', ' ')} {shown(value)}" for key, value in flatten(facts).items())
-        rows.append({"name": _TRIAL_NAMES.get(name.lower(), name), "state": state, "numbers": details})
+        rows.append({"name": str(name), "state": state, "numbers": str(facts.get("reason") or _limits(facts))})
     return rows
+
+
+def _limits(facts: Mapping[str, Any]) -> str:
+    """Name each number of a criterion with its limit: ``core 53.0 mL (< 70)``."""
+    parts = []
+    for key, limit in (facts.get("limits") or {}).items():
+        name = re.sub(r"_(below|above|at_least|from|to)$", "", key)
+        sign = _SIGNS[key.removeprefix(f"{name}_")]
+        label = name.removesuffix("_ml").replace("nihss", "NIHSS")
+        unit = " mL" if name.endswith("_ml") else ""
+        value = facts.get(name)
+        text = "without limit (no core)" if value is None else f"{shown(value)}{unit}"
+        parts.append(f"{label} {text} ({sign} {limit:g})")
+    return "; ".join(parts)
 
 
 def curve_table(study: Study) -> list[dict[str, str]]:
@@ -159,13 +173,15 @@ def _quality(curve: InputFunction, key: str, unit: str) -> str:
     return shown(value) if value is None else f"{shown(value)} {unit}".strip()
 
 
-def acquisition_rows(study: Study) -> list[tuple[str, str]]:
+def acquisition_rows(study: Study, numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return how the scan was acquired and how maps were made.
 
     Parameters
     ----------
     study : Study
         The run.
+    numbers : mapping
+        Content of ``metrics.json``.
 
     Returns
     -------
@@ -189,10 +205,29 @@ def acquisition_rows(study: Study) -> list[tuple[str, str]]:
         ("Interval after resampling", f"{_interval(study):.3g} s"),
         ("Noise reduction", str(facts.get("noise_reduction") or "")),
         ("Density, hematocrit factor", _pair(facts)),
-        ("Thresholds", ", ".join(f"{key} = {shown(plain(value))}" for key, value in study.lesions.thresholds.items())),
+        ("Lesions", all_words(study.lesions.thresholds)),
+        ("Reference tissue", _reference(study, numbers)),
+        ("Not counted as tissue", _removed(study)),
         ("Computing time", f"{sum(study.seconds.values()):.1f} s" if study.seconds else ""),
     ]
     return [(label, text) for label, text in rows if text]
+
+
+def _reference(study: Study, numbers: Mapping[str, Any]) -> str:
+    facts = numbers.get("reference") or {}
+    voxels = int(study.lesions.reference.sum())
+    parts = [
+        f"{facts.get('side', '')} side".replace("global side", "both sides").strip() if facts.get("side") else "",
+        f"{voxels} voxels",
+    ]
+    if facts.get("cbf") is not None:
+        parts.append(f"{facts.get('statistic', 'mean')} CBF {shown(facts['cbf'])}")
+    return ", ".join(part for part in parts if part)
+
+
+def _removed(study: Study) -> str:
+    removed = study.lesions.thresholds.get("removed_percent") or {}
+    return ", ".join(f"{key.replace('_', ' ')} {value:.1f} %" for key, value in removed.items() if value is not None)
 
 
 def _noise(study: Study) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .pictures import write_pictures
 from .privacy import without_identifiers
 from .report import write_report
 from .tables import flatten, write_curve, write_rows
+from .thresholds import is_standard
 
 
 def write(
@@ -133,6 +135,7 @@ def metrics_document(metrics: Metrics, findings: Sequence[QualityFinding]) -> di
     values = dict(metrics.values)
     quality = dict(values.get("quality") or {})
     quality["flags"] = list(dict.fromkeys([*quality.get("flags", ()), *(finding.code for finding in findings)]))
+    quality["findings"] = [asdict(finding) for finding in findings]
     values["quality"] = quality
     messages = (f"{f.message} {f.advice}".strip() for f in findings if f.severity != "info")
     values["warnings"] = list(dict.fromkeys([*values.get("warnings", ()), *messages]))
@@ -199,7 +202,7 @@ def _lesion_regions(lesions: LesionMasks) -> dict[str, BoolArray]:
 def _write_masks(regions: Mapping[str, BoolArray], lesions: LesionMasks, stage: Path, names: Layout) -> None:
     for stem, mask in regions.items():
         _write_mask(stage / names.mask(stem), mask, lesions.affine, stem, names)
-    if _has_standard_thresholds(lesions):
+    if is_standard(lesions.thresholds):
         for stem in FIXED_MASKS:
             _write_mask(stage / names.fixed_mask(stem), regions[stem], lesions.affine, stem, names)
 
@@ -212,12 +215,6 @@ def _write_mask(path: Path, mask: BoolArray, affine: FloatArray, stem: str, name
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(path.name.replace(".nii.gz", ".json"))
-
-
-def _has_standard_thresholds(lesions: LesionMasks) -> bool:
-    """Tell whether exactly 6 s and 30 % were used, which the fixed names of two masks promise."""
-    tmax, rcbf = lesions.thresholds.get("tmax_s"), lesions.thresholds.get("rcbf_percent")
-    return tmax is not None and rcbf is not None and abs(tmax - 6.0) < 1e-9 and abs(rcbf - 30.0) < 1e-9
 
 
 def _mask_of(curve: InputFunction, shape: tuple[int, ...]) -> BoolArray:

@@ -215,7 +215,7 @@ def _draw_location(
         return
     chosen = np.zeros(study.masks.brain.shape, bool)
     chosen[tuple(curve.voxels.T)] = True
-    view = view_of(study.masks.brain | chosen, study.lesions.affine, margin_mm=12.0)
+    view = view_of(study.masks.brain | chosen, study.lesions.affine, margin_mm=16.0)
     turned = view.turn(chosen)
     at = int(turned.sum(axis=(0, 1)).argmax())
     size = picture_mm(view, "axial")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.colors import LESION_COLORS
 from ...core.quantities import QUANTITIES
+from ..thresholds import tmax_on_map
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_color, show_image
 from .content import Scene
 from .views import as_picture, picture_mm, spread_slices
@@ -76,7 +77,7 @@ def _draw_bar(bar: Any, scene: Scene, key: str) -> None:
         color_bar(bar, (round(low), round(high)), "grey", f"Baseline\n({unit})")
         return
     quantity = QUANTITIES[key]
-    mark = float(scene.study.lesions.thresholds.get("tmax_s", 6.0)) if key == "tmax" else None
+    mark = tmax_on_map(scene.study.lesions.thresholds) if key == "tmax" else None
     color_bar(bar, quantity.display_range, quantity.colormap, f"{scene.study.maps[key].unit}", mark=mark)
 
 

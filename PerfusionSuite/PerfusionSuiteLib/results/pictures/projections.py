@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.colors import LESION_COLORS
 from ...core.quantities import QUANTITIES
+from ..thresholds import tmax_on_map
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_color, show_image
 from .content import Scene
 from .views import PLANES, picture_mm, projected
@@ -41,9 +42,13 @@ def draw_tmax_mip(scene: Scene) -> Any:
         outline(axes, projected(scene.brain, plane), size, FAINT, 0.6)
         letters(axes, plane, inside=False)
     bar = axes_at(figure, _WIDTH - _BAR + 0.1, _HEAD + 0.1 * height, 0.2, 0.8 * height)
-    threshold = float(scene.study.lesions.thresholds.get("tmax_s", 6.0))
+    threshold = tmax_on_map(scene.study.lesions.thresholds)
     color_bar(bar, quantity.display_range, quantity.colormap, f"{quantity.symbol} ({quantity.unit})", mark=threshold)
-    _heading(figure, "Maximum projection of Tmax within tissue", f"The line on the colour bar marks {threshold:g} s.")
+    _heading(
+        figure,
+        "Maximum projection of Tmax within tissue",
+        "" if threshold is None else f"The line on the color bar marks {threshold:g} s.",
+    )
     return figure
 
 

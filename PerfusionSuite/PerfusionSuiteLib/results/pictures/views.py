@@ -136,8 +136,8 @@ def projected(turned: NDArray[Any], plane: str) -> NDArray[Any]:
         The picture in radiological convention.
     """
     axis = _REMOVED[plane]
-    flat = turned.any(axis=axis) if turned.dtype == bool else np.fmax.reduce(turned, axis=axis)
-    return as_picture(flat)
+    flat = np.logical_or.reduce(turned, axis=axis) if turned.dtype == bool else np.fmax.reduce(turned, axis=axis)
+    return as_picture(np.asarray(flat))
 
 
 def as_picture(flat: NDArray[Any]) -> NDArray[Any]:

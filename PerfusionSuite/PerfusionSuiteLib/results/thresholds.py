@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thresholds of a run in words, and whether they are the ones that fixed file names promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def is_standard(thresholds: Mapping[str, Any]) -> bool:
+    """Tell whether lesions are exactly Tmax > 6 s and relative CBF < 30 %.
+
+    Parameters
+    ----------
+    thresholds : mapping
+        ``LesionMasks.thresholds``.
+
+    Returns
+    -------
+    bool
+        True when the fixed mask names may be used.
+    """
+    tmax, rcbf = thresholds.get("tmax_s"), thresholds.get("rcbf_percent")
+    rules = (thresholds.get("hypoperfusion_rule", "tmax"), thresholds.get("core_rule", "rcbf"))
+    return tmax is not None and rcbf is not None and (float(tmax), float(rcbf)) == (6.0, 30.0) and rules == ("tmax", "rcbf")
+
+
+def tmax_on_map(thresholds: Mapping[str, Any]) -> float | None:
+    """Return the value that was compared with the Tmax map, the method's offset included.
+
+    Parameters
+    ----------
+    thresholds : mapping
+        ``LesionMasks.thresholds``.
+
+    Returns
+    -------
+    float or None, s
+        None when hypoperfusion was not decided by Tmax.
+    """
+    if thresholds.get("hypoperfusion_rule", "tmax") != "tmax":
+        return None
+    return float(thresholds.get("tmax_s", 6.0)) + float(thresholds.get("tmax_offset_s") or 0.0)
+
+
+def hypoperfusion_words(thresholds: Mapping[str, Any]) -> str:
+    """Say what counts as hypoperfusion.
+
+    Parameters
+    ----------
+    thresholds : mapping
+        ``LesionMasks.thresholds``.
+
+    Returns
+    -------
+    str
+        For example ``Tmax > 6 s``.
+    """
+    more, less = (">", "<") if thresholds.get("strict", True) else ("≥", "≤")
+    rule = thresholds.get("hypoperfusion_rule", "tmax")
+    if rule == "delay":
+        return f"delay {more} {thresholds.get('delay_s', 3.0):g} s"
+    if rule == "cbf":
+        return f"CBF {less} {thresholds.get('hypoperfusion_cbf', 0.0):g}"
+    offset = float(thresholds.get("tmax_offset_s") or 0.0)
+    note = f" ({tmax_on_map(thresholds):g} s on this map)" if offset else ""
+    return f"Tmax {more} {thresholds.get('tmax_s', 6.0):g} s{note}"
+
+
+def core_words(thresholds: Mapping[str, Any]) -> str:
+    """Say what counts as core.
+
+    Parameters
+    ----------
+    thresholds : mapping
+        ``LesionMasks.thresholds``.
+
+    Returns
+    -------
+    str
+        For example ``relative CBF < 30 %``.
+    """
+    less = "<" if thresholds.get("strict", True) else "≤"
+    if thresholds.get("core_rule", "rcbf") == "cbv":
+        text = f"CBV {less} {thresholds.get('core_cbv', 0.0):g}"
+    else:
+        text = f"relative CBF {less} {thresholds.get('rcbf_percent', 30.0):g} %"
+    return text + (" anywhere in tissue" if thresholds.get("core_region") == "anywhere" else "")
+
+
+def all_words(thresholds: Mapping[str, Any]) -> str:
+    """Say all that decides what counts as lesion.
+
+    Parameters
+    ----------
+    thresholds : mapping
+        ``LesionMasks.thresholds``.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    parts = [f"hypoperfusion {hypoperfusion_words(thresholds)}", f"core {core_words(thresholds)}"]
+    if thresholds.get("preset"):
+        parts.insert(0, f"preset {thresholds['preset']}")
+    if thresholds.get("min_cluster_ml") is not None:
+        parts.append(f"clusters below {thresholds['min_cluster_ml']:g} mL left out")
+    return "; ".join(parts)
