@@ -23,6 +23,8 @@ MAX_TILT_DEG = 25.0
 _WINDOW_HU = (0.0, 90.0)
 _MIN_OVERLAP = 0.5
 _SEARCH_DEG = 40.0
+_STEPS_MM = (8.0, 4.0, 2.5)
+_MIN_SMOOTHING_MM = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,11 @@ def estimate_midplane(
         msg = f"No head was found for the mid-sagittal plane in a volume of shape {image.shape}. Give a brain mask or the plane."
         raise InvalidInputError(msg)
     centre = affine[:3, :3] @ np.array([axis.mean() for axis in np.nonzero(head)]) + affine[:3, 3]
-    score = 0.0
-    best: FloatArray = np.zeros(3)
-    for step_mm in (8.0, 4.0, 2.5):
-        symmetry = _Symmetry(image, head, affine, centre, step_mm)
-        starts = _coarse_starts(symmetry) if step_mm == 8.0 else [best]
-        best, score = _refined(symmetry, starts, step_mm)
+    coarse = _Symmetry(image, head, affine, centre, _STEPS_MM[0])
+    best = _refined(coarse, _coarse_starts(coarse), _STEPS_MM[0])
+    for step_mm in _STEPS_MM[1:]:
+        best = _refined(_Symmetry(image, head, affine, centre, step_mm), [best], step_mm)
+    score = coarse(best)  # on the coarse grid, where noise does not count
     plane = _plane(best, centre)
     tilt = float(np.degrees(np.arccos(np.clip(plane[0], -1, 1))))
     if score >= MIN_CORRELATION and tilt <= MAX_TILT_DEG:
@@ -223,7 +224,7 @@ class _Symmetry:
 
     def __init__(self, image: NDArray[np.float32], head: BoolArray, affine: FloatArray, centre: FloatArray, step_mm: float):
         # Smoothing to the grid's step keeps noise and aliasing out of the correlation.
-        sigma = np.maximum(0.4 * step_mm / voxel_sizes(affine), 0.0)
+        sigma = max(0.4 * step_mm, _MIN_SMOOTHING_MM) / voxel_sizes(affine)
         sigma[sigma < 0.4] = 0.0
         self.image = ndimage.gaussian_filter(image, sigma)
         self.to_voxel = np.linalg.inv(affine)
@@ -272,7 +273,7 @@ def _coarse_starts(symmetry: _Symmetry) -> list[FloatArray]:
     return [grid[at] for at in np.argsort(scores)[-3:]]
 
 
-def _refined(symmetry: _Symmetry, starts: list[FloatArray], step_mm: float) -> tuple[FloatArray, float]:
+def _refined(symmetry: _Symmetry, starts: list[FloatArray], step_mm: float) -> FloatArray:
     bounds = ((-_SEARCH_DEG, _SEARCH_DEG), (-_SEARCH_DEG, _SEARCH_DEG), (-30.0, 30.0))
     found = []
     for start in starts:
@@ -280,8 +281,7 @@ def _refined(symmetry: _Symmetry, starts: list[FloatArray], step_mm: float) -> t
         options = {"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-6, "maxfev": 120}
         result = optimize.minimize(lambda p: -symmetry(p), start, method="Nelder-Mead", bounds=bounds, options=options)
         found.append((float(-result.fun), np.asarray(result.x)))
-    score, best = max(found, key=lambda item: item[0])
-    return best, score
+    return max(found, key=lambda item: item[0])[1]
 
 
 def _largest_object(mask: BoolArray) -> BoolArray:

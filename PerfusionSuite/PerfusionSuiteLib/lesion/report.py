@@ -188,7 +188,7 @@ def _venous(
 ) -> dict[str, Any]:
     drawn = {name: lesions.extra[name] for name in ("sss", "torcula") if name in lesions.extra}
     brain = lesions.extra.get("brain", lesions.tissue)
-    regions = venous_regions(maps, brain, lesions.midplane, vof=vof)
+    regions = venous_regions(maps, brain, lesions.midplane, vessel=lesions.extra.get("vessel"), vof=vof)
     if drawn:  # found by `segment` from all vessels, or painted by the user
         missing = {name: reason for name, reason in regions.reasons.items() if name not in drawn}
         regions = VenousRegions({**regions.masks, **drawn}, missing)

@@ -104,7 +104,7 @@ def segment(
     thresholds = _thresholds(maps, preset, method, offset, counted, reference, sides)
     lesions = LesionMasks(
         hypoperfusion, core, hypoperfusion & ~core, counted.tissue, reference.mask, maps.affine, reference.side, sides.plane,
-        {"brain": counted.brain, **extra}, thresholds, (*sides.findings, *counted.findings, *reference.findings, *findings),
+        {"brain": counted.brain, "vessel": counted.vessel, **extra}, thresholds, (*sides.findings, *counted.findings, *reference.findings, *findings),
     )  # fmt: skip
     return maps, lesions
 
