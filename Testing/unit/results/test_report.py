@@ -7,13 +7,16 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from PerfusionSuiteLib import results
-from PerfusionSuiteLib.core import Metrics, QualityFinding, Source, Study
+from PerfusionSuiteLib import evaluation, results
+from PerfusionSuiteLib.core import Metrics, PerfusionMaps, QualityFinding, Source, Study
 from PerfusionSuiteLib.results.template import shown
+from PerfusionSuiteLib.results.truth import comparison_rows
 
 
 class Page(HTMLParser):
@@ -168,3 +171,29 @@ def test_a_comparison_with_the_truth_is_a_table_and_a_page(tmp_path: Path) -> No
 def test_an_empty_comparison_says_so(tmp_path: Path) -> None:
     _, page = results.write_truth_comparison([], tmp_path)
     assert "nothing to compare" in page.read_text()
+
+
+def test_scores_of_a_digital_patient_become_rows_of_result_and_truth(a_study: Study) -> None:
+    maps = {key: item.values * 1.1 for key, item in a_study.maps.items() if key in {"cbf", "tmax"}}
+    lesions = a_study.lesions
+    truth = SimpleNamespace(
+        maps={key: values / 1.1 for key, values in maps.items()},
+        masks={"core": lesions.core, "hypoperfusion": lesions.hypoperfusion},
+        fractions={}, aif=a_study.aif.values, times_s=a_study.aif.times_s, side="left", midplane=lesions.midplane,
+    )  # fmt: skip
+    study = replace(a_study, maps=PerfusionMaps.from_arrays(maps, a_study.maps.affine))
+    rows = {row["quantity"]: row for row in comparison_rows(evaluation.score_study(study, truth))}
+    core_ml = float(lesions.core.sum()) * 0.128
+    assert rows["Core, volume"]["result"] == pytest.approx(core_ml)
+    assert rows["Core, Dice overlap"]["result"] == 1.0
+    cbf = rows["CBF, tissue"]
+    expected = float(np.nanmean(truth.maps["cbf"][lesions.tissue]))
+    assert (cbf["truth"], cbf["result"]) == (pytest.approx(expected, rel=1e-4), pytest.approx(1.1 * expected, rel=1e-4))
+    assert rows["AIF, shift of the peak"]["result"] == 0.0
+    assert rows["Affected side"]["result"] == "left"
+
+
+def test_scores_can_be_written_as_they_come(a_study: Study, tmp_path: Path) -> None:
+    scores = {"lesions": {"core": {"volume_ml": 2.0, "truth_ml": 3.0, "error_ml": -1.0, "dice": 0.8}}}
+    _, page = results.write_truth_comparison(scores, tmp_path)
+    assert "Core, volume 2.00 3.00 -1.00 mL" in Page(page.read_text()).text
