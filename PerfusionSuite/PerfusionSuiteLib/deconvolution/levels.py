@@ -15,8 +15,8 @@ from .problem import Problem
 TAIL_LIMIT = 0.1
 """Curves that end above this fraction of their peak count as truncated."""
 
-NOISE_SHARE = 0.05
-"""With ``truncation="auto"``: noise of the residue allowed, as a fraction of the median maximum."""
+NOISE_SHARE = 0.15
+"""Noise of the residue that the rule of `noise_limited` allows, as a fraction of the median maximum."""
 
 CHI_SQUARE_MEDIAN = 0.4549
 """Median of a squared standard normal number; 20 is the sum of squares of the weights of a third difference."""
@@ -74,6 +74,34 @@ def fraction(value: Any, name: str) -> float:
     return number
 
 
+def noise_limited(problem: Problem, levels: FloatArray, operator: Callable[[float], FloatArray]) -> float:
+    """Return the weakest regularization that the noise of the scan allows: one rule for every method and modality.
+
+    Parameters
+    ----------
+    problem : Problem
+        The scan; noise and height are medians over its voxels.
+    levels : ndarray
+        Regularization levels, weakest first.
+    operator : callable
+        Makes the operator of a level, shape (T, W).
+
+    Returns
+    -------
+    float
+        The first level at which the noise of the residue is at most `NOISE_SHARE` of the median maximum; the last one if none.
+    """
+    curves = problem.sample(2000)
+    sigma = noise_sd(curves)
+    for level in levels[:-1]:
+        matrix = operator(float(level))
+        spread = sigma * float(np.sqrt((matrix**2).sum(axis=0).mean()))
+        height = float(np.median((curves @ matrix).max(axis=1))) if curves.size else 0.0
+        if spread <= NOISE_SHARE * height:
+            return float(level)
+    return float(levels[-1])
+
+
 def truncation_level(value: Any, problem: Problem, operator: Callable[[float], FloatArray]) -> float:
     """Return the truncation to use.
 
@@ -89,22 +117,11 @@ def truncation_level(value: Any, problem: Problem, operator: Callable[[float], F
     Returns
     -------
     float
-        The given level; for "auto" the smallest one at which the noise of the residue stays below `NOISE_SHARE` of the
-        median maximum.
+        The given level; for "auto" that of `noise_limited`.
     """
-    if value != "auto":
-        return fraction(value, "truncation")
-    curves = problem.sample(2000)
-    sigma = noise_sd(curves)
-    level = float(AUTO_LEVELS[-1])
-    for candidate in AUTO_LEVELS:
-        matrix = operator(float(candidate))
-        spread = sigma * float(np.sqrt((matrix**2).sum(axis=0).mean()))
-        height = float(np.median((curves @ matrix).max(axis=1))) if curves.size else 0.0
-        if spread <= NOISE_SHARE * height:
-            level = float(candidate)
-            break
-    return level
+    if isinstance(value, str) and value == "auto":
+        return noise_limited(problem, AUTO_LEVELS, operator)
+    return fraction(value, "truncation")
 
 
 def needs_tail(value: Any, problem: Problem) -> bool:
@@ -135,24 +152,3 @@ def needs_tail(value: Any, problem: Problem) -> bool:
     curves = problem.sample(2000)
     tissue = curves.mean(axis=0) if curves.size else np.zeros_like(problem.aif)
     return any(curve.max() > 0 and curve[-3:].mean() > TAIL_LIMIT * curve.max() for curve in (problem.aif, tissue))
-
-
-def contrast_to_noise(problem: Problem) -> float:
-    """Return the median contrast-to-noise ratio of the tissue curves.
-
-    Parameters
-    ----------
-    problem : Problem
-        The scan.
-
-    Returns
-    -------
-    float
-        Median of the smoothed maximum of a curve over the noise of a sample; infinite without noise.
-    """
-    curves = problem.sample(2000)
-    if not curves.size:
-        return 0.0
-    smooth = (curves[:, :-2] + curves[:, 1:-1] + curves[:, 2:]) / 3.0
-    sigma = noise_sd(curves)
-    return float(np.median(smooth.max(axis=1)) / sigma) if sigma > 0 else float("inf")

@@ -56,10 +56,10 @@ def spread(problem: Problem, values: NDArray[Any], empty: float = np.nan) -> NDA
         In the spatial shape of the input.
     """
     if problem.index is None:
-        return values.reshape(*problem.shape, *values.shape[1:])
+        return values.reshape((*problem.shape, *values.shape[1:]))
     full = np.full((problem.flat.shape[0], *values.shape[1:]), empty, values.dtype)
     full[problem.index] = values
-    return full.reshape(*problem.shape, *values.shape[1:])
+    return full.reshape((*problem.shape, *values.shape[1:]))
 
 
 def make_maps(problem: Problem, raw: RawMaps, factor: float) -> dict[str, NDArray[Any]]:

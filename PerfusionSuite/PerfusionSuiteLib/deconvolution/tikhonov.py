@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
-from .levels import contrast_to_noise, fraction
+from .levels import fraction, noise_limited
 from .matrices import causal_matrix, lag_indices
 from .problem import Curves, Problem
 from .residues import Floats, LinearEstimator, ResidueBlock, ResidueEstimator
@@ -21,14 +21,10 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"rule": "lcurve", "strength": 0.1, "strength_min": "auto", "lag_window": (-4.0, 20.0)}
 )
 """Rule "lcurve", "gcv" or "fixed"; strength of "fixed" and smallest strength of the others, relative to the largest singular
-value ("auto": 0.05 unless the curves have a very high contrast-to-noise ratio); lags in s, of which those from 0 on exist."""
+value ("auto": what the noise of the scan allows, see `levels.noise_limited`; the L-curve finds far too little regularization
+in noisy curves by itself); lags in s, of which those from 0 on exist."""
 
 STRENGTHS = np.geomspace(1e-4, 1.0, 60)
-NOISY_LAMBDA_MIN = 0.05
-"""The L-curve finds far too little regularization in noisy curves, so it is not asked below this strength."""
-
-CLEAN_CNR = 20.0
-"""Median contrast-to-noise ratio of tissue curves above which the whole L-curve may be used."""
 
 
 def filter_factors(singular: FloatArray, strengths: FloatArray) -> FloatArray:
@@ -69,12 +65,12 @@ class AdaptiveTikhonov:
     def __init__(self, problem: Problem, rule: str, strength_min: float, lags: NDArray[np.int64]) -> None:
         grid = problem.grid
         u, s, vt = np.linalg.svd(causal_matrix(problem.aif_on_grid, grid.interval_s))
-        smallest = strength_min * (1.0 - 1e-9)
-        relative = STRENGTHS[smallest <= STRENGTHS]
+        first = int(np.searchsorted(STRENGTHS, strength_min * (1.0 - 1e-9)))
+        relative = STRENGTHS[min(first, STRENGTHS.size - 3) :]  # a bend needs three points
         factors = filter_factors(s, relative * s[0])
         inverse = factors / np.maximum(s, 1e-12 * s[0])[:, None]
         self.lags_s = lags * grid.interval_s
-        self._rule, self._step = rule, float(np.log(relative[1] / relative[0]))
+        self._rule = rule
         self._project = np.ascontiguousarray((grid.resampling @ u).T, dtype=np.float32)
         self._misfit = np.ascontiguousarray(((1.0 - factors) ** 2).T, dtype=np.float32)
         self._size = np.ascontiguousarray((inverse**2).T, dtype=np.float32)
@@ -124,18 +120,22 @@ def prepare(problem: Problem, options: Mapping[str, Any]) -> ResidueEstimator:
         If the rule does not exist.
     """
     grid, rule = problem.grid, options["rule"]
-    lags = lag_indices(options["lag_window"], grid.interval_s, grid.times_s.size, causal=True)
-    if rule == "fixed":
-        u, s, vt = np.linalg.svd(causal_matrix(problem.aif_on_grid, grid.interval_s))
-        factors = filter_factors(s, np.array([fraction(options["strength"], "strength") * s[0]]))[:, 0]
-        inverse = (vt.T[lags] * (factors / np.maximum(s, 1e-12 * s[0]))) @ u.T
-        return LinearEstimator(grid.resampling @ inverse.T, lags * grid.interval_s)
-    if rule not in ("lcurve", "gcv"):
+    if rule not in ("lcurve", "gcv", "fixed"):
         msg = f'The Tikhonov rule must be "lcurve", "gcv" or "fixed", not {rule!r}. Correct the setting.'
         raise InvalidInputError(msg)
-    smallest = options["strength_min"]
-    if smallest == "auto":
-        smallest = 0.0 if contrast_to_noise(problem) > CLEAN_CNR else NOISY_LAMBDA_MIN
-    elif smallest:
-        smallest = fraction(smallest, "strength_min")
-    return AdaptiveTikhonov(problem, rule, float(smallest), lags)
+    lags = lag_indices(options["lag_window"], grid.interval_s, grid.times_s.size, causal=True)
+    u, s, vt = np.linalg.svd(causal_matrix(problem.aif_on_grid, grid.interval_s))
+
+    def operator(strength: float) -> FloatArray:
+        factors = filter_factors(s, np.array([strength * s[0]]))[:, 0]
+        return np.asarray(grid.resampling @ u @ (vt.T[lags] * (factors / np.maximum(s, 1e-12 * s[0]))).T)
+
+    name = "strength" if rule == "fixed" else "strength_min"
+    level = options[name]
+    if isinstance(level, str) and level == "auto":
+        level = noise_limited(problem, STRENGTHS, operator)
+    elif level != 0 or rule == "fixed":
+        level = fraction(level, name)
+    if rule == "fixed":
+        return LinearEstimator(operator(level), lags * grid.interval_s)
+    return AdaptiveTikhonov(problem, rule, level, lags)
