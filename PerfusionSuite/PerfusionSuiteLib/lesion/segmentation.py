@@ -103,9 +103,18 @@ def segment(
     extra |= venous_regions(maps, counted.brain, sides.plane, vessel=counted.vessel, vof=vof).masks
     thresholds = _thresholds(maps, preset, method, offset, counted, reference, sides)
     lesions = LesionMasks(
-        hypoperfusion, core, hypoperfusion & ~core, counted.tissue, reference.mask, maps.affine, reference.side, sides.plane,
-        {"brain": counted.brain, "vessel": counted.vessel, **extra}, thresholds, (*sides.findings, *counted.findings, *reference.findings, *findings),
-    )  # fmt: skip
+        hypoperfusion=hypoperfusion,
+        core=core,
+        penumbra=hypoperfusion & ~core,
+        tissue=counted.tissue,
+        reference=reference.mask,
+        affine=maps.affine,
+        side=reference.side,
+        midplane=sides.plane,
+        extra={"brain": counted.brain, "vessel": counted.vessel, **extra},
+        thresholds=thresholds,
+        findings=(*sides.findings, *counted.findings, *reference.findings, *findings),
+    )
     return maps, lesions
 
 
