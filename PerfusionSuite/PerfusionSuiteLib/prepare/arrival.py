@@ -16,7 +16,8 @@ from ..core.series import check_times
 MAX_BASELINE_FRAMES = 10
 
 BRIGHTEST_FRACTION = 0.005
-"""Share of the voxels that the arterial curve is averaged over."""
+EARLY_PEAK = 6
+ARTERIAL_POOL, EARLIEST_FRACTION = 0.015, 0.2
 
 
 def arrival_time(curves: NDArray[Any], times_s: FloatArray) -> FloatArray:
@@ -45,7 +46,7 @@ def arrival_time(curves: NDArray[Any], times_s: FloatArray) -> FloatArray:
     Notes
     -----
     Threshold ``max(median + 3 SD, median + 0.1 (peak - median))``, median and robust SD (1.4826 MAD) over the first half of the
-    frames before the peak.
+    frames before the peak. A peak within the first six frames whose baseline is steeper than noisy is measured from its minimum.
     """
     curves = np.asarray(curves, np.float64)
     times = check_times(times_s, curves.shape[-1])
@@ -65,6 +66,10 @@ def _arrival_before(curves: FloatArray, times: FloatArray, peak: int) -> FloatAr
     first_half = curves[:, : min(max(3, peak // 2), times.size)]
     level = np.median(first_half, axis=1)
     spread = 1.4826 * np.median(np.abs(first_half - level[:, None]), axis=1)
+    if peak < EARLY_PEAK:  # the few frames before an early peak may already hold the rise, which is no noise
+        rising = 3.0 * spread > 0.5 * (height - level)
+        level = np.where(rising, curves[:, : peak + 1].min(axis=1), level)
+        spread = np.where(rising, 0.0, spread)
     threshold = np.minimum(np.maximum(level + 3.0 * spread, level + 0.1 * (height - level)), height)
     below = curves[:, : peak + 1] < threshold[:, None]
     last = peak - np.argmax(below[:, ::-1], axis=1)
@@ -134,6 +139,43 @@ def brightest_curve(curves: NDArray[np.float32], fraction: float = BRIGHTEST_FRA
     return curves[rows].mean(axis=0, dtype=np.float64), rows
 
 
+def arterial_curve(curves: NDArray[np.float32], times_s: FloatArray, fraction: float = ARTERIAL_POOL) -> FloatArray:
+    """Average the earliest of the brightest curves.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (N, T)
+        Curves of brain voxels.
+    times_s : ndarray, shape (T,), s
+        Frame times.
+    fraction : float
+        Share of the curves that counts as bright.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        Mean curve of large arteries.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no curve.
+
+    Notes
+    -----
+    The brightest curves of a brain are mostly those of venous sinuses, which fill seconds after the arteries; a baseline that
+    lasts until then would contain contrast. So a wider share of bright curves is taken, and of those the fifth that comes first.
+    """
+    _, rows = brightest_curve(curves, fraction)
+    bright = running_median(curves[rows])
+    arrival = arrival_time(bright, times_s)
+    arrival = np.where(np.isfinite(arrival), arrival, np.inf)
+    count = min(max(3, round(EARLIEST_FRACTION * rows.size)), rows.size)
+    first = np.argsort(arrival, kind="stable")[:count]
+    mean: FloatArray = curves[rows[first]].mean(axis=0, dtype=np.float64)
+    return mean
+
+
 def frames_before_contrast(curve: FloatArray, times_s: FloatArray) -> int:
     """Count the frames that are surely free of contrast.
 
@@ -156,20 +198,22 @@ def frames_before_contrast(curve: FloatArray, times_s: FloatArray) -> int:
     return min(max(reached, 0), MAX_BASELINE_FRAMES)
 
 
-def quick_arterial_curve(data: NDArray[np.float32], stride: int | None = None) -> FloatArray:
+def quick_arterial_curve(data: NDArray[np.float32], times_s: FloatArray, stride: int | None = None) -> FloatArray:
     """Estimate the arterial curve before any mask exists, from a part of the voxels.
 
     Parameters
     ----------
     data : ndarray, shape (I, J, K, T), HU
         A CT perfusion scan.
+    times_s : ndarray, shape (T,), s
+        Frame times.
     stride : int, optional
         Use every n-th voxel in plane; by default about 100 per row.
 
     Returns
     -------
     ndarray, shape (T,), HU
-        Mean curve of the brightest voxels among those of soft tissue that are far from air and bone.
+        Mean of the earliest bright curves of soft tissue far from air and bone.
     """
     step = stride or max(1, data.shape[0] // 100)
     part = data[::step, ::step]
@@ -181,4 +225,4 @@ def quick_arterial_curve(data: NDArray[np.float32], stride: int | None = None) -
     curves = curves[np.isfinite(curves).all(axis=1)]
     if not curves.shape[0]:
         return np.asarray(np.nanmean(np.where(np.isfinite(part), part, 0.0), axis=(0, 1, 2)), np.float64)
-    return brightest_curve(curves, 0.01)[0]
+    return arterial_curve(curves, times_s, 0.02)

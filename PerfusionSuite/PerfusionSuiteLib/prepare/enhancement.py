@@ -12,7 +12,7 @@ from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.progress import ProgressCallback, no_progress
 from ..core.series import PerfusionSeries, check_enough_times
 from ..core.values import Concentration, TissueMasks
-from .arrival import brightest_curve, frames_before_contrast, running_median
+from .arrival import arterial_curve, brightest_curve, frames_before_contrast, running_median
 from .hounsfield import check_ct
 from .noise import noise_sd
 from .skull import grow
@@ -53,7 +53,7 @@ def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: P
 
     Notes
     -----
-    The baseline is the mean of all frames up to one frame before contrast reaches the brightest 0.5 % of the voxels, at most 10.
+    The baseline is the mean of all frames up to one frame before contrast reaches the arteries, at most 10.
     With fewer than two such frames it is the smallest 3-frame running mean before the voxel's peak.
     """
     check_ct(series)
@@ -66,7 +66,7 @@ def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: P
     mask, missing = _usable(masks, finite, series)
     report(0.1, "Baseline")
     curves = series.data[mask]
-    arterial, _ = brightest_curve(curves)
+    arterial = arterial_curve(curves, series.times_s)
     frames = frames_before_contrast(arterial, series.times_s)
     data = np.zeros_like(series.data)
     baseline = np.where(finite, series.data[..., 0], 0.0).astype(np.float32)

@@ -62,7 +62,7 @@ def tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> 
     """
     check_ct(series)
     spacing = voxel_sizes(series.affine)
-    frames = max(1, frames_before_contrast(quick_arterial_curve(series.data), series.times_s))
+    frames = max(1, frames_before_contrast(quick_arterial_curve(series.data, series.times_s), series.times_s))
     baseline = baseline_image(series, frames)
     smooth = smooth_in_plane(baseline, 1.0, spacing)
     head = find_head(smooth, spacing)

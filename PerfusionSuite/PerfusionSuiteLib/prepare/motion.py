@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,11 +17,14 @@ from ..core.progress import ProgressCallback, no_progress, part_of
 from ..core.series import MIN_FRAMES, PerfusionSeries
 from ..core.values import MotionReport
 from .arrival import arrival_time, quick_arterial_curve
+from .neighbors import threads
 from .resample import move_frames, move_image, outside_share, voxel_transforms
 from .rigid import STILL, Pose, prepare_target, register
 
 SKULL_HU = (150.0, 1000.0)
 """Brain, scalp and all but the tallest arteries become constant between these, so enhancement cannot drive the estimate."""
+
+BONE_HU, MIN_BONE_VOXELS = 350.0, 100
 
 STILL_MM, STILL_DEG = 0.3, 0.3
 NOTED_MM, NOTED_DEG = 2.0, 2.0
@@ -151,6 +155,8 @@ def _first_pass(
     levels: list[_Level], center: FloatArray, in_plane: bool, progress: ProgressCallback
 ) -> tuple[list[Pose], FloatArray] | None:
     """Register all frames to the first, then refer them to the frame nearest to the median position."""
+    if (levels[-1].frames[0] > BONE_HU).sum() < MIN_BONE_VOXELS:
+        return None
     targets = [prepare_target(level.frames[0], level.affine, center, in_plane=in_plane) for level in levels]
     if any(target is None for target in targets):
         return None
@@ -188,9 +194,10 @@ def _second_pass(
     if target is None:
         return poses, np.ones(len(poses))
     refined = []
-    for t, frame in enumerate(level.frames):
-        refined.append(register(target, frame, poses[t]))
-        progress((t + 1) / len(level.frames), "Motion estimation")
+    with ThreadPoolExecutor(threads()) as pool:
+        for found in pool.map(lambda t: register(target, level.frames[t], poses[t], cubic=True), range(len(poses))):
+            refined.append(found)
+            progress(len(refined) / len(poses), "Motion estimation")
     reference = int(np.argmin([np.linalg.norm(p.shift) + np.linalg.norm(p.rotation_deg) for p in poses]))
     origin = refined[reference][0]
     return [pose.relative_to(origin) for pose, _ in refined], np.array([value for _, value in refined])
@@ -232,7 +239,7 @@ def _frames_to_drop(
 
 def _upslope(series: PerfusionSeries) -> NDArray[np.bool_]:
     """Frames between arterial arrival and peak, from which hardly any can be spared."""
-    curve = quick_arterial_curve(series.data)
+    curve = quick_arterial_curve(series.data, series.times_s)
     arrival = float(arrival_time(curve, series.times_s))
     peak = series.times_s[int(np.argmax(curve))]
     rising: NDArray[np.bool_] = (series.times_s >= arrival) & (series.times_s <= peak)

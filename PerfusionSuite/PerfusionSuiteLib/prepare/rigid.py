@@ -154,7 +154,7 @@ def _in_plane_parameters(affine: FloatArray) -> FloatArray:
     return free
 
 
-def register(target: Target, image: NDArray[np.float32], start: Pose) -> tuple[Pose, float]:
+def register(target: Target, image: NDArray[np.float32], start: Pose, *, cubic: bool = False) -> tuple[Pose, float]:
     """Find where the head of a frame lies.
 
     Parameters
@@ -165,6 +165,8 @@ def register(target: Target, image: NDArray[np.float32], start: Pose) -> tuple[P
         The frame, smoothed like the target.
     start : Pose
         First guess.
+    cubic : bool
+        Interpolate by cubic splines instead of linearly: slower, but half the error between thick slices.
 
     Returns
     -------
@@ -177,10 +179,13 @@ def register(target: Target, image: NDArray[np.float32], start: Pose) -> tuple[P
     -----
     Inverse-compositional Gauss-Newton with Huber weights: gradients are those of the target, so only the frame is interpolated.
     """
+    order = 3 if cubic else 1
+    if cubic:
+        image = ndimage.spline_filter(image, order, output=np.float32, mode="nearest")
     to_voxel = np.linalg.inv(target.affine)
     pose, previous = start, np.inf
     for _ in range(MAX_STEPS):
-        sampled, inside = _sample(target, image, pose, to_voxel)
+        sampled, inside = _sample(target, image, pose, to_voxel, order)
         residual = np.where(inside, sampled - target.values, 0.0)
         spread = 1.4826 * float(np.median(np.abs(residual[inside]))) if inside.any() else 0.0
         limit = max(2.0 * spread, 1e-3)
@@ -198,17 +203,19 @@ def register(target: Target, image: NDArray[np.float32], start: Pose) -> tuple[P
         pose = Pose(pose.rotation @ inverse, pose.shift - pose.rotation @ inverse @ step[3:])
         if size < CONVERGED_MM:
             break
-    sampled, inside = _sample(target, image, pose, to_voxel)
+    sampled, inside = _sample(target, image, pose, to_voxel, order)
     return pose, _correlation(sampled[inside], target.values[inside])
 
 
-def _sample(target: Target, image: NDArray[np.float32], pose: Pose, to_voxel: FloatArray) -> tuple[FloatArray, BoolArray]:
+def _sample(
+    target: Target, image: NDArray[np.float32], pose: Pose, to_voxel: FloatArray, order: int
+) -> tuple[FloatArray, BoolArray]:
     """Values of the frame at the moved points, and which of them lie inside its grid."""
     world = target.points @ pose.rotation.T + (target.center + pose.shift)
     voxels = (world @ to_voxel[:3, :3].T + to_voxel[:3, 3]).T
     last = np.array(image.shape, float)[:, None] - 1.0
     inside: BoolArray = np.asarray(((voxels >= -0.25) & (voxels <= last + 0.25)).all(axis=0))
-    sampled = ndimage.map_coordinates(image, voxels, order=1, mode="nearest", output=np.float64)
+    sampled = ndimage.map_coordinates(image, voxels, order=order, mode="nearest", prefilter=False, output=np.float64)
     return sampled, inside
 
 

@@ -13,12 +13,14 @@ from ..core.geometry import BoolArray, voxel_sizes
 from ..core.progress import ProgressCallback
 from ..core.values import Concentration
 from .neighbors import distance_mm, weighted_average, window
-from .noise import baseline_autocovariance
+from .noise import baseline_autocovariance, noise_sd
 
-RADIUS_MM = 6.0
+RADIUS_MM = 9.0
 COMPONENTS = 8
 SHARPNESS = 1.0
-"""Weight falls to 1/e when the squared distance exceeds its noise expectation by this multiple of `noise spread`."""
+
+EFFECTIVE_NEIGHBORS = 30.0
+"""Differences far below the noise that is left after averaging this many voxels are not worth separating."""
 
 
 def similarity(
@@ -79,7 +81,9 @@ def similarity(
             msg = f"The option {name} is {value!r}; a positive number is expected. Correct the settings."
             raise InvalidInputError(msg)
     profiles = _smooth_guide(concentration, mask, guide, guide_sigma)
-    features = whitened_components(profiles, concentration.baseline_frames, int(components))
+    own_noise = noise_sd(concentration.data[mask], concentration.baseline_frames)
+    floor = own_noise**2 / EFFECTIVE_NEIGHBORS if np.isfinite(own_noise) else 0.0
+    features = whitened_components(profiles, concentration.baseline_frames, int(components), floor)
     rank = features.shape[1]
     scale = np.float32(sharpness / np.sqrt(2.0 * rank))
     spacing = voxel_sizes(concentration.affine)
@@ -115,7 +119,9 @@ def _smooth_guide(
     return result
 
 
-def whitened_components(profiles: NDArray[np.float32], baseline_frames: int, components: int) -> NDArray[np.float32]:
+def whitened_components(
+    profiles: NDArray[np.float32], baseline_frames: int, components: int, floor: float = 0.0
+) -> NDArray[np.float32]:
     """Project curves on their leading temporal components, in units of twice the noise.
 
     Parameters
@@ -126,6 +132,8 @@ def whitened_components(profiles: NDArray[np.float32], baseline_frames: int, com
         Frames before contrast, from which the noise is measured.
     components : int
         How many components are kept, at most.
+    floor : float
+        Smallest noise variance to assume.
 
     Returns
     -------
@@ -141,6 +149,6 @@ def whitened_components(profiles: NDArray[np.float32], baseline_frames: int, com
     column = np.zeros(profiles.shape[1])
     column[: covariance.size] = covariance
     noise = np.einsum("tr,ts,sr->r", basis, toeplitz(column), basis)
-    noise = np.maximum(noise, 1e-3 * max(float(covariance[0]), 1e-12))
+    noise = np.maximum(noise, max(floor, 1e-3 * float(covariance[0]), 1e-12))
     scores: NDArray[np.float32] = (profiles - mean) @ (basis / np.sqrt(2.0 * noise)).astype(np.float32)
     return scores

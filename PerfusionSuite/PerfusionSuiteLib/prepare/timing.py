@@ -214,7 +214,7 @@ def common_times(series: PerfusionSeries) -> PerfusionSeries:
         data[:, :, k] = pchip(times[k], curves, grid).reshape(*series.shape[:2], grid.size)
     spread = float(np.ptp(times, axis=0).max())
     middle = int(np.argmin(np.abs(times[:, 0] - np.median(times[:, 0]))))
-    curve = quick_arterial_curve(data)
+    curve = quick_arterial_curve(data, grid)
     info = QualityFinding(
         "slices_resampled_in_time",
         "info",
