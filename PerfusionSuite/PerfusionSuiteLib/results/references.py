@@ -33,7 +33,11 @@ _ALWAYS = (
     "Rempp KA et al. Radiology 193:637 (1994): hematocrit factor.",
     "Dickie BR et al. Magn Reson Med 91:1761 (2024): OSIPI lexicon of perfusion quantities (CAPLEX).",
 )
-_TRIALS = "Albers GW et al. N Engl J Med 378:708 (2018): DEFUSE 3 imaging criteria."
+_TRIALS = (
+    "Albers GW et al. N Engl J Med 378:708 (2018): DEFUSE 3 imaging criteria.",
+    "Ma H et al. N Engl J Med 380:1795 (2019): EXTEND imaging criteria.",
+    "Nogueira RG et al. N Engl J Med 378:11 (2018): DAWN imaging criteria.",
+)
 
 
 def references_of(study: Study, *, with_trials: bool) -> list[str]:
@@ -56,4 +60,4 @@ def references_of(study: Study, *, with_trials: bool) -> list[str]:
     if study.aif.origin == "automatic":
         found.append("Straka M, Albers GW, Bammer R. J Magn Reson Imaging 32:1024 (2010): automatic choice of the AIF.")
     found += [*_THRESHOLDS, *_ALWAYS]
-    return [*found, _TRIALS] if with_trials else found
+    return [*found, *_TRIALS] if with_trials else found

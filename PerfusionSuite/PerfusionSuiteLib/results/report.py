@@ -88,7 +88,8 @@ def _side(study: Study) -> str:
 def _note(numbers: Mapping[str, Any], key: str) -> str:
     if key.startswith("pvt"):
         reasons = (numbers.get("pvt") or {}).get("reasons") or {}
-        return str(reasons.get(key.removeprefix("pvt.").removesuffix("_tmax_s")) or "")
+        reason = str(reasons.get(key.removeprefix("pvt.").removesuffix("_tmax_s")) or "")
+        return f"{reason[:1].upper()}{reason[1:].rstrip('.')}." if reason else ""
     notes = numbers.get("notes") or {}
     return str(notes.get(key) or numbers.get(f"{key}_note") or "")
 

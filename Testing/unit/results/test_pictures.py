@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib.core import InputFunction, MotionReport, Study
-from PerfusionSuiteLib.results.layout import PICTURES, Layout
-from PerfusionSuiteLib.results.pictures import draw, write_pictures
-from PerfusionSuiteLib.results.pictures.canvas import map_colors
+from PerfusionSuiteLib.results.layout import PICTURES
+from PerfusionSuiteLib.results.pictures import draw
+from PerfusionSuiteLib.results.pictures.canvas import map_colors, save
 from PerfusionSuiteLib.results.pictures.content import scene_of
 from PerfusionSuiteLib.results.pictures.curves import peak_of, tail_of
 from PerfusionSuiteLib.results.pictures.views import picture_mm, projected, spread_slices, view_of
@@ -193,7 +193,7 @@ def test_a_still_head_and_frames_left_out_are_named(a_study: Study) -> None:
 
 
 def test_equal_studies_give_equal_pictures(a_study: Study, tmp_path: Path) -> None:
-    first, second = (write_pictures(a_study, tmp_path / name, Layout("flat", "x"))["tmax_mip"].read_bytes() for name in "ab")
+    first, second = (save(draw(scene_of(a_study), "tmax_mip"), tmp_path / name).read_bytes() for name in "ab")
     assert first == second
 
 

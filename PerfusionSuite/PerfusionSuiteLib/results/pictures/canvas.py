@@ -180,7 +180,7 @@ def outline(axes: Any, mask: BoolArray, size_mm: tuple[float, float], color: Any
     x = (np.arange(-1, columns + 1) + 0.5) * size_mm[0] / columns
     y = (np.arange(-1, rows + 1) + 0.5) * size_mm[1] / rows
     height = np.pad(mask, 1).astype(float)
-    axes.contour(x, y, height, levels=[0.5], colors=["black"], linewidths=[width + 1.4], alpha=0.8)
+    axes.contour(x, y, height, levels=[0.5], colors=["black"], linewidths=[width + 1.0], alpha=0.6)
     axes.contour(x, y, height, levels=[0.5], colors=[color], linewidths=[width])
     axes.set_xlim(0.0, size_mm[0])
     axes.set_ylim(size_mm[1], 0.0)
@@ -200,6 +200,9 @@ def letters(axes: Any, plane: str, size: float = 9.0, *, inside: bool = True) ->
     inside : bool
         Within the picture, or beside it.
     """
+    from matplotlib.patheffects import withStroke
+
+    rim = [withStroke(linewidth=2.0, foreground="black")]  # letters are read on bright bone, too
     places = ((0.0, 0.5, 1, 0), (1.0, 0.5, -1, 0), (0.5, 1.0, 0, -1), (0.5, 0.0, 0, 1))
     shift = 3.0 if inside else -3.0
     for letter, (x, y, right, up) in zip(LETTERS[plane], places, strict=True):
@@ -207,7 +210,7 @@ def letters(axes: Any, plane: str, size: float = 9.0, *, inside: bool = True) ->
         axes.annotate(
             letter, (x, y), xycoords="axes fraction", xytext=(shift * right, shift * up), textcoords="offset points",
             ha=("right", "center", "left")[inward[0] + 1], va=("top", "center", "bottom")[inward[1] + 1],
-            color=INK, fontsize=size, fontweight="bold", annotation_clip=False,
+            color=INK, fontsize=size, fontweight="bold", annotation_clip=False, path_effects=rim,
         )  # fmt: skip
 
 

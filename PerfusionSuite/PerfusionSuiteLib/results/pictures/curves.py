@@ -22,7 +22,7 @@ from .canvas import (
     outline,
     show_image,
 )
-from .views import as_picture, picture_mm, view_of
+from .views import as_picture, picture_mm, position_words, view_of
 
 TRUNCATED_TAIL = 0.3
 """A curve whose last three samples exceed this part of its peak was cut off (ct-perfusion-auto section 16.3)."""
@@ -159,7 +159,10 @@ def _draw_tissue(axes: Any, study: Study, top: float) -> None:
     tissue = study.lesions.tissue if study.lesions.tissue.any() else study.masks.brain
     if not tissue.any():
         return
-    mean = study.concentration.data[tissue].mean(axis=0, dtype=float)
+    data = study.concentration.data
+    # Slice by slice, since all tissue at once would be a copy of most of the scan.
+    total = sum(data[:, :, k][tissue[:, :, k]].sum(axis=0, dtype=float) for k in range(data.shape[2]))
+    mean = np.asarray(total) / int(tissue.sum())
     # A round factor keeps the small tissue curve readable on the axis of the vessels.
     peak = float(mean.max())
     factor = max((f for f in (1, 2, 5, 10, 20, 50) if f * peak <= 0.5 * top), default=1) if peak > 0 else 1
@@ -230,7 +233,7 @@ def _draw_location(
     _circle(axes, spot, size, color)
     letters(axes, "axial", 7.5)
     count = len(curve.voxels)
-    title = f"{name}: {count} voxel{'s' if count != 1 else ''}, at {view.slice_mm(at):+.0f} mm"
+    title = f"{name}: {count} voxel{'s' if count != 1 else ''}, at {position_words(view, at)}"
     figure.text(
         (left + box[0] / 2) / _WIDTH, 1 - (top + 0.09) / _HEIGHT, title, color=color, fontsize=9.5, ha="center", va="center"
     )

@@ -10,7 +10,7 @@ from ...core.quantities import QUANTITIES
 from ..thresholds import tmax_on_map
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_color, show_image
 from .content import Scene
-from .views import as_picture, picture_mm, spread_slices
+from .views import as_picture, picture_mm, position_words, spread_slices
 
 ROWS = ("cbf", "cbv", "mtt", "tmax")
 _MAX_SLICES = 7
@@ -42,7 +42,7 @@ def draw_maps_montage(scene: Scene) -> Any:
             axes = axes_at(figure, _LABEL + column * (_PANEL_WIDTH + _GAP), top, _PANEL_WIDTH, panel_height)
             _draw_panel(axes, scene, key, at)
             if row == 0:
-                axes.set_title(f"{scene.view.slice_mm(at):+.0f} mm", color=FAINT, fontsize=9, pad=4)
+                axes.set_title(position_words(scene.view, at), color=FAINT, fontsize=9, pad=4)
             if column == 0:
                 letters(axes, "axial", 8.0)
         bar = axes_at(figure, full_width - _BAR + 0.12, top + 0.2 * panel_height, 0.16, 0.68 * panel_height)
@@ -59,15 +59,15 @@ def _draw_panel(axes: Any, scene: Scene, key: str, at: int) -> None:
     core, hypoperfusion = as_picture(scene.core[:, :, at]), as_picture(scene.hypoperfusion[:, :, at])
     if key == "lesions":
         show_image(axes, as_picture(scene.baseline[:, :, at]), size, scene.baseline_window, "grey")
-        show_color(axes, as_picture(scene.penumbra[:, :, at]), size, LESION_COLORS["penumbra"], 0.4)
-        show_color(axes, core, size, LESION_COLORS["core"], 0.5)
-        outline(axes, hypoperfusion | core, size, LESION_COLORS["penumbra"])
-        outline(axes, core, size, LESION_COLORS["core"])
+        show_color(axes, as_picture(scene.penumbra[:, :, at]), size, LESION_COLORS["penumbra"], 0.5)
+        show_color(axes, core, size, LESION_COLORS["core"], 0.6)
+        outline(axes, hypoperfusion | core, size, LESION_COLORS["penumbra"], 0.7)
+        outline(axes, core, size, LESION_COLORS["core"], 0.7)
         return
     volume, quantity = scene.study.maps[key], QUANTITIES[key]
     show_image(axes, as_picture(scene.view.turn(volume.values)[:, :, at]), size, quantity.display_range, quantity.colormap)
-    outline(axes, hypoperfusion, size, "white", 0.7)
-    outline(axes, core, size, "#ff5cf4", 0.8)
+    outline(axes, hypoperfusion, size, "white", 0.6)
+    outline(axes, core, size, "#ff5cf4", 0.6)
 
 
 def _draw_bar(bar: Any, scene: Scene, key: str) -> None:

@@ -120,6 +120,25 @@ def view_of(brain: BoolArray, affine: FloatArray, margin_mm: float = 4.0) -> Vie
     return View(affine, (brain.shape[0], brain.shape[1], brain.shape[2]), (box[0], box[1], box[2]))
 
 
+def position_words(view: View, index: int) -> str:
+    """Write the height of an axial slice.
+
+    Parameters
+    ----------
+    view : View
+        The view.
+    index : int
+        Slice of the turned and cropped volume.
+
+    Returns
+    -------
+    str
+        For example ``S 12 mm`` above and ``I 6 mm`` below the origin of the patient's coordinates.
+    """
+    height = round(view.slice_mm(index))
+    return f"{'S' if height >= 0 else 'I'} {abs(height)} mm"
+
+
 def projected(turned: NDArray[Any], plane: str) -> NDArray[Any]:
     """Project a turned volume by its maximum, as an image with row 0 at the top.
 
