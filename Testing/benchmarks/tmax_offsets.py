@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from figure_seeds import commit_id
-from PerfusionSuiteLib.evaluation import dice
 
 from PerfusionSuiteLib import deconvolution, fitting, phantom, prepare
+from PerfusionSuiteLib.evaluation import dice
 
 THRESHOLD_S = 6.0
 OFFSETS_S = np.round(np.linspace(-3.0, 4.0, 71), 3)
