@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from .RenderView import textPicture
 from .SliceImages import SliceView
 
-TILE = 300
-LEGEND_WIDTH = 150
+TILE = 320
+LEGEND_WIDTH, LEGEND_HEIGHT = 170, 320
+FAR_MM = 1e4
 HEADING = 44
 GAP = 4
-MARGIN = 1.10
+MARGIN = 1.12
 """How much more than the head a tile shows, so that letters stand beside it."""
 
 
@@ -82,20 +84,32 @@ def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
 
 def _legend(runtime: Any, background: Any, volume: Any, height: int) -> np.ndarray:
     """Slicer draws the legends of the volumes that a view shows: here a view far above the head, with nothing else in it."""
-    legend = _legendDisplay(volume)
-    place = (*legend.GetPosition(), *legend.GetSize())
     view = SliceView(runtime, (LEGEND_WIDTH, height))
     try:
-        with _hiddenLegends(runtime.scene, keep=legend):
-            legend.SetPosition(0.5, 0.5)
-            legend.SetSize(0.9, min(0.9, 420 / height))
-            view.show(background, volume)
-            view.lookAt(np.array([0.0, 0.0, 1e4]), (200.0, 200.0))
+        view.show(background, volume)
+        view.lookAt(np.array([0.0, 0.0, FAR_MM]), (200.0, 200.0))
+        with _hiddenLegends(runtime.scene), _legendCopy(runtime.scene, volume) as legend:
+            # Slicer fits the letters to the size of the bar: a slim bar at the left, with room for them at its right.
+            legend.SetPosition(0.05, 0.45)
+            legend.SetSize(50 / LEGEND_WIDTH, min(0.75, LEGEND_HEIGHT / height))
             return view.picture()
     finally:
         view.close()
-        legend.SetPosition(*place[:2])
-        legend.SetSize(*place[2:])
+
+
+@contextmanager
+def _legendCopy(scene: Any, volume: Any) -> Iterator[Any]:
+    """Give a copy of the legend of a volume: views pick up only legends that are added while they exist."""
+    copy = scene.CreateNodeByClass("vtkMRMLColorLegendDisplayNode")
+    copy.UnRegister(None)
+    copy.Copy(_legendDisplay(volume))
+    copy.SetVisibility(True)
+    scene.AddNode(copy)
+    volume.AddAndObserveDisplayNodeID(copy.GetID())
+    try:
+        yield copy
+    finally:
+        scene.RemoveNode(copy)
 
 
 def _legendDisplay(volume: Any) -> Any:
@@ -103,19 +117,17 @@ def _legendDisplay(volume: Any) -> Any:
     return next(display for display in displays if display.IsA("vtkMRMLColorLegendDisplayNode"))
 
 
-class _hiddenLegends:
-    """Hide all legends of a scene but one, and show them again at the end."""
-
-    def __init__(self, scene: Any, keep: Any = None) -> None:
-        nodes = scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")
-        nodes.UnRegister(None)
-        legends = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
-        self._hidden = [legend for legend in legends if legend is not keep and legend.GetVisibility()]
-
-    def __enter__(self) -> None:
-        for legend in self._hidden:
-            legend.SetVisibility(False)
-
-    def __exit__(self, *error: object) -> None:
-        for legend in self._hidden:
+@contextmanager
+def _hiddenLegends(scene: Any) -> Iterator[None]:
+    """Hide all legends of a scene, and show them again at the end."""
+    nodes = scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")
+    nodes.UnRegister(None)
+    legends = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+    hidden = [legend for legend in legends if legend.GetVisibility()]
+    for legend in hidden:
+        legend.SetVisibility(False)
+    try:
+        yield
+    finally:
+        for legend in hidden:
             legend.SetVisibility(True)

@@ -33,6 +33,14 @@ class SliceView(RenderView):
         super().__init__(size)
         self.scene = runtime.scene
         self.renderer.GetActiveCamera().ParallelProjectionOn()
+        # The image must be the first to be drawn: what managers add lies on top of it.
+        self._mapper = vtk.vtkImageMapper()
+        self._mapper.SetColorWindow(255)
+        self._mapper.SetColorLevel(127.5)
+        self._actor = vtk.vtkActor2D()
+        self._actor.SetMapper(self._mapper)
+        self._actor.GetProperty().SetDisplayLocationToBackground()
+        self.renderer.AddViewProp(self._actor)
         self.addManagers(slicer.vtkMRMLSliceViewDisplayableManagerFactory, runtime.applicationLogic, SLICE_MANAGERS)
         self.logic = slicer.vtkMRMLSliceLogic()
         self.logic.SetMRMLApplicationLogic(runtime.applicationLogic)
@@ -44,13 +52,6 @@ class SliceView(RenderView):
         self.node.SetMappedInLayout(1)
         self.group.SetMRMLDisplayableNode(self.node)
         self.logic.ResizeSliceNode(*size)
-        self._mapper = vtk.vtkImageMapper()
-        self._mapper.SetColorWindow(255)
-        self._mapper.SetColorLevel(127.5)
-        self._actor = vtk.vtkActor2D()
-        self._actor.SetMapper(self._mapper)
-        self._actor.GetProperty().SetDisplayLocationToBackground()
-        self.renderer.AddViewProp(self._actor)
         self._texts: list[Any] = []
 
     def show(self, background: Any, foreground: Any = None, *, opacity: float = 0.6) -> None:

@@ -69,8 +69,9 @@ def lesionsToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, refere
     display.SetOpacity2DFill(0.45)
     display.SetOpacity2DOutline(1.0)
     display.SetSliceIntersectionThickness(2)
-    # Core and penumbra together fill the hypoperfused region: its outline says enough.
+    # Core and penumbra together fill the hypoperfused region: its outline says enough, and theirs would hide it.
     display.SetSegmentVisibility2DFill(HYPOPERFUSION, False)
+    display.SetSegmentVisibility2DOutline(PENUMBRA, False)
     setFacts(
         node,
         {

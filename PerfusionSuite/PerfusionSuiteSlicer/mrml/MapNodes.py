@@ -101,11 +101,12 @@ def displayRange(node: Any, quantity: Quantity, unit: str) -> tuple[float, float
 
 def _setLegend(node: Any, quantity: Quantity, unit: str) -> None:
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    legend.SetTitleText(legendTitle(quantity, unit))
+    legend.SetTitleText(legendTitle(quantity, unit).replace(" [", "\n["))
     legend.SetLabelFormat(quantity.label_format)
     legend.SetNumberOfLabels(5)
-    legend.SetPosition(0.98, 0.5)
-    legend.SetSize(0.12, 0.6)
+    # At the right border, slim: Slicer fits the letters to the bar and writes them towards the middle of the view.
+    legend.SetPosition(0.96, 0.5)
+    legend.SetSize(0.08, 0.55)
     legend.SetVisibility(True)
     for textProperty in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         textProperty.SetFontSize(14)

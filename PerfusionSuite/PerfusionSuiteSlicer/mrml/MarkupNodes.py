@@ -31,11 +31,9 @@ def voxelsToPoints(scene: Any, voxels: np.ndarray, affine: Any, kind: str, name:
     display = node.GetDisplayNode()
     display.SetColor(*CURVE_COLORS[kind])
     display.SetSelectedColor(*CURVE_COLORS[kind])
-    display.SetGlyphTypeFromString("Circle2D")
-    display.UseGlyphScaleOff()
-    display.SetGlyphSize(3.0)
-    display.SetPointLabelsVisibility(len(positions) == 1)
-    display.SetTextScale(3.0)
+    display.SetGlyphTypeFromString("Cross2D")
+    display.SetGlyphScale(2.5)
+    display.SetPointLabelsVisibility(False)
     node.EndModify(wasModifying)
     return node
 

@@ -19,6 +19,9 @@ from .MapNodes import legendTitle
 
 SLICES = 8
 
+SKULL_MM = 20.0
+"""Skull and scalp are part of the picture: so much more than the brain on every side."""
+
 MAP_PICTURES = ("cbf", "cbv", "mtt", "tmax")
 
 
@@ -35,8 +38,7 @@ class SlicePlan:
         self.centers = [affine[:3, :3] @ [middle[0], middle[1], k] + affine[:3, 3] for k in self.indices]
         spacing = np.linalg.norm(affine[:3, :2], axis=0)
         across, up = (high[:2] - low[:2] + 1) * spacing
-        # The skull is part of the picture: about 12 mm more than the brain on every side.
-        self.fieldOfView_mm = (float(across) + 24.0, float(up) + 24.0)
+        self.fieldOfView_mm = (float(across) + 2 * SKULL_MM, float(up) + 2 * SKULL_MM)
 
 
 def chosenSlices(brain: np.ndarray, lesion: np.ndarray, count: int) -> list[int]:
