@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results as files: volumes, tables, pictures and a report, all of a run or none of it."""
 
-from .nifti import read_volume, write_volume
+from ..core.nifti import read_volume, write_volume
 from .tables import flatten, write_rows
 from .truth import write_truth_comparison
-from .writer import write, write_lesions
+from .writer import outdated_names, write, write_lesions
 
-__all__ = ["flatten", "read_volume", "write", "write_lesions", "write_rows", "write_truth_comparison", "write_volume"]
+__all__ = [
+    "flatten",
+    "outdated_names",
+    "read_volume",
+    "write",
+    "write_lesions",
+    "write_rows",
+    "write_truth_comparison",
+    "write_volume",
+]

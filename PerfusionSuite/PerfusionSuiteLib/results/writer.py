@@ -15,11 +15,11 @@ from .. import __version__
 from ..core.files import staged_folder, write_json, write_text
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray
+from ..core.nifti import write_volume
 from ..core.progress import ProgressCallback, part_of
 from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMap, Study
 from .layout import FIXED_MASKS, Layout
 from .log import run_log
-from .nifti import write_volume
 from .pictures import write_pictures
 from .privacy import without_identifiers
 from .report import write_report
@@ -66,7 +66,7 @@ def write(
         If the layout is unknown, or the folder cannot be written to or the disk is full.
     """
     out = Path(out)
-    names = Layout(layout, str(without_identifiers(study.series.source.case_id)))
+    names = _layout_of(study, layout)
     missing = _missing_packages(pictures=pictures, report=report)
     findings = tuple(dict.fromkeys((*study.findings, *extra_findings, *missing)))
     with staged_folder(out, outdated=names.every_name()) as stage:
@@ -85,6 +85,33 @@ def write(
         files = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
         part_of(progress, 0.9, 1.0)(1.0, "Results written")
     return [out / file for file in files]
+
+
+def outdated_names(study: Study, layout: str = "flat") -> set[Path]:
+    """Return all names that an earlier run of the same case may have left.
+
+    Parameters
+    ----------
+    study : Study
+        The run that is about to be written.
+    layout : {"flat", "bids"}
+        Names of the files.
+
+    Returns
+    -------
+    set of Path
+        Relative paths, for ``staged_folder(out, outdated=...)`` of a caller that adds files of its own.
+
+    Raises
+    ------
+    InvalidInputError
+        If the layout is unknown.
+    """
+    return _layout_of(study, layout).every_name()
+
+
+def _layout_of(study: Study, layout: str) -> Layout:
+    return Layout(layout, str(without_identifiers(study.series.source.case_id)))
 
 
 def write_lesions(lesions: LesionMasks, metrics: Metrics, out: Path) -> list[Path]:

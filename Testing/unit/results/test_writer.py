@@ -104,6 +104,25 @@ def test_a_full_disk_keeps_the_results_of_the_earlier_run(a_study: Study, tmp_pa
     assert {name: (tmp_path / "out" / name).read_bytes() for name in names(tmp_path / "out")} == before
 
 
+def test_a_file_that_cannot_be_replaced_undoes_the_others(a_study: Study, tmp_path: Path) -> None:
+    write_bare(a_study, tmp_path / "out")
+    (tmp_path / "out" / "tmax.nii.gz").unlink()
+    (tmp_path / "out" / "tmax.nii.gz").mkdir()
+    (tmp_path / "out" / "tmax.nii.gz" / "mine.txt").write_text("mine")
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in names(tmp_path / "out")}
+    with pytest.raises(InvalidInputError, match="choose another output folder"):
+        write_bare(replace(a_study, vof=None), tmp_path / "out")
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in names(tmp_path / "out")} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_caller_can_ask_what_an_earlier_run_may_have_left(a_study: Study, tmp_path: Path) -> None:
+    for layout in ("flat", "bids"):
+        results.write(a_study, tmp_path / layout, layout=layout)
+        possible = {name.as_posix() for name in results.outdated_names(a_study, layout)}
+        assert names(tmp_path / layout) - possible <= {"dataset_description.json"}
+
+
 def test_a_run_that_is_cancelled_leaves_nothing(a_study: Study, tmp_path: Path) -> None:
     def cancel(fraction: float, stage: str) -> None:
         if fraction > 0.3:
