@@ -2,7 +2,7 @@
 """Regression of a box-shaped residue in every voxel: flow from the arrival for one transit time, nothing outside.
 
 With the running integral G of the arterial input the tissue curve is ``F (G(t - d) - G(t - e))`` for arrival d and end
-``e = d + MTT`` (Bennink et al., J Med Imaging 3:026003, 2016, eq. 5). Everything least squares needs about a voxel is then two
+``e = d + MTT`` (Bennink et al., J Med Imaging 3:026003, 2016). Everything least squares needs about a voxel is then two
 functions of one shift x, ``p(x) = sum C(t) G(t - x)`` and its slope, and everything it needs about the scan is the products of
 shifted arterial curves with each other. Both are tabulated; a Gauss-Newton step reads tables and never touches the curve again.
 """
@@ -27,8 +27,10 @@ MTT_RANGE_S = (0.5, 30.0)
 DELAY_RANGE_S = (-4.0, 20.0)
 SHIFT_STEP_S = 0.25
 LONGEST_STEP_S = 2.0
-MOST_STEPS = 8
-CONVERGED_S = 0.01
+MOST_STEPS = 6
+CONVERGED_S = 0.02
+TYPICAL_MTT_S = 5.0
+GAIN = 9
 DAMPING = 1e-3
 
 
@@ -97,6 +99,9 @@ class BoxRegression:
         Arterial input.
     mtt_range_s, delay_range_s : pair of float, s
         Bounds.
+    pull : float
+        Weight of ``(ln MTT - ln 5 s)^2`` against the sum of squares: the variance of the noise over that of ln MTT among
+        tissues. 0 leaves plain least squares.
     """
 
     def __init__(
@@ -105,8 +110,10 @@ class BoxRegression:
         aif: FloatArray,
         mtt_range_s: tuple[float, float] = MTT_RANGE_S,
         delay_range_s: tuple[float, float] = DELAY_RANGE_S,
+        pull: float = 0.0,
     ) -> None:
         self.mtt_range_s, self.delay_range_s = mtt_range_s, delay_range_s
+        self._pull = np.float32(pull)
         self._origin, self._scale = delay_range_s[0], float(np.abs(aif).max())
         count = int(np.ceil((delay_range_s[1] + mtt_range_s[1] - delay_range_s[0]) / SHIFT_STEP_S)) + 2
         shifts = delay_range_s[0] + SHIFT_STEP_S * np.arange(count)
@@ -165,15 +172,14 @@ class BoxRegression:
         e = (self._origin + SHIFT_STEP_S * self._end_nodes[best]).astype(np.float32)
         active = np.arange(voxels)
         now = self._normal(data, voxels, active, d, e)
-        gain, damping = _gain(now), np.full(voxels, DAMPING, np.float32)
+        damping = np.full(voxels, DAMPING, np.float32)
         for _ in range(steps):
             d_old, e_old, damp = d[active], e[active], damping[active]
             d_new, e_new = self._step(now[:, active], d_old, e_old, damp)
             new = self._normal(data, voxels, active, d_new, e_new)
-            gain_new = _gain(new)
-            better = gain_new > gain[active]
+            better = new[GAIN] > now[GAIN, active]
             taken = active[better]
-            d[taken], e[taken], gain[taken] = d_new[better], e_new[better], gain_new[better]
+            d[taken], e[taken] = d_new[better], e_new[better]
             now[:, taken] = new[:, better]
             damping[active] = np.where(better, damp * 0.3, damp * 8.0)
             active = active[np.maximum(np.abs(d_new - d_old), np.abs(e_new - e_old)) > CONVERGED_S]
@@ -196,7 +202,7 @@ class BoxRegression:
         """Return the normal equations at starts `d` and ends `e` of some voxels, all by interpolation in tables.
 
         Rows: data on the box, box on itself; gradient (2) and normal matrix (11, 12, 22) of start and end after the box was
-        projected out; box on its two derivatives.
+        projected out; box on its two derivatives; share of the curve's sum of squares that the box explains.
         """
         i, x = self._split(d)
         j, y = self._split(e)
@@ -213,9 +219,23 @@ class BoxRegression:
         ratio = q / g
         rows = (
             q, g, -h_d - w1 * ratio, h_e - w2 * ratio,
-            ff_d - w1 * w1 / g, -ff - w1 * w2 / g, ff_e - w2 * w2 / g, w1, w2,
+            ff_d - w1 * w1 / g, -ff - w1 * w2 / g, ff_e - w2 * w2 / g, w1, w2, np.where(q > 0, q * ratio, -1.0),
         )  # fmt: skip
-        return np.stack(rows)
+        return self._pulled(np.stack(rows), e - d)
+
+    def _pulled(self, rows: Floats, mtt: Floats) -> Floats:
+        """Add the pull towards a typical transit time to gradient, normal matrix and gain, in place."""
+        if self._pull > 0:
+            off = np.log(mtt * np.float32(1.0 / TYPICAL_MTT_S))
+            lever = 1.0 / (mtt * np.maximum(rows[0] / rows[1], 1e-6))
+            stiff = self._pull * lever**2
+            rows[2] += self._pull * off * lever
+            rows[3] -= self._pull * off * lever
+            rows[4] += stiff
+            rows[5] -= stiff
+            rows[6] += stiff
+            rows[GAIN] -= self._pull * off**2
+        return rows
 
     def _split(self, shift: Floats) -> tuple[Indices, Floats]:
         place = (shift - np.float32(self._origin)) * np.float32(1.0 / SHIFT_STEP_S)
@@ -240,7 +260,7 @@ class BoxRegression:
         return np.asarray(low + x * (high - low))
 
     def _result(self, curves: Curves, now: Floats, d: Floats, e: Floats) -> BoxFit:
-        q, g, _, _, a11, a12, a22, w1, w2 = now
+        q, g, _, _, a11, a12, a22, w1, w2, _ = now
         power = np.einsum("vt,vt->v", curves, curves)
         flow = np.maximum(q, 0.0) / g
         determinant = np.maximum(a11 * a22 - a12**2, 1e-20)
@@ -251,8 +271,3 @@ class BoxRegression:
             flow / np.float32(self._scale), d, e, np.maximum(power - flow * q, 0.0), power,
             (1.0 / g + spread / g**2) / np.float32(self._scale**2), (i11 + i22 - 2.0 * i12) / square, i11 / square,
         )  # fmt: skip
-
-
-def _gain(now: Floats) -> Floats:
-    """Return how much of the curve's sum of squares the box explains; negative boxes explain nothing."""
-    return np.asarray(np.where(now[0] > 0, now[0] ** 2 / now[1], -1.0))

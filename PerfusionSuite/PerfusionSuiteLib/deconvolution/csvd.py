@@ -34,7 +34,7 @@ def circulant_operator(problem: Problem, padding: FloatArray, truncation: float)
     Returns
     -------
     ndarray, shape (T, L), 1/s
-        ``k = curve @ operator`` over all L lags, negative ones at the end (Wu et al., MRM 50:164, 2003, eq. 5).
+        ``k = curve @ operator`` over all L lags, negative ones at the end (Wu et al., MRM 50:164, 2003).
     """
     spectrum = circulant_spectrum(problem.aif_on_grid, problem.grid.interval_s, padding)
     modulus = np.abs(spectrum)

@@ -34,7 +34,7 @@ def causal_inverse(aif: FloatArray, interval_s: float, truncation: float) -> Flo
     Returns
     -------
     ndarray, shape (N, N), 1/s
-        ``k = inverse @ tissue`` (Østergaard et al., MRM 36:715, 1996, eq. 9).
+        ``k = inverse @ tissue`` (Østergaard et al., MRM 36:715, 1996).
     """
     u, s, vt = np.linalg.svd(causal_matrix(aif, interval_s))
     keep = s >= truncation * s[0]

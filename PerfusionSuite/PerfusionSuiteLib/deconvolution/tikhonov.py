@@ -40,7 +40,7 @@ def filter_factors(singular: FloatArray, strengths: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray, shape (N, Q)
-        ``s^2 / (s^2 + lambda^2)`` (Calamante et al., MRM 50:1237, 2003, eq. 6).
+        ``s^2 / (s^2 + lambda^2)`` (Calamante et al., MRM 50:1237, 2003).
     """
     return np.asarray(singular[:, None] ** 2 / (singular[:, None] ** 2 + strengths[None] ** 2))
 

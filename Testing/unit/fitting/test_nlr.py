@@ -60,7 +60,7 @@ class TestKnownBoxes:
 class TestStatistics:
     def test_standard_errors_are_the_spread_of_repeated_fits(self) -> None:
         noise = np.random.default_rng(5).normal(0, 0.8, (4000, TIMES.size))
-        maps = run(box(40.0, 8.0, 2.0) + noise)
+        maps = run(box(40.0, 8.0, 2.0) + noise, settings={"mtt_spread": None})
         for key in ("cbf", "mtt", "delay"):
             assert np.median(maps[f"{key}_sd"]) == pytest.approx(np.std(maps[key]), rel=0.12), key
         assert np.mean(maps["mtt"]) == pytest.approx(8.0, abs=0.1)
@@ -70,13 +70,24 @@ class TestStatistics:
         assert np.median(run(curves)["fit_error"]) == pytest.approx(1.0, abs=0.1)
         assert np.median(run(curves, settings={"noise_sd": 0.4})["fit_error"]) == pytest.approx(2.0, abs=0.1)
 
+    def test_the_prior_costs_less_than_half_a_standard_error_of_bias(self) -> None:
+        noise = np.random.default_rng(5).normal(0, 0.8, (4000, TIMES.size))
+        maps = run(box(40.0, 8.0, 2.0) + noise)
+        assert abs(np.mean(maps["mtt"]) - 8.0) < 0.5 * np.median(maps["mtt_sd"])
+
+    def test_the_prior_keeps_flow_from_running_away_in_noise(self) -> None:
+        curves = box(40.0, 5.0, 2.0) + np.random.default_rng(11).normal(0, 4.0, (2000, TIMES.size))
+        plain, pulled = (run(curves, settings={"mtt_spread": spread})["cbf"] for spread in (None, 0.5))
+        assert np.nanstd(pulled) < 0.7 * np.nanstd(plain)
+        assert np.nanmedian(pulled) == pytest.approx(40.0, rel=0.1)
+
     def test_no_general_optimizer_finds_a_better_fit(self) -> None:
         rng = np.random.default_rng(7)
         drawn = [
             (f, m, d) for f, m, d in zip(rng.uniform(15, 50, 12), rng.uniform(4, 12, 12), rng.uniform(0, 6, 12), strict=True)
         ]
         curves = np.array([box(*values) for values in drawn]) + rng.normal(0, 0.6, (12, TIMES.size))
-        maps = run(curves)
+        maps = run(curves, settings={"mtt_spread": None})
         for number, truth in enumerate(drawn):
             found = np.array([maps[key][number] for key in ("cbf", "mtt", "delay")], float)
             best = least_squares(lambda p, c=curves[number]: box(*p) - c, truth)
@@ -135,6 +146,8 @@ class TestBadInput:
             ({"settings": {"speed": 1}}, "no setting 'speed'"),
             ({"settings": {"mtt_range_s": (5, 2)}}, "mtt_range_s must be two increasing times"),
             ({"settings": {"delay_range_s": 3}}, "delay_range_s must be two increasing times"),
+            ({"settings": {"noise_sd": -1}}, "noise_sd must be a positive number"),
+            ({"settings": {"mtt_spread": "wide"}}, "mtt_spread must be a positive number"),
             ({"mask": np.zeros(2, bool)}, "mask is empty"),
         ],
     )
