@@ -14,6 +14,7 @@ from .engine import run
 from .maps import check_constants, make_maps, spread
 from .problem import make_problem
 from .registry import find_method
+from .threads import own_threads
 
 
 def deconvolve(
@@ -77,7 +78,8 @@ def deconvolve(
     chosen = find_method(method)
     settings = chosen.complete(options)
     problem = make_problem(concentration, aif, times_s, mask)
-    estimator = chosen.prepare(problem, settings)
+    with own_threads():  # many small decompositions: threads of the library would only wait for each other
+        estimator = chosen.prepare(problem, settings)
     raw = run(problem, estimator, residue=residue, progress=progress)
     maps = make_maps(problem, raw, flow_factor(density, hematocrit_factor))
     if raw.residue is not None:

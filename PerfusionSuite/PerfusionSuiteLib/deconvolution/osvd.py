@@ -35,7 +35,8 @@ def default_oi_max(length: int) -> float:
     -------
     float
         0.04 + 6 / L. Two sharp edges of a perfect box already have 4 / L, whatever the noise; what noise adds is the
-        same for every lag; 0.04 is a compromise of the values that suit L = 60 (0.03) and L = 322 (0.046). (The published 0.035 belongs to one long series: Wu et al., MRM 50:164, 2003.)
+        same for every lag. 0.04 lies between what suits L = 60 (0.03) and L = 322 (0.046). The published 0.035 belongs
+        to one long series (Wu et al., MRM 50:164, 2003).
     """
     return 0.04 + 6.0 / length
 

@@ -24,10 +24,10 @@ from .request import FitRequest
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"mtt_range_s": MTT_RANGE_S, "delay_range_s": DELAY_RANGE_S, "noise_sd": None, "mtt_spread": 0.5}
 )
-"""Bounds in s; noise of a sample in the unit of the curves (None: estimated from them), which `fit_error` is relative to;
-standard deviation of ln MTT among tissues around ln 5 s (None: plain least squares). Such a prior (compare
-Mouridsen et al., NeuroImage 33:570, 2006) keeps flow from running away where noise leaves the transit time open, and draws long transit times a little
-towards 5 s there."""
+"""Bounds in s. Noise of a sample in the unit of the curves, which `fit_error` is relative to (None: estimated from them).
+Standard deviation of ln MTT among tissues around ln 5 s (None: plain least squares): a prior (compare Mouridsen et al.,
+NeuroImage 33:570, 2006) that keeps flow from running away where noise leaves the transit time open, and that draws long
+transit times a little towards 5 s there."""
 
 BLOCK_VOXELS = 8192
 """Larger than for deconvolution: the steps are many short operations, between which threads wait for each other."""
