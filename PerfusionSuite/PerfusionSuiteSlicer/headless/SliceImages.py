@@ -115,10 +115,17 @@ class SliceView(RenderView):
     def close(self) -> None:
         """Take the view out of the scene again."""
         super().close()
-        composite = self.logic.GetSliceCompositeNode()
-        self._collection.RemoveItem(self.logic)
-        self.logic.SetMRMLScene(None)
-        for node in (composite, self.node):
+        logic = self.logic
+        nodes = [
+            logic.GetSliceModelNode(),
+            logic.GetSliceModelDisplayNode(),
+            logic.GetSliceModelTransformNode(),
+            logic.GetSliceCompositeNode(),
+            self.node,
+        ]
+        self._collection.RemoveItem(logic)
+        logic.SetMRMLScene(None)
+        for node in nodes:
             if node is not None and self.scene.IsNodePresent(node):
                 self.scene.RemoveNode(node)
 
