@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draw the icons of extension and modules: a brain outline filled with the colours of a Tmax map.
 
-    python Testing/tools/make_icons.py
+python Testing/tools/make_icons.py
 """
 
 from __future__ import annotations

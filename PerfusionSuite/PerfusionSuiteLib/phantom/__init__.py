@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Digital patients: series made from a known truth, different from what the solvers assume."""
 
+from .ctp import ctp
+from .export import VENDORS, write_dicom, write_nifti
+from .tiles import tiles
 from .truth import PhantomTruth, write_truth
 
-__all__ = ["PhantomTruth", "write_truth"]
+__all__ = ["VENDORS", "PhantomTruth", "ctp", "tiles", "write_dicom", "write_nifti", "write_truth"]

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Head motion: one rigid transform per frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.errors import InvalidInputError
+from ..core.geometry import FloatArray
+from .anatomy import rotation
+from .draws import stream
+
+KINDS = ("none", "drift", "nod", "jerks")
+_LIMITS = {"clean": (1.5, 1.5), "typical": (3.0, 3.0), "hard": (6.0, 6.0)}  # mm, degrees
+_PREVALENCE = {"clean": (1.0, 0.0, 0.0, 0.0), "typical": (0.35, 0.35, 0.2, 0.1), "hard": (0.1, 0.3, 0.3, 0.3)}
+
+
+def draw_motion(
+    seed: int, recipe: str, kind: str | None, times_s: FloatArray, onset_s: float
+) -> tuple[FloatArray, dict[str, Any]]:
+    """Draw the motion of a patient's head; the first frame is the reference.
+
+    Parameters
+    ----------
+    seed : int
+        The patient.
+    recipe : {"clean", "typical", "hard"}
+        Bounds the motion to 1.5, 3 or 6 mm and degrees.
+    kind : {"none", "drift", "nod", "jerks"} or None
+        Kind of motion; None draws it.
+    times_s : ndarray, shape (T,), s
+        Frame times.
+    onset_s : float, s
+        When the contrast is felt; a nod follows it.
+
+    Returns
+    -------
+    ndarray, shape (T, 4, 4), mm
+        Takes a point of the still head (RAS) to where it is in a frame.
+    dict
+        What was drawn.
+
+    Raises
+    ------
+    InvalidInputError
+        If the kind is unknown.
+    """
+    if kind is not None and kind not in KINDS:
+        msg = f"There is no motion '{kind}'. Use one of {', '.join(KINDS)}."
+        raise InvalidInputError(msg)
+    rng = stream(seed, "motion")
+    drawn = str(rng.choice(KINDS, p=_PREVALENCE[recipe]))
+    kind = kind or drawn
+    limit_mm, limit_deg = _LIMITS[recipe]
+    size = rng.uniform(0.3, 1.0)
+    direction = rng.normal(0.0, (0.5, 0.5, 1.0, 1.0, 0.5, 0.6))  # three shifts, three rotations
+    direction /= np.abs(direction).max()
+    path = _path(rng, kind, times_s, onset_s)
+    six = path * direction * size * np.array([limit_mm] * 3 + [limit_deg] * 3)
+    pivot = np.array([0.0, -30.0, -30.0])  # about the base of the skull
+    transforms = np.tile(np.eye(4), (times_s.size, 1, 1))
+    for n, pose in enumerate(six):
+        turn = rotation(pose[3:])
+        transforms[n, :3, :3] = turn
+        transforms[n, :3, 3] = pivot - turn @ pivot + pose[:3]
+    return transforms, {"kind": kind, "size": size, "direction": direction}
+
+
+def _path(rng: np.random.Generator, kind: str, times_s: FloatArray, onset_s: float) -> FloatArray:
+    """Return (T, 6) courses that start at 0 and reach 1 in size."""
+    duration = max(float(times_s[-1]), 1.0)
+    if kind == "none":
+        return np.zeros((times_s.size, 6))
+    if kind == "drift":
+        walk = ndimage.gaussian_filter1d(np.cumsum(rng.standard_normal((200, 6)), axis=0), 12.0, axis=0)
+        walk -= walk[0]
+        walk /= np.abs(walk).max(axis=0)
+        at = times_s / duration * 199.0
+        return np.stack([np.interp(at, np.arange(200), walk[:, d]) for d in range(6)], axis=1)
+    if kind == "nod":
+        start = onset_s + rng.uniform(-1.0, 4.0)
+        rise, back = rng.uniform(0.6, 2.0), rng.uniform(6.0, 25.0)
+        since = np.maximum(times_s - start, 0.0)
+        course = (1.0 - np.exp(-since / rise)) * (0.35 + 0.65 * np.exp(-since / back))
+        weights = np.array([0.15, 0.3, 0.3, 1.0, 0.2, 0.2])  # mostly the chin to the chest
+        return course[:, None] * weights / max(course.max(), 1e-6)
+    steps = np.zeros((times_s.size, 6))
+    for when in rng.uniform(0.1, 0.9, rng.integers(1, 4)) * duration:
+        steps += (times_s >= when)[:, None] * rng.uniform(-1.0, 1.0, 6)
+        hit = np.abs(times_s - when) < 1.0
+        steps += hit[:, None] * rng.uniform(-1.0, 1.0, 6)
+    steps -= steps[0]
+    course_max = np.abs(steps).max()
+    return steps / course_max if course_max > 0 else steps
