@@ -19,6 +19,10 @@ PEAK_WEIGHT, ARRIVAL_WEIGHT, WIDTH_WEIGHT = 1.0, 3.5, 1.0
 BONE_HU = 150.0
 GUARD_MM = 3.0
 BASELINE_HU = (10.0, 100.0)
+WIDEST_S = 18.0
+LATEST_RISE_S = 2.5
+"""Blood takes 3 s or more through the brain; arteries of one patient differ by less, unless one is blocked."""
+
 LEAST_TIME_SPREAD_S = 1.0
 """Candidates that all arrive together differ by noise only, which must not be blown up to unit variance."""
 
@@ -106,7 +110,7 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
     interval = float(np.median(np.diff(pool.times_s)))
     narrowest = min(3.0 * interval, 4.0)
     good = (f.ttp_s >= pool.tissue_ttp_s - 15.0) & (f.ttp_s <= pool.tissue_ttp_s + 1.0)
-    good &= (f.minimum > -0.3 * f.peak) & (f.fwhm_s >= narrowest) & (f.fwhm_s <= 15.0)
+    good &= (f.minimum > -0.3 * f.peak) & (f.fwhm_s >= narrowest) & (f.fwhm_s <= WIDEST_S)
     good &= f.early_maximum < 0.3 * f.peak
     good &= np.abs(f.early_mean) <= np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd)
     least = np.maximum(LEAST_OVER_NOISE * pool.noise_sd, LEAST_OVER_TISSUE * float(pool.tissue.max()))
@@ -159,6 +163,7 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
     members = np.flatnonzero(allowed)
     if members.size < smallest:
         return None
+    members = _earliest(pool, members, 2 * smallest)
     scale = _Scale.of(pool.features, members)
     score = scale.score(pool.features)
     count = max(int(np.ceil(share * members.size)), min(members.size, 4 * smallest))
@@ -174,6 +179,15 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
     winner = int(np.argmax(values))
     core = _joined(pool, _grown(pool, cores[winner], members), members)
     return Choice(core, float(values[winner]))
+
+
+def _earliest(pool: Pool, members: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
+    """Drop what rises clearly later than the first few: veins, which are many and tall, and branches behind a blockage."""
+    rise = pool.features.rise_s[members]
+    interval = float(np.median(np.diff(pool.times_s)))
+    first = float(np.sort(rise)[min(rank, rise.size) - 1])
+    result: NDArray[np.int64] = members[rise <= first + max(LATEST_RISE_S, interval)]
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ class CurveFeatures:
         Maximum, in the unit of the curve.
     peak_index : ndarray of int
         Frame of the maximum.
-    ttp_s, bat_s, fwhm_s, first_moment_s : ndarray, s
-        Time of the peak, arrival, full width at half maximum, mean time of the first pass.
+    ttp_s, bat_s, rise_s, fwhm_s, first_moment_s : ndarray, s
+        Time of the peak, arrival, time of half the peak on the way up, full width at half maximum, mean time of the
+        first pass.
     area, first_pass_area : ndarray
         Trapezoid over all frames, and from the arrival to the first sample below 20 % of the peak; unit times s.
     irregularity : ndarray
@@ -45,6 +46,7 @@ class CurveFeatures:
     peak_index: NDArray[np.int64]
     ttp_s: FloatArray
     bat_s: FloatArray
+    rise_s: FloatArray
     fwhm_s: FloatArray
     first_moment_s: FloatArray
     area: FloatArray
@@ -150,6 +152,7 @@ def curve_features(curves: NDArray[Any], times_s: FloatArray) -> CurveFeatures:
         peak_index=peak_index,
         ttp_s=times_s[peak_index],
         bat_s=bat,
+        rise_s=left,
         fwhm_s=right - left,
         first_moment_s=moment,
         area=curves @ weights,

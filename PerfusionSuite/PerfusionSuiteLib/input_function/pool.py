@@ -26,7 +26,8 @@ TISSUE_SAMPLE = 20000
 POOL_SHARE = 0.15
 POOL_MIN = 400
 POOL_MAX = 150_000
-MAX_RANK = 7
+MIN_RANK, MAX_RANK = 3, 6
+BASIS_SHARE, BASIS_VOXELS = 0.02, (60, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +207,12 @@ def denoised(curves: NDArray[Any], times_s: FloatArray, tissue_ttp_s: float) -> 
     for group in (early, ~early):
         if not group.any():
             continue
-        height = smooth[group].max(axis=1)
-        top = clean[group][height >= np.quantile(height, 0.9)].astype(np.float64)
+        count = int(np.clip(BASIS_SHARE * group.sum(), *BASIS_VOXELS))
+        order = np.argsort(-smooth[group].max(axis=1), kind="stable")[:count]
+        top = clean[group][order].astype(np.float64)
         gram += top.T @ top / top.shape[0]
     values, vectors = np.linalg.eigh(gram)
-    rank = min(MAX_RANK, times_s.size, max(int((values > 4.0 * np.median(values)).sum()), 2))
+    rank = min(MAX_RANK, times_s.size, max(int((values > 6.0 * np.median(values)).sum()), MIN_RANK))
     basis = vectors[:, -rank:].astype(np.float32)
     result: NDArray[np.float32] = (clean @ basis) @ basis.T
     return result
