@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from PerfusionSuiteLib.core import InputFunction, MotionReport, Study
 from PerfusionSuiteLib.results.layout import PICTURES
@@ -203,3 +204,28 @@ def test_matplotlibs_global_state_is_not_touched(a_study: Study) -> None:
     before = "matplotlib.pyplot" in sys.modules
     draw(scene_of(a_study), "motion")
     assert ("matplotlib.pyplot" in sys.modules) == before
+
+
+def test_a_bright_rim_of_the_brain_does_not_cover_the_projection(a_study: Study) -> None:
+    brain = a_study.masks.brain
+    rim = brain & ~ndimage.binary_erosion(brain, ndimage.generate_binary_structure(2, 1)[:, :, None])  # 4 mm wide
+    baseline = np.where(rim, 79.0, a_study.concentration.baseline).astype(np.float32)
+    study = replace(a_study, concentration=replace(a_study.concentration, baseline=baseline))
+    inner = projected(scene_of(study).inner_baseline(), "coronal")
+    assert np.nanmax(inner) == 35.0
+
+
+def test_single_late_voxels_do_not_fill_the_projection_of_tmax(a_study: Study) -> None:
+    values = a_study.maps["tmax"].values.copy()
+    values[12:20:4, 20:30:4, :] = 12.0  # specks in the right hemisphere
+    maps = a_study.maps.added(replace(a_study.maps["tmax"], values=values))
+    axial = draw(scene_of(replace(a_study, maps=maps)), "tmax_mip").axes[0].images[0].get_array().filled(0.0)
+    right_hemisphere = axial[:, : axial.shape[1] // 3]
+    assert right_hemisphere.max() < 6.0
+    assert axial.max() > 10.0
+
+
+def test_a_scan_without_baseline_frames_has_no_shaded_baseline(a_study: Study) -> None:
+    study = replace(a_study, concentration=replace(a_study.concentration, baseline_frames=0))
+    assert len(draw(scene_of(a_study), "aif_vof").axes[0].patches) == 1
+    assert len(draw(scene_of(study), "aif_vof").axes[0].patches) == 0

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ...core.geometry import BoolArray, voxel_volume_ml
 from ...core.values import Study
 from .views import View, view_of
+
+_RIM_MM = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,23 @@ class Scene:
     penumbra: BoolArray
     baseline: NDArray[np.float32]
     baseline_window: tuple[float, float]
+
+    def inner_baseline(self) -> NDArray[np.float32]:
+        """Return the baseline without the rim of the brain, for projections.
+
+        Returns
+        -------
+        ndarray, shape (R, A, S)
+            NaN within 4 mm of the skull, whose blurred edge would cover everything in a maximum, and
+            where calcification or bone exceeds the window.
+        """
+        right, anterior = (max(1, round(_RIM_MM / float(size))) for size in self.view.sizes_mm[:2])
+        cross = np.hypot(*np.meshgrid(
+            np.arange(-right, right + 1) / right, np.arange(-anterior, anterior + 1) / anterior, indexing="ij"
+        )) <= 1.0  # fmt: skip
+        inner = ndimage.binary_erosion(self.brain, cross[:, :, None])
+        keep = inner & (self.baseline <= self.baseline_window[1])
+        return np.where(keep, self.baseline, np.nan).astype(np.float32)
 
     def volume_ml(self, mask: BoolArray) -> float:
         """Return the volume of a turned mask.

@@ -131,8 +131,11 @@ def _draw_curves(axes: Any, study: Study) -> None:
     aif, vof, concentration = study.aif, study.vof, study.concentration
     top = max(float(curve.values.max()) for curve in (aif, vof) if curve is not None)
     top = top if top > 0 else 1.0
-    end_of_baseline = concentration.times_s[min(concentration.baseline_frames, concentration.times_s.size) - 1]
-    axes.axvspan(concentration.times_s[0], end_of_baseline, color="#e5e7eb", linewidth=0, label="Baseline")
+    frames = min(concentration.baseline_frames, concentration.times_s.size)
+    if frames > 0:
+        start, end = concentration.times_s[0], concentration.times_s[frames - 1]
+        half = 0.5 * float(np.median(np.diff(concentration.times_s))) if concentration.times_s.size > 1 else 0.0
+        axes.axvspan(start, end + half, color="#e5e7eb", linewidth=0, label="Baseline")
     if abs(aif.scale - 1.0) > 1e-3:
         axes.plot(
             aif.times_s, aif.values / aif.scale, "-o", color=AIF_COLOR, markersize=2.6, linewidth=1.7, label="AIF, measured"
