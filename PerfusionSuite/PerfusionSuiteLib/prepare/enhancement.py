@@ -15,11 +15,13 @@ from ..core.values import Concentration, TissueMasks
 from .arrival import arterial_curve, brightest_curve, frames_before_contrast, running_median
 from .hounsfield import check_ct
 from .noise import noise_sd
-from .skull import grow
+from .skull import grow, shrink
 from .timing import SAMPLED_INTERVAL, gap_finding
 
 EDGE_MM = 2.0
 """The concentration reaches this far beyond the brain mask, so that sinuses at its edge stay available for curves."""
+
+SOFT_MAX_HU, BONE_MARGIN_MM = 90.0, 3.0
 
 TRUNCATED_TAIL = 0.3
 TRUNCATED_MARGIN_S = 8.0
@@ -65,8 +67,7 @@ def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: P
     finite: BoolArray = np.asarray(np.isfinite(series.data).all(axis=3))
     mask, missing = _usable(masks, finite, series)
     report(0.1, "Baseline")
-    curves = series.data[mask]
-    arterial = arterial_curve(curves, series.times_s)
+    arterial = arterial_curve(series.data[_away_from_bone(series, masks, mask)], series.times_s)
     frames = frames_before_contrast(arterial, series.times_s)
     data = np.zeros_like(series.data)
     baseline = np.where(finite, series.data[..., 0], 0.0).astype(np.float32)
@@ -79,7 +80,7 @@ def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: P
         *missing,
         *_short_baseline(frames, series),
         *gap_finding(series.times_s, arterial),
-        *_truncation(tissue, data[mask], arterial, series.times_s),
+        *_truncation(tissue, data[_soft(baseline, mask)], arterial, series.times_s),
     )
     sampled = float(series.acquisition.details.get(SAMPLED_INTERVAL, series.interval_s))
     sd = noise_sd(tissue, frames, lag=max(1, round(sampled / max(series.interval_s, 1e-6))))
@@ -102,6 +103,18 @@ def _usable(masks: TissueMasks, finite: BoolArray, series: PerfusionSeries) -> t
     share = 100.0 * missing / int(wanted.sum())
     text = f"{missing} voxels ({share:.1f} % of the brain) have missing values in some frame and were left out."
     return mask, (QualityFinding("nonfinite_voxels", "warning" if share > 1 else "info", text, "Check the source images."),)
+
+
+def _soft(image: NDArray[np.float32], mask: BoolArray) -> BoolArray:
+    """Voxels of the mask without a part of bone, whose curves would show every movement of the head."""
+    return mask & (image > -20.0) & (image < SOFT_MAX_HU)
+
+
+def _away_from_bone(series: PerfusionSeries, masks: TissueMasks, mask: BoolArray) -> BoolArray:
+    """Where arteries are looked for; the whole mask when nothing is left of it."""
+    early = series.data[..., : min(3, series.times_s.size)].mean(axis=3)
+    inner = _soft(early, mask & shrink(masks.brain, BONE_MARGIN_MM, voxel_sizes(series.affine)))
+    return inner if inner.sum() >= 100 else mask
 
 
 def _subtract_baseline(

@@ -26,6 +26,8 @@ CSF_AREA_SHARE = 0.1
 VESSEL_AREA_RATIO = 2.5
 VESSEL_PEAK_RATIO = 5.0
 VESSEL_NOISE_RATIO = 4.0
+VESSEL_MAX_HU = 95.0
+BONE_REACH_MM, SINUS_AREA_RATIO = 2.0, 5.0
 SINUS_REACH_MM = 3.0
 
 
@@ -79,9 +81,10 @@ def tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> 
         raise InvalidInputError(msg)
     region = grow(mask, SINUS_REACH_MM, spacing) & ~bone & head if brain is None else mask
     enhancement = _summarise(series, region, frames, spacing)
-    in_brain = mask[region]
+    beside_bone = grow(bone, BONE_REACH_MM, spacing)
     vessel = np.zeros_like(mask)
-    vessel[region] = _is_vessel(enhancement, in_brain)
+    vessel[region] = _is_vessel(enhancement, mask[region], beside_bone[region])
+    vessel &= baseline < VESSEL_MAX_HU
     vessel = _without_specks(vessel)
     csf = _find_csf(baseline, mask, region, enhancement, spacing) & ~vessel
     return TissueMasks(mask, csf, vessel, bone, findings)
@@ -116,13 +119,14 @@ def _summarise(series: PerfusionSeries, region: BoolArray, frames: int, spacing:
     return _Enhancement(area[region], peak[region], noise)
 
 
-def _is_vessel(enhancement: _Enhancement, in_brain: BoolArray) -> BoolArray:
+def _is_vessel(enhancement: _Enhancement, in_brain: BoolArray, beside_bone: BoolArray) -> BoolArray:
     """Curves with far more contrast than tissue can have."""
     area, peak = float(np.median(enhancement.area[in_brain])), float(np.median(enhancement.peak[in_brain]))
     large = enhancement.area > max(VESSEL_AREA_RATIO * area, 0.0)
     tall = enhancement.peak > VESSEL_PEAK_RATIO * max(peak, 0.0)
     significant = enhancement.peak > max(2.0 * peak, VESSEL_NOISE_RATIO * enhancement.noise)
-    vessel: BoolArray = (large | tall) & significant
+    sure = enhancement.area > SINUS_AREA_RATIO * area  # beside bone a movement of the head looks like a little contrast
+    vessel: BoolArray = (large | tall) & significant & (~beside_bone | (tall & sure))
     return vessel
 
 
