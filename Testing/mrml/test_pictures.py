@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer")
-
 from PerfusionSuiteLib.core import CancelledError
 from PerfusionSuiteLib.core.colors import LESION_COLORS, color_table
 from PerfusionSuiteSlicer.headless.IOManager import readScene

@@ -8,8 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-
-slicer = pytest.importorskip("slicer")
+import slicer
 
 from PerfusionSuiteSlicer.headless.Runtime import freshScene, isDesktop, startRuntime
 

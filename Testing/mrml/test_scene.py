@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer")
-
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError, PerfusionMaps
 from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.mrml import StudyScene

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-slicer = pytest.importorskip("slicer")
+import slicer
 
 from PerfusionSuiteLib.core import Acquisition, GridMismatchError, InvalidInputError, TimingError
 from PerfusionSuiteSlicer.mrml.SequenceNodes import describeSequence, frameTimes, sequenceToSeries, seriesToSequence

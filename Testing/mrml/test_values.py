@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-slicer = pytest.importorskip("slicer")
+import slicer
 
 from PerfusionSuiteLib.core import QUANTITIES, InputFunction, InvalidInputError, PerfusionMaps, Provenance, QualityFinding
 from PerfusionSuiteLib.core.colors import LESION_COLORS, color_table

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import vtk
 
-from .RenderView import RenderView
+from .RenderView import RenderView, textPicture
 
 WHITE, INK, GRID = (1.0, 1.0, 1.0), (0.12, 0.12, 0.12), (225, 225, 225, 255)
+
+TITLE_HEIGHT = 40
 
 LEFT, BOTTOM = vtk.vtkAxis.LEFT, vtk.vtkAxis.BOTTOM
 
@@ -27,17 +29,17 @@ def chartPicture(chartNode: Any, size: tuple[int, int] = (900, 460)) -> np.ndarr
     for index in range(chartNode.GetNumberOfPlotSeriesNodes()):
         _addSeries(chart, chartNode.GetNthPlotSeriesNode(index))
     chart.RecalculateBounds()
+    title = textPicture([(chartNode.GetTitle() or "", INK)], (size[0], TITLE_HEIGHT), fontSize=17, background=WHITE)
     try:
-        return view.picture()
+        return np.vstack([title, view.picture()])
     finally:
         context.GetScene().ClearItems()
         view.close()
 
 
 def _setTitles(chart: Any, node: Any) -> None:
-    chart.SetTitle(node.GetTitle() or "")
-    chart.GetTitleProperties().SetFontSize(node.GetTitleFontSize() or 16)
-    chart.GetTitleProperties().SetBold(True)
+    # The title stands above the picture: VTK would set it into the frame.
+    chart.SetTitle("")
     for place, title in ((BOTTOM, node.GetXAxisTitle()), (LEFT, node.GetYAxisTitle())):
         axis = chart.GetAxis(place)
         axis.SetTitle(title or "")

@@ -12,13 +12,17 @@ import numpy as np
 from .RenderView import textPicture
 from .SliceImages import SliceView
 
-TILE = 320
-LEGEND_WIDTH, LEGEND_HEIGHT = 170, 320
-FAR_MM = 1e4
-HEADING = 44
+SMALLEST_TILE = 320
+"""Pixels; a voxel is enlarged by the smallest whole factor that makes tiles at least so high."""
+
+LEGEND_WIDTH, LEGEND_HEIGHT, BAR_WIDTH, HEADING, FONT = 0.42, 0.85, 0.13, 0.12, 0.045
+"""Of legend column, colour bar, heading and letters, in heights of a tile."""
+
 GAP = 4
-MARGIN = 1.12
-"""How much more than the head a tile shows, so that letters stand beside it."""
+FAR_MM = 1e4
+
+Heading = Sequence[tuple[str, tuple[float, float, float]]]
+"""Parts of a line of text with their colours."""
 
 
 def contactSheet(
@@ -27,7 +31,7 @@ def contactSheet(
     centers: Sequence[np.ndarray],
     fieldOfView_mm: tuple[float, float],
     *,
-    heading: str,
+    heading: Heading,
     foreground: Any = None,
     opacity: float = 0.6,
     legendOf: Any = None,
@@ -40,13 +44,13 @@ def contactSheet(
     centers : sequence of ndarray, shape (3,), RAS mm
         Middle of each tile.
     fieldOfView_mm : tuple of float
-        What a tile must show across and up.
-    heading : str
+        What a tile shows across and up.
+    heading : sequence of (str, color)
         One line above the slices.
     legendOf : vtkMRMLScalarVolumeNode, optional
         The map whose colour legend is drawn at the right.
     """
-    width, height = _tileSize(fieldOfView_mm)
+    width, height = tileSize(fieldOfView_mm, min(background.GetSpacing()[:2]))
     view = SliceView(runtime, (width, height))
     try:
         view.show(background, foreground, opacity=opacity)
@@ -54,21 +58,23 @@ def contactSheet(
             tiles = [_tile(view, center, fieldOfView_mm) for center in centers]
     finally:
         view.close()
-    columns = min(columns, len(tiles))
-    grid = _grid(tiles, columns)
+    grid = _grid(tiles, min(columns, len(tiles)))
     if legendOf is not None:
-        grid = np.hstack([grid, _legend(runtime, background, legendOf, grid.shape[0])])
-    return np.vstack([textPicture(heading, (grid.shape[1], HEADING), bold=True), grid])
+        grid = np.hstack([grid, _legend(runtime, background, legendOf, grid.shape[0], height)])
+    line = textPicture(heading, (grid.shape[1], round(HEADING * height)), fontSize=round(1.2 * FONT * height))
+    return np.vstack([line, grid])
 
 
-def _tileSize(fieldOfView_mm: tuple[float, float]) -> tuple[int, int]:
-    across, up = fieldOfView_mm
-    return round(TILE * min(1.0, across / up)), round(TILE * min(1.0, up / across))
+def tileSize(fieldOfView_mm: tuple[float, float], voxel_mm: float) -> tuple[int, int]:
+    """Return pixels across and up: a whole number for each voxel, or voxels of a map would look unequal in size."""
+    across, up = (round(length / voxel_mm) for length in fieldOfView_mm)
+    factor = max(1, -(-SMALLEST_TILE // up))
+    return factor * across, factor * up
 
 
 def _tile(view: SliceView, center: np.ndarray, fieldOfView_mm: tuple[float, float]) -> np.ndarray:
-    view.lookAt(center, (MARGIN * fieldOfView_mm[0], MARGIN * fieldOfView_mm[1]))
-    view.annotate()
+    view.lookAt(center, fieldOfView_mm)
+    view.annotate(round(FONT * view.size[1]))
     return view.picture()
 
 
@@ -82,16 +88,16 @@ def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     return sheet
 
 
-def _legend(runtime: Any, background: Any, volume: Any, height: int) -> np.ndarray:
+def _legend(runtime: Any, background: Any, volume: Any, height: int, tile: int) -> np.ndarray:
     """Slicer draws the legends of the volumes that a view shows: here a view far above the head, with nothing else in it."""
-    view = SliceView(runtime, (LEGEND_WIDTH, height))
+    view = SliceView(runtime, (round(LEGEND_WIDTH * tile), height))
     try:
         view.show(background, volume)
         view.lookAt(np.array([0.0, 0.0, FAR_MM]), (200.0, 200.0))
         with _hiddenLegends(runtime.scene), _legendCopy(runtime.scene, volume) as legend:
             # Slicer fits the letters to the size of the bar: a slim bar at the left, with room for them at its right.
             legend.SetPosition(0.05, 0.45)
-            legend.SetSize(50 / LEGEND_WIDTH, min(0.75, LEGEND_HEIGHT / height))
+            legend.SetSize(BAR_WIDTH / LEGEND_WIDTH, min(0.75, LEGEND_HEIGHT * tile / height))
             return view.picture()
     finally:
         view.close()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import vtk
 from vtk.util import numpy_support
 
 BACKGROUND, TEXT = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+SMALLEST_FONT = 9
 
 
 class RenderView:
@@ -96,13 +99,26 @@ class RenderView:
 
 
 def textPicture(
-    text: str, size: tuple[int, int], *, fontSize: int = 18, bold: bool = False, color: tuple[float, float, float] = TEXT
+    parts: Sequence[tuple[str, tuple[float, float, float]]],
+    size: tuple[int, int],
+    *,
+    fontSize: int = 18,
+    background: tuple[float, float, float] = BACKGROUND,
 ) -> np.ndarray:
-    """Return a strip with one line of text, for headings."""
-    view = RenderView(size)
-    view.addText(text, (12, size[1] / 2), size=fontSize, valign="center", bold=bold, color=color)
+    """Return a strip with one line of text, made of parts in their colours; it is set smaller when it would not fit."""
+    view = RenderView(size, background)
     try:
-        return view.picture()
+        while True:
+            view.renderer.RemoveAllViewProps()
+            left = right = float(fontSize)
+            for text, color in parts:
+                actor = view.addText(text, (right, size[1] / 2), size=fontSize, valign="center", bold=True, color=color)
+                extent = [0.0, 0.0]
+                actor.GetSize(view.renderer, extent)
+                right += extent[0] + 0.45 * fontSize
+            if right <= size[0] - left / 2 or fontSize <= SMALLEST_FONT:
+                return view.picture()
+            fontSize -= 1
     finally:
         view.close()
 

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 import vtk
 
-from .RenderView import TEXT, RenderView
+from .RenderView import RenderView
 
 SLICE_MANAGERS = (
     "vtkMRMLModelSliceDisplayableManager",
@@ -80,23 +80,21 @@ class SliceView(RenderView):
         right, up, normal = columns / np.linalg.norm(columns, axis=1, keepdims=True)
         return right, up, normal
 
-    def annotate(self, title: str = "") -> None:
-        """Write the letters of the patient's directions at the edges, the slice position and a title in the corners."""
+    def annotate(self, fontSize: int = 16) -> None:
+        """Write the letters of the patient's directions at the edges and the slice position in a corner."""
         for actor in self._texts:
             self.renderer.RemoveViewProp(actor)
         width, height = self.size
         right, up, _ = self.directions()
-        size = max(13, height // 22)
-        bold = {"size": size, "bold": True}
+        letter = {"size": fontSize, "bold": True}
+        edge = fontSize / 3
         self._texts = [
-            self.addText(letters(right), (width - 6, height / 2), align="right", valign="center", **bold),
-            self.addText(letters(-right), (6, height / 2), valign="center", **bold),
-            self.addText(letters(up), (width / 2, height - 5), align="center", valign="top", **bold),
-            self.addText(letters(-up), (width / 2, 5), align="center", **bold),
-            self.addText(self.positionText(), (6, 5), size=size - 2),
+            self.addText(letters(right), (width - edge, height / 2), align="right", valign="center", **letter),
+            self.addText(letters(-right), (edge, height / 2), valign="center", **letter),
+            self.addText(letters(up), (width / 2, height - edge), align="center", valign="top", **letter),
+            self.addText(letters(-up), (width / 2, edge), align="center", **letter),
+            self.addText(self.positionText(), (edge, edge), size=fontSize),
         ]
-        if title:
-            self._texts.append(self.addText(title, (6, height - 5), size=size - 1, valign="top", color=TEXT))
 
     def positionText(self) -> str:
         """Return the position of the slice as Slicer's viewers print it, such as ``S 24.0 mm``."""

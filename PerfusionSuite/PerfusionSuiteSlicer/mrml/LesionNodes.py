@@ -68,7 +68,7 @@ def lesionsToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, refere
     display.SetVisibility(True)
     display.SetOpacity2DFill(0.45)
     display.SetOpacity2DOutline(1.0)
-    display.SetSliceIntersectionThickness(2)
+    display.SetSliceIntersectionThickness(1)
     # Core and penumbra together fill the hypoperfused region: its outline says enough, and theirs would hide it.
     display.SetSegmentVisibility2DFill(HYPOPERFUSION, False)
     display.SetSegmentVisibility2DOutline(PENUMBRA, False)

@@ -11,18 +11,27 @@ from typing import Any
 import numpy as np
 
 from PerfusionSuiteLib.core import QUANTITIES, ProgressCallback, Study, part_of
+from PerfusionSuiteLib.core.colors import LESION_COLORS
 
 from ..headless.ChartImages import chartPicture
-from ..headless.ContactSheet import contactSheet
-from ..headless.RenderView import savePNG
+from ..headless.ContactSheet import Heading, contactSheet
+from ..headless.RenderView import TEXT, savePNG
 from .MapNodes import legendTitle
+from .MarkupNodes import CURVE_COLORS
 
 SLICES = 8
 
-SKULL_MM = 20.0
-"""Skull and scalp are part of the picture: so much more than the brain on every side."""
+SKULL_MM, LETTERS_MM = 20.0, 14.0
+"""Skull and scalp are part of the picture, letters stand beside them: so much more than the brain on every side."""
 
 MAP_PICTURES = ("cbf", "cbv", "mtt", "tmax")
+
+
+VOLUME_KEYS = {
+    "core": "infarct_core_volume_ml",
+    "penumbra": "penumbra_volume_ml",
+    "hypoperfusion": "hypoperfusion_volume_ml",
+}
 
 
 class SlicePlan:
@@ -38,7 +47,8 @@ class SlicePlan:
         self.centers = [affine[:3, :3] @ [middle[0], middle[1], k] + affine[:3, 3] for k in self.indices]
         spacing = np.linalg.norm(affine[:3, :2], axis=0)
         across, up = (high[:2] - low[:2] + 1) * spacing
-        self.fieldOfView_mm = (float(across) + 2 * SKULL_MM, float(up) + 2 * SKULL_MM)
+        margin = 2 * (SKULL_MM + LETTERS_MM)
+        self.fieldOfView_mm = (float(across) + margin, float(up) + margin)
 
 
 def chosenSlices(brain: np.ndarray, lesion: np.ndarray, count: int) -> list[int]:
@@ -79,7 +89,7 @@ def writePictures(runtime: Any, study: Study, nodes: Any, folder: Path, progress
 def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[tuple[str, Any]]:
     baseline = nodes.maps["baseline"]
 
-    def sheet(heading: str, **options: Any) -> np.ndarray:
+    def sheet(heading: Heading, **options: Any) -> np.ndarray:
         centers = options.pop("centers", plan.centers)
         background = options.pop("background", baseline)
         return contactSheet(runtime, background, centers, plan.fieldOfView_mm, heading=heading, **options)
@@ -90,8 +100,9 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
 
     def overlay() -> np.ndarray:
         with onlyVisible(nodes):
-            heading = f"{headingOf(study, 'tmax')} over baseline"
-            return sheet(heading, foreground=nodes.maps["tmax"], legendOf=nodes.maps["tmax"])
+            return sheet(
+                headingOf(study, "tmax", " over the baseline image"), foreground=nodes.maps["tmax"], legendOf=nodes.maps["tmax"]
+            )
 
     def lesions() -> np.ndarray:
         with onlyVisible(nodes, "lesions"):
@@ -100,7 +111,7 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
     def points() -> np.ndarray:
         with onlyVisible(nodes, "points.aif", "points.vof"):
             centers = curveCenters(study, plan)
-            return sheet("Where AIF (red) and VOF (blue) were measured", centers=centers)
+            return sheet(curveHeading(nodes), centers=centers)
 
     jobs: list[tuple[str, Any]] = []
     if "tmax" in nodes.maps:
@@ -113,26 +124,28 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
     return jobs
 
 
-def headingOf(study: Study, key: str) -> str:
+def headingOf(study: Study, key: str, place: str = "") -> Heading:
     """Return the line above the slices of a map: name, unit, window, method."""
     quantity, item = QUANTITIES[key], study.maps[key]
     low, high = quantity.display_range
     method = f", method {item.provenance.method}" if item.provenance.method else ""
-    return f"{quantity.name}: {legendTitle(quantity, item.unit)}, window {low:g} to {high:g}{method}"
+    text = f"{quantity.name}{place}: {legendTitle(quantity, item.unit)}, window {low:g} to {high:g}{method}"
+    return [(text, TEXT)]
 
 
-def lesionHeading(study: Study) -> str:
-    """Return the line above the slices of the lesions: what the colours mean and how large the lesions are."""
+def lesionHeading(study: Study) -> Heading:
+    """Return the line above the slices of the lesions: what they are called, in their colours, and how large they are."""
     values = study.metrics.values
+    parts: list[tuple[str, tuple[float, float, float]]] = []
+    for name, field in (("Core", "core"), ("Penumbra", "penumbra"), ("Hypoperfusion (outline)", "hypoperfusion")):
+        volume_ml = values.get(VOLUME_KEYS[field])
+        parts += [(f"{name} {'n/a' if volume_ml is None else f'{volume_ml:.1f} mL'}   ", LESION_COLORS[field])]
+    return parts
 
-    def volume(key: str) -> str:
-        value = values.get(key)
-        return "n/a" if value is None else f"{value:.1f} mL"
 
-    return (
-        f"Core (red) {volume('infarct_core_volume_ml')}, penumbra (green) {volume('penumbra_volume_ml')}, "
-        f"hypoperfusion (yellow outline) {volume('hypoperfusion_volume_ml')}"
-    )
+def curveHeading(nodes: Any) -> Heading:
+    """Return the line above the slices with the places of the vascular curves."""
+    return [(f"{kind.upper()} voxels   ", CURVE_COLORS[kind]) for kind in ("aif", "vof") if f"points.{kind}" in nodes]
 
 
 def curveCenters(study: Study, plan: SlicePlan) -> list[np.ndarray]:
