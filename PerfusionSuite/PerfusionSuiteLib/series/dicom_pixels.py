@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pixels of one DICOM frame as stored numbers: read directly when uncompressed, decoded by GDCM otherwise."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, CTImageStorage, RLELossless, generate_uid
+
+from .dicom_headers import ImageHeader, PixelLayout
+
+_DECODE_ERRORS = (
+    RuntimeError,
+    ValueError,
+    OSError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    IndexError,
+    EOFError,
+    NotImplementedError,
+)
+
+
+def stored_frame(header: ImageHeader) -> NDArray[Any] | None:
+    """Return the stored values of one image.
+
+    Parameters
+    ----------
+    header : ImageHeader
+        Which image.
+
+    Returns
+    -------
+    ndarray of int, shape (rows, columns), or None
+        None when the file is cut off or its compression cannot be decoded.
+    """
+    layout = header.pixels
+    if layout.samples != 1 or layout.bits_allocated not in {8, 16, 32}:
+        return None
+    try:
+        if layout.offset >= 0:
+            values = _direct(layout, header.frame)
+        elif UID(layout.transfer_syntax).is_encapsulated and layout.transfer_syntax != RLELossless:
+            return _compressed(layout, header.frame)
+        else:
+            values = _by_pydicom(layout, header.frame)
+    except _DECODE_ERRORS:
+        return None
+    return None if values is None else _used_bits(values, layout)
+
+
+def _kind(layout: PixelLayout) -> np.dtype[Any]:
+    return np.dtype(f"<{'i' if layout.signed else 'u'}{layout.bits_allocated // 8}")
+
+
+def _direct(layout: PixelLayout, frame: int) -> NDArray[Any] | None:
+    kind, count = _kind(layout), layout.rows * layout.columns
+    with layout.path.open("rb") as stream:
+        stream.seek(layout.offset + frame * count * kind.itemsize)
+        values = np.fromfile(stream, kind, count)
+    if values.size < count or (frame + 1) * count * kind.itemsize > layout.length:
+        return None
+    return values.reshape(layout.rows, layout.columns)
+
+
+def _used_bits(values: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
+    """Clear bits above those in use, where old scanners kept overlays."""
+    spare = layout.bits_allocated - layout.bits_stored
+    if spare <= 0:
+        return values
+    return (values << spare) >> spare
+
+
+def _by_pydicom(layout: PixelLayout, frame: int) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pixel_array(layout.path, index=frame if layout.frames > 1 else None, raw=True)
+
+
+def _compressed(layout: PixelLayout, frame: int) -> NDArray[Any]:
+    """Decode one frame by wrapping its code stream into a minimal file.
+
+    Only so does GDCM return stored values: of the original it would apply one rescaling to all frames.
+    """
+    dataset = pydicom.dcmread(layout.path, specific_tags=["PixelData", "NumberOfFrames"])
+    stream = get_frame(dataset.PixelData, frame, number_of_frames=layout.frames)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "frame.dcm")
+        _minimal(layout, stream).save_as(path, enforce_file_format=True)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(path))
+        values = sitk.GetArrayFromImage(reader.Execute())
+    return np.asarray(values).reshape(layout.rows, layout.columns)
+
+
+def _minimal(layout: PixelLayout, stream: bytes) -> Dataset:
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = UID(layout.transfer_syntax)
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.Rows, image.Columns = layout.rows, layout.columns
+    image.BitsAllocated, image.BitsStored = layout.bits_allocated, layout.bits_stored
+    image.HighBit, image.PixelRepresentation = layout.bits_stored - 1, int(layout.signed)
+    image.PixelData = encapsulate([stream])
+    image["PixelData"].VR = "OB"
+    return image

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""4D NIfTI with a BIDS sidecar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InvalidInputError
+from ..core.nifti import read_header, read_volume
+from ..core.series import MIN_FRAMES, Acquisition
+from .candidates import SeriesCandidate
+from .dicom import Scan
+from .notes import Notes
+from .sidecar import file_times, read_sidecar
+
+
+def nifti_candidate(path: Path, index: int) -> SeriesCandidate:
+    """Describe a NIfTI file by its header.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    index : int
+        Its number.
+
+    Returns
+    -------
+    SeriesCandidate
+        Not usable when it is damaged, 3D or too short.
+    """
+    try:
+        shape = read_header(path).shape
+    except InvalidInputError as error:
+        return SeriesCandidate(index, "nifti", "NIfTI", "", 0, 0, (0, 0), usable=False, reason=str(error), paths=(path,))
+    frames = shape[3] if len(shape) == 4 else 1
+    return SeriesCandidate(
+        index,
+        "nifti",
+        "NIfTI",
+        "",
+        frames,
+        shape[2],
+        (shape[0], shape[1]),
+        usable=not why_not(shape),
+        reason=why_not(shape),
+        paths=(path,),
+    )
+
+
+def why_not(shape: tuple[int, ...]) -> str:
+    """Say why an array of this shape is no dynamic series; empty when it may be one.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape with time last.
+
+    Returns
+    -------
+    str
+        The reason.
+    """
+    if len(shape) == 3:
+        return "it is 3D and has no time axis"
+    if len(shape) != 4:
+        return f"it has {len(shape)} dimensions instead of 4"
+    return f"only {shape[3]} frames, at least {MIN_FRAMES} are needed" if shape[3] < MIN_FRAMES else ""
+
+
+def read_nifti(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
+    """Read a 4D NIfTI file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.nii`` or ``.nii.gz``, with a JSON sidecar of the same name or a given interval.
+    interval_s : float, s, optional
+        Time between frames when no file says it.
+    notes : Notes
+        Gets decisions and findings.
+
+    Returns
+    -------
+    Scan
+        Data, grid and times.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is damaged or no frame times are known.
+    """
+    header, sidecar = read_header(path), read_sidecar(path)
+    times = file_times(sidecar, header.shape[3], interval_s=interval_s, header_step_s=header.interval_s, notes=notes)
+    if not header.placed:
+        message = "The NIfTI file does not say how the head lies (neither qform nor sform); left and right may be exchanged."
+        notes.find("unknown_orientation", "warning", message, "Check the side in the pictures, or convert the scan again.")
+    values, affine = read_volume(path)
+    data = np.ascontiguousarray(values, np.float32)
+    echo, repetition = _numbers(sidecar.get("EchoTime")), _numbers(sidecar.get("RepetitionTime"))
+    modality = str(sidecar.get("Modality", "")).upper()
+    slice_times = _slice_times(sidecar, data.shape, float(times.times_s[0]), notes)
+    acquisition = Acquisition(
+        time_source=times.source,
+        slice_times_s=slice_times,
+        shuttle=slice_times is not None and modality == "CT",
+        manufacturer=str(sidecar.get("Manufacturer", "")),
+        echo_times_s=echo,
+        repetition_time_s=repetition[0] if repetition else None,
+    )
+    return Scan(data, affine, times.times_s, modality, rescaled=True, acquisition=acquisition, dicom={})
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(float(item) for item in values if isinstance(item, int | float) and not isinstance(item, bool))
+
+
+def _slice_times(sidecar: dict[str, Any], shape: tuple[int, ...], start: float, notes: Notes) -> Any:
+    """Times of our own export; BIDS itself knows only slice times that are the same in all frames."""
+    values = sidecar.get("SliceVolumeTiming")
+    if values is None:
+        return None
+    times = np.array(values, np.float64)
+    if times.shape != shape[2:]:
+        msg = f"'SliceVolumeTiming' has shape {times.shape}, expected (slices, frames) = {shape[2:]}. Correct the JSON sidecar."
+        raise InvalidInputError(msg)
+    notes.decide("Slices keep their own times (SliceVolumeTiming of the JSON sidecar).")
+    return times - start

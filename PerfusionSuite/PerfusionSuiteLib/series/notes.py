@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What reading decided and noticed, collected on the way to `Source`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..core.findings import QualityFinding, Severity
+
+
+@dataclass(slots=True)
+class Notes:
+    """Collects sentences; none may contain an identifier of a patient.
+
+    Parameters
+    ----------
+    decisions : list of str
+        What was decided.
+    findings : list of QualityFinding
+        What was odd.
+    """
+
+    decisions: list[str] = field(default_factory=list)
+    findings: list[QualityFinding] = field(default_factory=list)
+
+    def decide(self, sentence: str) -> None:
+        """Note a decision once.
+
+        Parameters
+        ----------
+        sentence : str
+            One sentence.
+        """
+        if sentence not in self.decisions:
+            self.decisions.append(sentence)
+
+    def find(self, code: str, severity: Severity, message: str, advice: str = "") -> None:
+        """Note something odd.
+
+        Parameters
+        ----------
+        code, severity, message, advice : str
+            See `QualityFinding`.
+        """
+        self.findings.append(QualityFinding(code, severity, message, advice))

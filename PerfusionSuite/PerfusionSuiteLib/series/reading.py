@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a perfusion series from whatever is at a path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from ..core.errors import InvalidInputError, TimingError
+from ..core.geometry import BoolArray
+from ..core.progress import ProgressCallback, no_progress, part_of
+from ..core.series import Modality, PerfusionSeries, Source, check_enough_times
+from .candidates import SeriesCandidate, choose
+from .dicom import Scan, dicom_candidates, read_dicom
+from .discover import FoundFiles, find_files
+from .intensities import fill_missing, looks_like_ct, to_hounsfield
+from .nifti import nifti_candidate, read_nifti
+from .notes import Notes
+from .nrrd import nrrd_candidate, read_nrrd
+
+_BY_DICOM: dict[str, Modality] = {"CT": "ctp", "MR": "dsc"}
+_SUFFIXES = (".nii.gz", ".seq.nrrd", ".nii", ".nrrd", ".nhdr", ".dcm")
+
+
+def scan(path: str | Path) -> list[SeriesCandidate]:
+    """List the series at a path, usable or not.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder or a file.
+
+    Returns
+    -------
+    list of SeriesCandidate
+        With the reason for each that cannot be used.
+
+    Raises
+    ------
+    InvalidInputError
+        If the path does not exist or holds no images at all.
+    """
+    return _candidates(Path(path), Notes(), None)
+
+
+def read(
+    path: str | Path,
+    *,
+    modality: str = "auto",
+    interval_s: float | None = None,
+    select: int | str | None = None,
+    case_id: str | None = None,
+    progress: ProgressCallback | None = None,
+) -> PerfusionSeries:
+    """Read a CT perfusion or DSC MR series.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder with DICOM files (any names, any order, other files among them), a 4D NIfTI with a JSON sidecar, a 4D NRRD, or
+        a folder with one of these.
+    modality : {"auto", "ctp", "dsc"}
+        ``auto`` takes it from the DICOM header, the JSON sidecar, or the air peak near -1000 HU.
+    interval_s : float, s, optional
+        Time between frames; used only when the files hold no times.
+    select : int or str, optional
+        Index of `scan` or SeriesInstanceUID; by default the usable series with the most slices x frames.
+    case_id : str, optional
+        De-identified name; by default the name of the folder or file, never a name of the header.
+    progress : callable, optional
+        Called between files and slices.
+
+    Returns
+    -------
+    PerfusionSeries
+        Data in HU (CT) or signal (MR), times from the first frame on. ``source.decisions`` says what was decided,
+        ``source.findings`` what was odd, ``acquisition.time_source`` where the times come from.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no usable series, or its values cannot be used.
+    TimingError
+        If frame times are missing, too few or inconsistent.
+    """
+    report, place, notes = progress or no_progress, Path(path), Notes()
+    if modality not in {"auto", "ctp", "dsc"}:
+        msg = f"Modality '{modality}' cannot be read as a dynamic contrast series. Choose auto, ctp or dsc."
+        raise InvalidInputError(msg)
+    if interval_s is not None and not (np.isfinite(interval_s) and 0.0 < interval_s <= 100.0):
+        msg = f"An interval of {interval_s:g} s between frames is not possible. Give it in seconds, for example 1.5."
+        raise TimingError(msg)
+    chosen = choose(_candidates(place, notes, part_of(progress, 0.0, 0.4)), select, notes)
+    found = _read_candidate(chosen, interval_s, notes, part_of(progress, 0.4, 0.95))
+    kind = _modality(found, modality)
+    keep = fill_missing(found.data, kind, notes)
+    if not keep.all():
+        found = _only_frames(found, keep)
+    if kind == "ctp":
+        to_hounsfield(found.data, notes, rescaled=found.rescaled)
+    check_enough_times(found.times_s)
+    source = Source(chosen.kind, case_id or _stem(place), tuple(notes.decisions), tuple(notes.findings), found.dicom)
+    shuttle = found.acquisition.slice_times_s is not None and kind == "ctp"
+    acquisition = replace(found.acquisition, shuttle=shuttle)
+    report(1.0, "Series read")
+    return PerfusionSeries(found.data, found.affine, found.times_s, kind, acquisition, source)
+
+
+def _candidates(place: Path, notes: Notes, progress: ProgressCallback | None) -> list[SeriesCandidate]:
+    files = find_files(place)
+    candidates = dicom_candidates(files.dicom, 0, notes, progress) if files.dicom else []
+    for path in files.nifti:
+        candidates.append(nifti_candidate(path, len(candidates)))
+    for path in files.nrrd:
+        candidates.append(nrrd_candidate(path, len(candidates)))
+    if not candidates:
+        raise InvalidInputError(_nothing_found(place, files))
+    return candidates
+
+
+def _nothing_found(place: Path, files: FoundFiles) -> str:
+    where = "The file" if place.is_file() else "The folder"
+    if files.dicom:
+        return (
+            f"{where} '{place.name}' holds {len(files.dicom)} files that look like DICOM but none has a readable image. "
+            "Copy or export the series again."
+        )
+    return (
+        f"{where} '{place.name}' holds no image series ({files.other} files of other kinds). "
+        "Choose a folder with DICOM files, a 4D NIfTI or a 4D NRRD."
+    )
+
+
+def _read_candidate(chosen: SeriesCandidate, interval_s: float | None, notes: Notes, progress: ProgressCallback) -> Scan:
+    if chosen.kind == "dicom":
+        return read_dicom(chosen, interval_s=interval_s, notes=notes, progress=progress)
+    progress(0.1, "Reading file")
+    reader = read_nifti if chosen.kind == "nifti" else read_nrrd
+    return reader(chosen.paths[0], interval_s=interval_s, notes=notes)
+
+
+def _modality(found: Scan, wanted: str) -> Modality:
+    known = _BY_DICOM.get(found.dicom_modality)
+    if wanted == "auto":
+        if known is not None:
+            return known
+        if looks_like_ct(found.data):
+            return "ctp"
+        msg = "The file does not say whether it is CT or MR, and no air lies near -1000 HU. Give the modality (ctp or dsc)."
+        raise InvalidInputError(msg)
+    if found.dicom and known is not None and known != wanted:
+        msg = f"Modality '{wanted}' was asked for, but the series is {found.dicom_modality}. Choose another series or '{known}'."
+        raise InvalidInputError(msg)
+    return cast(Modality, wanted)
+
+
+def _only_frames(found: Scan, keep: BoolArray) -> Scan:
+    times, slice_times = found.times_s[keep], found.acquisition.slice_times_s
+    start = float(times[0])
+    if slice_times is not None:
+        slice_times = slice_times[:, keep] - start
+    acquisition = replace(found.acquisition, slice_times_s=slice_times)
+    return replace(found, data=found.data[..., keep], times_s=times - start, acquisition=acquisition)
+
+
+def _stem(place: Path) -> str:
+    name = place.resolve().name
+    if place.is_file():
+        name = next((name.removesuffix(end) for end in _SUFFIXES if name.lower().endswith(end)), place.stem)
+    return name or "case"
