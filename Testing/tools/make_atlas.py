@@ -362,6 +362,22 @@ def territories(tree: Tree, brain: np.ndarray, csf: np.ndarray, nuclei: np.ndarr
     return group[tuple(fill)], branch[tuple(fill)], np.clip(path[tuple(fill)] / 2.0, 0, 255).astype(np.uint8)
 
 
+def vault(hull: np.ndarray) -> np.ndarray:
+    """Return slices of the hull with their dents filled: the inside of the skull is round above its base."""
+    filled = np.zeros_like(hull)
+    for k in range(hull.shape[2]):
+        z = ORIGIN[2] + STEP * (k - 12)
+        if not hull[:, :, k].any() or z < -34:
+            continue
+        wide = np.pad(hull[:, :, k], 40)
+        grown = ndimage.distance_transform_edt(~wide) <= 30.0
+        closed = (ndimage.distance_transform_edt(grown) > 30.0)[40:-40, 40:-40]
+        if z < -6:
+            closed[:, round((-46 - ORIGIN[1]) / STEP) + 12 :] = False
+        filled[:, :, k] = closed
+    return filled
+
+
 def packed(tree: Tree) -> dict[str, object]:
     """Return a tree as short JSON lists."""
     return {"nodes": [[round(float(v), 2) for v in node] for node in tree.nodes], "parents": tree.parents}
@@ -379,7 +395,8 @@ def main() -> None:
     brain, csf, grey = halve(inside) > 0.5, halve(fluid), halve(maps["gm"] / 255.0)
     full = np.concatenate([brain[:0:-1], brain])
     pad = np.pad(full, 12)
-    hull = ndimage.binary_closing(pad, iterations=10)[12:-12, 12:-12, 12:-12][-brain.shape[0] :]
+    hull = ndimage.binary_closing(pad, iterations=10)
+    hull = (hull | vault(hull))[12:-12, 12:-12, 12:-12][-brain.shape[0] :]
     outside = np.where(brain, csf, np.where(ndimage.binary_dilation(hull, iterations=1), 0.6, 0.0))
     nuclei = nuclei_mask(maps)
     red = arteries(outside, brain, grey)
@@ -401,21 +418,10 @@ def main() -> None:
         origin=np.array([0.0, ORIGIN[1], ORIGIN[2]]),
     )
     text = {"comment": "Right half, atlas mm: x y z radius path group branch", "groups": GROUPS}
-    (out / "vessels.json").write_text(
-        json.dumps({**text, "arteries": packed(red), "veins": packed(blue)}, separators=(",", ":")) + "\n"
-    )
-    print(
-        len(red.nodes),
-        "arterial nodes,",
-        len(blue.nodes),
-        "venous nodes, path mm",
-        np.percentile(path[brain], [1, 25, 50, 75, 99]),
-    )
-    print(
-        {name: int((group[brain] == n).sum() * STEP**3 / 1000) for n, name in enumerate(GROUPS)},
-        "mL per side; branches",
-        branch.max(),
-    )
+    trees = {"arteries": packed(red), "veins": packed(blue)}
+    (out / "vessels.json").write_text(json.dumps({**text, **trees}, separators=(",", ":")) + "\n")
+    sizes = {name: int((group[brain] == n).sum() * STEP**3 / 1000) for n, name in enumerate(GROUPS)}
+    print(f"{len(red.nodes)} arterial and {len(blue.nodes)} venous nodes, {branch.max()} branches, mL per side: {sizes}")
 
 
 if __name__ == "__main__":

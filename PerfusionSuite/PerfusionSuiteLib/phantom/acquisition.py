@@ -87,7 +87,7 @@ def draw_protocol(
     size = shape or (256, 256, max(4, round(coverage / (spacing_mm[2] if spacing_mm else thickness))))
     spacing = spacing_mm or (230.0 / size[0] if shape else plane, 230.0 / size[1] if shape else plane, thickness)
     if len(size) != 3 or min(size) < 1 or len(spacing) != 3 or not all(0.2 <= s <= 40.0 for s in spacing):
-        msg = f"A scan of {size} voxels of {spacing} mm cannot be made. Give three sizes of at least 1 and spacings of 0.2 to 40 mm."
+        msg = f"A scan of {size} voxels of {spacing} mm cannot be made. Give three sizes of at least 1 and 0.2 to 40 mm each."
         raise InvalidInputError(msg)
     tilt = float(rng.uniform(-4.0, 16.0)) if rng.random() < (0.0, 0.4, 0.7)[("clean", "typical", "hard").index(recipe)] else 0.0
     centre = np.array([rng.uniform(-4, 4), rng.uniform(-4, 4), rng.uniform(-4, 4) + 4.0 - 14.0 * (site == "basilar")])

@@ -15,7 +15,7 @@ from ..core.geometry import FloatArray
 from .acquisition import Protocol, Sampling, draw_protocol, fine_grid, sampling
 from .anatomy import Brain, FineGrid, Pose, draw_pose, make_brain
 from .atlas import COARSE_MM, Atlas, load_atlas, sample_lattice
-from .bolus import Bolus, draw_bolus
+from .bolus import draw_bolus
 from .draws import stream
 from .enhancement import Source as Enhancing
 from .enhancement import make_sources
@@ -129,8 +129,9 @@ def ctp(
     data = _scan(patient, protocol, sources, averaging, transforms, scanner, part_of(progress, 0.3, 0.97))
     parameters = {
         "seed": seed, "recipe": recipe, "residue": {n: f.name for n, f in families.items()}, "anatomy": patient.pose.parameters,
-        "head": patient.head.parameters, "lesion": lesion.parameters, "tissue": patient.tissue.parameters, "bolus": bolus.parameters,
-        "protocol": protocol.parameters, "scanner": scanner.parameters, "motion": moved, **truth.parameters,
+        "head": patient.head.parameters, "lesion": lesion.parameters, "tissue": patient.tissue.parameters,
+        "bolus": bolus.parameters, "protocol": protocol.parameters, "scanner": scanner.parameters, "motion": moved,
+        **truth.parameters,
     }  # fmt: skip
     series = PerfusionSeries(
         data,

@@ -81,14 +81,16 @@ def make_head(seed: int, brain: Brain, atrophy: float) -> Head:
     rng = stream(seed, "anatomy", 2)
     drawn: dict[str, Any] = {
         "gm_hu": rng.normal(37.0, 0.8), "wm_hu": rng.normal(28.5, 0.8), "csf_hu": rng.uniform(4.0, 8.0),
-        "gap_mm": 1.0 + 2.2 * atrophy * rng.uniform(0.4, 1.0), "skull_mm": rng.uniform(4.5, 7.5), "scalp_mm": rng.uniform(3.0, 6.5),
-        "table_hu": rng.uniform(1250.0, 1550.0), "diploe_hu": rng.uniform(500.0, 850.0), "scalp_fat_hu": rng.uniform(-95.0, -60.0),
+        "gap_mm": 1.2 + 2.2 * atrophy * rng.uniform(0.4, 1.0), "skull_mm": rng.uniform(4.2, 6.8),
+        "scalp_mm": rng.uniform(3.0, 6.5),
+        "table_hu": rng.uniform(1250.0, 1550.0), "diploe_hu": rng.uniform(500.0, 850.0),
+        "scalp_fat_hu": rng.uniform(-90.0, -50.0),
         "pineal_calcified": bool(rng.random() < 0.6), "plexus_calcified": bool(rng.random() < 0.5),
     }  # fmt: skip
     texture = [smooth_field(rng, (62, 80, 66), fwhm) for fwhm in (2.0, 4.0, 14.0)]
     hu, bone = _layers(brain, drawn, texture)
     _face(brain, hu, bone, drawn, texture)
-    _base(brain, hu, bone, texture)
+    _base(brain, hu, bone, drawn["gap_mm"], texture)
     parts = brain.fractions
     inside = parts["gm"] + parts["wm"] + parts["deep"] + parts["csf"]
     fine = _at(texture[0], brain.atlas_mm)
@@ -116,6 +118,7 @@ def _layers(brain: Brain, drawn: dict[str, Any], texture: list[NDArray[np.float3
     coarse, slow = _at(texture[1], p), _at(texture[2], p)
     back = np.clip(-p[1] / 100.0, -1.0, 1.0)
     skull = drawn["skull_mm"] * (1.0 + 0.13 * slow + 0.18 * np.abs(back) - 0.15 * (np.abs(p[0]) > 55) * (p[2] < 25))
+    skull = skull * (1.0 - 0.45 * np.clip((-18.0 - p[2]) / 12.0, 0.0, 1.0) * (p[1] > -25))  # thin floors of the anterior fossae
     scalp = drawn["scalp_mm"] * (1.0 - 0.12 * slow) + 4.0 * np.clip((np.abs(p[0]) - 48) / 20, 0, 1) * (p[2] < 15)
     gap = drawn["gap_mm"]
     depth = (d - gap) / skull
@@ -139,7 +142,7 @@ def _face(brain: Brain, hu: NDArray[Any], bone: NDArray[Any], drawn: dict[str, A
     face = in_face(p) & (brain.outside_mm > drawn["gap_mm"] + 0.6 * drawn["skull_mm"]) & (bone < 0.5)
     coarse = _at(texture[1], p)
     hu[face] = np.where(coarse > 0.7, -85.0, 52.0)[face]
-    scaffold = face & (np.abs(coarse + 0.3) < 0.10)
+    scaffold = face & (np.abs(coarse + 0.3) < 0.10) & (p[2] < -46)  # thin bones of the midface
     hu[scaffold], bone[scaffold] = 650.0, 0.6
     outer = in_face(p, 1.06) & ~in_face(p, 0.97) & face
     hu[outer] = np.where(coarse > -0.3, drawn["scalp_fat_hu"], 40.0)[outer]
@@ -154,7 +157,7 @@ def _face(brain: Brain, hu: NDArray[Any], bone: NDArray[Any], drawn: dict[str, A
         hu[cell], bone[cell] = AIR_HU, 0.0
 
 
-def _base(brain: Brain, hu: NDArray[Any], bone: NDArray[Any], texture: list[NDArray[np.float32]]) -> None:
+def _base(brain: Brain, hu: NDArray[Any], bone: NDArray[Any], gap: float, texture: list[NDArray[np.float32]]) -> None:
     """Put the bones of the skull base between the brain's lobes and air into the mastoids."""
     p = brain.atlas_mm
     rough = _at(texture[0], p)
@@ -164,8 +167,9 @@ def _base(brain: Brain, hu: NDArray[Any], bone: NDArray[Any], texture: list[NDAr
         bone[:] = np.maximum(bone, inside)
     mastoid = (ellipsoid(p, (52, -38, -46), (11, 12, 16)) < 1) & (bone > 0.4) & (rough > 0.25)
     hu[mastoid], bone[mastoid] = -600.0, 0.2
-    frontal = (ellipsoid(p, (12, 78, -4), (15, 12, 12)) + 0.3 * rough < 1) & (bone > 0.5) & (brain.outside_mm > 3.0)
-    hu[frontal], bone[frontal] = -900.0, 0.1
+    within = (brain.outside_mm > gap + 1.2) & (brain.outside_mm < gap + 4.0) & (bone > 0.8)
+    frontal = (ellipsoid(p, (10, 74, -12), (13, 16, 12)) + 0.3 * rough < 1) & within
+    hu[frontal], bone[frontal] = -850.0, 0.1
 
 
 def _calcify(brain: Brain, hu: NDArray[Any], bone: NDArray[Any], drawn: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ from .atlas import COARSE_MM, GROUPS, Atlas
 from .draws import smooth_field, stream
 
 SITES = (
-    "ica", "m1", "m2-superior", "m2-inferior", "m3", "aca", "pca", "basilar", "lacunar", "none", "stenosis", "bilateral", "luxury",
-    "seizure",
+    "ica", "m1", "m2-superior", "m2-inferior", "m3", "aca", "pca", "basilar", "lacunar", "none", "stenosis", "bilateral",
+    "luxury", "seizure",
 )  # fmt: skip
 _PREVALENCE = (0.10, 0.28, 0.12, 0.12, 0.10, 0.05, 0.06, 0.03, 0.03, 0.04, 0.02, 0.01, 0.02, 0.02)
 _FED_BY = {
@@ -165,12 +165,21 @@ def _depth(rng: np.random.Generator, both: _Halves, site: str, left: bool, drawn
         if site not in ("basilar", "bilateral"):
             affected &= here
     beyond_falx = both.right if left else both.left
-    closed = affected | ~both.brain | (beyond_falx if site not in ("basilar", "bilateral") else False)
+    core_supply = both.fed_by(_FED_BY["m1"]) & here if site == "ica" else affected
+    closed = core_supply | ~both.brain | (beyond_falx if site not in ("basilar", "bilateral") else False)
     depth = COARSE_MM * ndimage.distance_transform_edt(closed)
+    if site == "ica":  # the anterior territory is mostly spared by its twin across the communicating artery
+        depth = np.where(both.fed_by(("aca",)), 0.4 * _from_open(both, "aca", beyond_falx), depth)
     if "deep" in _FED_BY.get(site, ()):
         depth = depth + 9.0 * (both.fed_by(("deep",)) & here)  # end arteries: no collaterals
     result: FloatArray = np.where(affected, np.maximum(depth, 1e-3), 0.0)
     return result
+
+
+def _from_open(both: _Halves, group: str, beyond_falx: BoolArray) -> FloatArray:
+    """Return the distance (mm) to brain of the same side outside a territory."""
+    distance: FloatArray = COARSE_MM * ndimage.distance_transform_edt(both.fed_by((group,)) | ~both.brain | beyond_falx)
+    return distance
 
 
 def _ball(rng: np.random.Generator, both: _Halves, here: BoolArray, site: str, drawn: dict[str, Any]) -> FloatArray:
@@ -227,7 +236,7 @@ class Effect:
     Parameters
     ----------
     flow, volume : ndarray
-        Factors on CBF and CBV.
+        Factors on CBF and CBV of grey matter.
     delay_s : ndarray, s
         Added to the arrival.
     """
@@ -235,6 +244,11 @@ class Effect:
     flow: FloatArray
     volume: FloatArray
     delay_s: FloatArray
+
+    @property
+    def white_flow(self) -> FloatArray:
+        """Factor on the flow of white matter."""
+        return self.flow**0.8
 
 
 def effect(lesion: Lesion, severity: FloatArray) -> Effect:

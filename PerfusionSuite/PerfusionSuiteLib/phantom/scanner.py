@@ -161,7 +161,8 @@ def draw_degrader(
     drawn: dict[str, Any] = {
         "cutoff_per_mm": rng.uniform(0.22, 0.38), "cupping_hu": rng.uniform((0, 0.5, 1.5)[level], (0, 2.5, 4.0)[level]),
         "slice_bias_hu": rng.uniform(0.0, (0.0, 0.6, 1.2)[level]), "drift_hu_per_min": rng.normal(0.0, (0.0, 0.0, 0.5)[level]),
-        "streaks": rng.uniform((0.0, 0.3, 0.6)[level], (0.1, 0.8, 1.2)[level]), "dark_band_hu": rng.uniform((0, 1, 3)[level], (0, 4, 9)[level]),
+        "streaks": rng.uniform((0.0, 0.3, 0.6)[level], (0.1, 0.8, 1.2)[level]),
+        "dark_band_hu": rng.uniform((0, 1, 3)[level], (0, 4, 9)[level]),
         "padding": float((-1024.0, -1024.0, -2048.0, -3024.0)[int(rng.integers(0, 4))]) if level else -1024.0,
     }  # fmt: skip
     hard_noise = rng.uniform(5.0, 8.0)
