@@ -13,6 +13,7 @@ from PerfusionSuiteLib.core.colors import LESION_COLORS, color_table
 from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.headless.Runtime import freshScene
 from PerfusionSuiteSlicer.headless.SliceImages import SliceView, letters
+from PerfusionSuiteSlicer.mrml.MapNodes import mapsToNodes
 from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene
 from PerfusionSuiteSlicer.mrml.StudyPictures import chosenSlices, onlyVisible
 from PerfusionSuiteSlicer.mrml.StudyScene import studyToScene
@@ -103,6 +104,23 @@ def test_a_millimetre_is_as_long_across_as_up_although_voxels_are_not(runtime, a
     assert height == pytest.approx(2 * 4 * brain.any(axis=0).sum(), abs=3)
 
 
+@pytest.mark.parametrize("flips", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)])
+def test_the_picture_is_the_same_however_the_scanner_stored_the_voxels(runtime, a_study, flips):
+    axes = [axis for axis in range(3) if flips[axis]]
+    flip = np.eye(4)
+    for axis in axes:
+        flip[axis, axis], flip[axis, 3] = -1, a_study.maps.shape[axis] - 1
+    item = a_study.maps["cbf"]
+    flipped = replace(item, values=np.flip(item.values, axes).copy(), affine=item.affine @ flip)
+    node = mapsToNodes(runtime.scene, type(a_study.maps)([flipped]), "flipped")["cbf"]
+    view = SliceView(runtime, (480, 480))
+    picture = look(view, node)
+    view.close()
+    colors = 255 * color_table("perfusion")
+    for place, cbf in ((LEFT_CORE, 9.0), (RIGHT_TISSUE, 52.0)):
+        np.testing.assert_allclose(pixel(picture, *place), colors[round(cbf / 100 * 255)], atol=8)
+
+
 def test_letters_say_where_the_patient_is(shown):
     nodes, view = shown
     look(view, nodes.maps["cbf"])
@@ -154,7 +172,7 @@ def test_the_writer_gives_scene_and_pictures_with_legends_beside_the_slices(appl
         assert (np.abs(curves - 255 * np.array(color)).max(axis=-1) < 25).sum() > 200
     with freshScene() as runtime:
         assert readScene(runtime.scene, str(tmp_path / "scene.mrb"), clear=True)
-        assert problemsOfScene(runtime.scene, "case-01", ("series", "map.cbf", "lesions", "report")) == []
+        assert problemsOfScene(runtime.scene, "case-01", ("series.prepared", "map.cbf", "lesions", "report")) == []
 
 
 def test_a_writer_that_is_cancelled_leaves_the_old_files(a_study, tmp_path):

@@ -61,7 +61,7 @@ def test_a_process_that_drew_and_saved_ends_without_a_word(tmp_path):
         "from PerfusionSuiteSlicer.headless.SliceImages import SliceView\n"
         "import slicer, numpy as np\n"
         "startRuntime(); node = slicer.util.addVolumeFromArray(np.ones((3, 9, 9)), name='x')\n"
-        "slicer.mrmlScene.AddNewNodeByClass('vtkMRMLSequenceBrowserNode'); slicer.mrmlScene.AddNewNodeByClass('vtkMRMLSegmentationNode')\n"
+        "for name in ('SequenceBrowser', 'Segmentation'): slicer.mrmlScene.AddNewNodeByClass(f'vtkMRML{name}Node')\n"
         "with freshScene() as r:\n"
         "    v = SliceView(r, (64, 64)); v.picture(); v.close()\n"
         f"assert slicer.mrmlScene.WriteToMRB({str(tmp_path / 'x.mrb')!r})\n"

@@ -18,7 +18,7 @@ from PerfusionSuiteSlicer.mrml.LesionNodes import segmentationToLesions, segment
 from PerfusionSuiteSlicer.mrml.MapNodes import nodesToMaps
 from PerfusionSuiteSlicer.mrml.MarkupNodes import pointsToVoxels
 from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene, writeBundle
-from PerfusionSuiteSlicer.mrml.SequenceNodes import sequenceToSeries
+from PerfusionSuiteSlicer.mrml.SequenceNodes import sequenceToSeries, seriesToSequence
 from PerfusionSuiteSlicer.mrml.StudyFolder import hierarchyOf
 from PerfusionSuiteSlicer.mrml.StudyRoles import studiesInScene
 from PerfusionSuiteSlicer.mrml.StudyScene import findStudy, studyToScene
@@ -27,7 +27,8 @@ from PerfusionSuiteSlicer.mrml.TableNodes import textToMetrics, textToReport
 pytestmark = pytest.mark.mrml
 
 EXPECTED = {
-    "series", "series.browser", "map.baseline", "map.cbf", "map.cbv", "map.mtt", "map.tmax", "map.delay", "map.ttp", "map.rcbf",
+    "series.prepared", "series.prepared.browser", "map.baseline", "map.cbf", "map.cbv", "map.mtt", "map.tmax",
+    "map.delay", "map.ttp", "map.rcbf",
     "map.mip", "curve.aif", "curve.vof", "curve.tissue", "plot.aif", "plot.vof", "plot.tissue.1", "plot.tissue.2",
     "chart.input", "chart.tissue", "points.aif", "points.vof", "lesions", "anatomy", "table.metrics", "table.volumes",
     "table.motion", "table.findings", "report",
@@ -75,7 +76,7 @@ def test_a_study_becomes_all_its_nodes_in_their_folders(scene, a_study):
     assert problemsOfScene(scene, "case-01", EXPECTED) == []
     assert_same_study(nodes, a_study)
     placed = folders(scene, nodes)
-    assert placed["series"] == placed["map.baseline"] == "Input"
+    assert placed["series.prepared"] == placed["map.baseline"] == "Input"
     assert placed["curve.aif"] == placed["points.vof"] == placed["chart.input"] == "Input function"
     assert placed["map.tmax"] == "Maps"
     assert placed["lesions"] == placed["anatomy"] == "Lesions"
@@ -119,15 +120,18 @@ def test_two_studies_share_colours_and_nothing_else(scene, a_study):
     assert studiesInScene(scene) == ["one", "two"]
 
 
-def test_a_sequence_of_the_user_is_filed_instead_of_copied(scene, a_study):
-    from PerfusionSuiteSlicer.mrml.SequenceNodes import seriesToSequence
-
-    users, _ = seriesToSequence(scene, a_study.series, "from the scanner")
-    nodes = studyToScene(scene, a_study, "x", sequenceNode=users)
-    assert "series" not in nodes
+def test_a_sequence_of_the_user_is_filed_and_never_overwritten(scene, a_study):
+    original = replace(a_study.series, data=a_study.series.data + 5)
+    users, _ = seriesToSequence(scene, original, "from the scanner")
+    for _run in range(2):
+        nodes = studyToScene(scene, a_study, users.GetName(), sequenceNode=users)
+        np.testing.assert_array_equal(sequenceToSeries(users).data, original.data)
+        np.testing.assert_array_equal(sequenceToSeries(nodes.sequence).data, a_study.series.data)
+    studyToScene(scene, a_study, users.GetName(), includeSeries=False)
+    assert scene.IsNodePresent(users)
+    assert not scene.IsNodePresent(nodes.sequence)
     hierarchy = hierarchyOf(scene)
     assert hierarchy.GetItemName(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(users))) == "Input"
-    assert users.GetName() == "from the scanner"
 
 
 def test_a_failure_leaves_the_scene_as_it_was(scene, a_study, monkeypatch):
@@ -208,3 +212,30 @@ def test_a_bundle_that_cannot_be_written_says_so(scene, tmp_path):
 def test_the_report_is_strict_json(scene, a_study):
     nodes = studyToScene(scene, replace(a_study, settings={"infinite": float("inf")}))
     assert json.loads(nodes.report.GetText())["settings"]["infinite"] is None
+
+
+def test_an_mr_study_has_its_own_units_and_window(scene, a_study):
+    signal = np.where(a_study.masks.brain, 700.0, 20.0).astype(np.float32)
+    maps = PerfusionMaps([item for key, item in a_study.maps.items() if key not in ("baseline", "mip")])
+    study = replace(
+        a_study,
+        series=replace(a_study.series, modality="dsc"),
+        concentration=replace(a_study.concentration, unit="1/s", baseline=signal),
+        maps=maps,
+    )
+    nodes = studyToScene(scene, study)
+    assert nodes.maps["baseline"].GetVoxelValueUnits().GetCodeMeaning() == "signal"
+    display = nodes.maps["baseline"].GetDisplayNode()
+    assert display.GetWindowLevelMin() < 50
+    assert display.GetWindowLevelMax() == pytest.approx(700, rel=0.01)
+    assert nodes["curve.aif"].GetColumnUnitLabel("AIF") == "1/s"
+    assert "1/s" in nodes["chart.input"].GetYAxisTitle()
+    assert sequenceToSeries(nodes.sequence).modality == "dsc"
+
+
+def test_a_study_without_any_lesion_is_complete(scene, a_study):
+    nothing = np.zeros(a_study.maps.shape, bool)
+    lesions = replace(a_study.lesions, core=nothing, penumbra=nothing, hypoperfusion=nothing, reference=nothing, side="none")
+    nodes = studyToScene(scene, replace(a_study, lesions=lesions))
+    assert problemsOfScene(scene, "case-01", EXPECTED - {"plot.tissue.1", "plot.tissue.2"}) == []
+    assert nodes["plot.tissue"].GetYColumnName() == "Normal tissue"

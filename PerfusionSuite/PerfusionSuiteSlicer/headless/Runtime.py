@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import slicer
 import vtk
@@ -50,7 +51,7 @@ class SceneRuntime:
         self.temporaryPath = self._folder.name
         self.scene = slicer.vtkMRMLScene()
         self.applicationLogic = slicer.vtkSlicerApplicationLogic()
-        self.logics: dict[str, vtk.vtkObject] = {}
+        self.logics: dict[str, Any] = {}
         crosshair = slicer.vtkMRMLCrosshairNode()
         crosshair.SetCrosshairName("default")
         self.scene.AddNode(crosshair)
@@ -89,7 +90,7 @@ class SceneRuntime:
         self._dataLogic.SetAndObserveDataIOManager(self._remoteLogic.GetDataIOManager())
         self.applicationLogic.SetMRMLSceneDataIO(self.scene, self._remoteLogic, self._dataLogic)
 
-    def _startModule(self, name: str, logic: vtk.vtkObject) -> None:
+    def _startModule(self, name: str, logic: Any) -> None:
         logic.SetMRMLApplicationLogic(self.applicationLogic)
         logic.SetMRMLScene(self.scene)
         self.applicationLogic.SetModuleLogic(name, logic)

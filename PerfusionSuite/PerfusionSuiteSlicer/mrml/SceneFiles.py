@@ -9,7 +9,7 @@ from typing import Any
 
 from PerfusionSuiteLib.core import InvalidInputError
 
-from .StudyRoles import BROWSER, LESIONS, QUALITY, SERIES, nodesOfStudy
+from .StudyRoles import BROWSER, LESIONS, PREPARED, PREPARED_BROWSER, QUALITY, SERIES, nodesOfStudy
 
 FAST = "gzip_fastest"
 
@@ -75,8 +75,8 @@ def _problemsOfNode(role: str, node: Any) -> list[str]:
             ("has no unit", lambda: node.GetVoxelValueUnits() is None),
         ),
         QUALITY: (("has no voxels", lambda: node.GetImageData() is None),),
-        SERIES: (("has no frames", lambda: node.IsA("vtkMRMLSequenceNode") and node.GetNumberOfDataNodes() == 0),),
-        BROWSER: (("has no sequence", lambda: node.GetMasterSequenceNode() is None),),
+        **dict.fromkeys((SERIES, PREPARED), (("has no frames", lambda: node.GetNumberOfDataNodes() == 0),)),
+        **dict.fromkeys((BROWSER, PREPARED_BROWSER), (("has no sequence", lambda: node.GetMasterSequenceNode() is None),)),
         "curve": (("has no rows", lambda: node.GetNumberOfRows() == 0),),
         "plot": (("has no table", lambda: node.GetTableNode() is None),),
         "chart": (("has no curves", lambda: node.GetNthPlotSeriesNode(0) is None),),

@@ -19,7 +19,7 @@ from PerfusionSuiteLib.core import (
 )
 from PerfusionSuiteLib.core.series import check_enough_times
 
-from .StudyRoles import BROWSER, SERIES, factsOf, nodeFor, setFacts
+from .StudyRoles import SERIES, factsOf, nodeFor, setFacts
 from .VolumeArrays import affineOf, setVolume, vectorVolumeArray, volumeArray
 
 SECONDS_PER_UNIT = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
@@ -30,8 +30,19 @@ CT_WINDOW = (0.0, 80.0)
 PLAUSIBLE_INTERVAL_S = (0.2, 15.0)
 
 
-def seriesToSequence(scene: Any, series: PerfusionSeries, name: str) -> tuple[Any, Any]:
+def seriesToSequence(
+    scene: Any, series: PerfusionSeries, name: str, *, role: str = SERIES, label: str | None = None
+) -> tuple[Any, Any]:
     """Put a series into a sequence node with its true frame times in seconds, and a browser to play it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the study that the nodes belong to.
+    role : str
+        What the sequence is to the study.
+    label : str, optional
+        Name of the nodes, by default that of the study.
 
     Returns
     -------
@@ -40,8 +51,9 @@ def seriesToSequence(scene: Any, series: PerfusionSeries, name: str) -> tuple[An
     browserNode : vtkMRMLSequenceBrowserNode
         Its proxy volume shows the selected frame.
     """
-    sequence = nodeFor(scene, "vtkMRMLSequenceNode", name, SERIES, name)
-    browser = nodeFor(scene, "vtkMRMLSequenceBrowserNode", name, BROWSER, f"{name} browser")
+    label = label or name
+    sequence = nodeFor(scene, "vtkMRMLSequenceNode", name, role, label)
+    browser = nodeFor(scene, "vtkMRMLSequenceBrowserNode", name, f"{role}.browser", f"{label} browser")
     wasModifying = sequence.StartModify()
     sequence.RemoveAllDataNodes()
     sequence.SetIndexName("time")
@@ -51,7 +63,7 @@ def seriesToSequence(scene: Any, series: PerfusionSeries, name: str) -> tuple[An
     window = CT_WINDOW if series.modality == "ctp" else _robustRange(series.data)
     compact = _asShort(series.data)
     frame = slicer.vtkMRMLScalarVolumeNode()
-    frame.SetName(name)
+    frame.SetName(label)
     for index, time_s in enumerate(series.times_s):
         setVolume(frame, compact[..., index], series.affine)
         sequence.SetDataNodeAtValue(frame, repr(float(time_s)))

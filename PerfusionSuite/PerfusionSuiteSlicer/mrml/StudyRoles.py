@@ -20,6 +20,11 @@ ROLE = "PerfusionSuite.role"
 FACTS = "PerfusionSuite.facts"
 
 SERIES, BROWSER = "series", "series.browser"
+"""The scan as it was given: the user's, never overwritten by results."""
+
+PREPARED, PREPARED_BROWSER = "series.prepared", "series.prepared.browser"
+"""The scan after motion correction, part of the results."""
+
 LESIONS, ANATOMY, REPORT = "lesions", "anatomy", "report"
 QUALITY = "quality"
 

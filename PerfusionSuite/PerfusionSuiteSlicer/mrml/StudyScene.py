@@ -17,7 +17,18 @@ from .MapNodes import mapsToNodes
 from .MarkupNodes import voxelsToPoints
 from .SequenceNodes import seriesToSequence
 from .StudyFolder import fileNodes, studyFolder
-from .StudyRoles import ANATOMY, BROWSER, LESIONS, REPORT, SERIES, allOrNothing, nodesOfStudy, removeNode
+from .StudyRoles import (
+    ANATOMY,
+    BROWSER,
+    LESIONS,
+    PREPARED,
+    PREPARED_BROWSER,
+    REPORT,
+    SERIES,
+    allOrNothing,
+    nodesOfStudy,
+    removeNode,
+)
 from .TableNodes import findingsToTable, metricsToTable, motionToTable, reportToText, volumesToTable
 from .ViewerLayers import showInViewers
 
@@ -58,13 +69,13 @@ class StudyNodes(Mapping[str, Any]):
 
     @property
     def sequence(self) -> Any:
-        """Sequence node of the series, None when the scene was made without it."""
-        return self.nodes.get(SERIES)
+        """Sequence node of the prepared series, else of the given one, None when the scene has neither."""
+        return self.nodes.get(PREPARED) or self.nodes.get(SERIES)
 
     @property
     def browser(self) -> Any:
         """Sequence browser node of the series."""
-        return self.nodes.get(BROWSER)
+        return self.nodes.get(PREPARED_BROWSER) or self.nodes.get(BROWSER)
 
     @property
     def lesions(self) -> Any:
@@ -105,7 +116,8 @@ def studyToScene(
     name : str, optional
         Name of folder and nodes, by default the name of the case.
     includeSeries : bool
-        Also make a sequence of the prepared series, the largest part of the scene.
+        Also make a sequence of the prepared series, the largest part of the scene. A sequence that the user brought
+        is never overwritten.
     sequenceNode : vtkMRMLSequenceNode, optional
         The sequence that the study was computed from; it is filed under Input.
     progress : callable, optional
@@ -115,9 +127,10 @@ def studyToScene(
     report = part_of(progress, 0.0, 1.0)
     with allOrNothing(scene):
         nodes: dict[str, Any] = {}
-        if includeSeries and sequenceNode is None:
+        if includeSeries:
             report(0.0, "series to scene")
-            nodes[SERIES], nodes[BROWSER] = seriesToSequence(scene, study.series, name)
+            label = f"{name} prepared"
+            nodes[PREPARED], nodes[PREPARED_BROWSER] = seriesToSequence(scene, study.series, name, role=PREPARED, label=label)
         report(0.4, "maps to scene")
         nodes |= _addMaps(scene, study, name)
         report(0.6, "curves to scene")
@@ -129,10 +142,10 @@ def studyToScene(
         report(0.9, "report to scene")
         nodes |= _addReport(scene, study, name)
         for role, node in nodesOfStudy(scene, name).items():
-            if role not in nodes:
+            if role not in (*nodes, SERIES, BROWSER):
                 removeNode(scene, node)
-        filed = nodes if sequenceNode is None else {SERIES: sequenceNode, **nodes}
-        folder = fileNodes(scene, name, filed)
+        given = {} if sequenceNode is None else {SERIES: sequenceNode}
+        folder = fileNodes(scene, name, {**nodesOfStudy(scene, name), **given})
         showInViewers(scene, baseline, nodes.get("map.tmax"))
     report(1.0, "scene")
     return StudyNodes(name, nodes, folder)
