@@ -76,7 +76,7 @@ class Plan:
 
     def uid(self, *parts: object) -> UID:
         """Return a UID that depends on the seed and on `parts` only."""
-        return generate_uid(entropy_srcs=["perfusion-suite", str(self.seed), self.vendor, *map(str, parts)])
+        return generate_uid(entropy_srcs=["/".join(["perfusion-suite", self.vendor, str(self.seed), *map(str, parts)])])
 
     @property
     def start(self) -> datetime:
