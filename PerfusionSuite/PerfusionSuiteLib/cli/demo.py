@@ -64,11 +64,11 @@ def execute(options: argparse.Namespace) -> int:
         console.message(f"DICOM in {options.output / 'dicom'}, truth in {options.output / 'truth'}")
         scan = series.read(options.output / "dicom", case_id="demo", progress=part_of(console, 0.25, 0.32))
         study = pipeline.run(scan, pipeline.Settings(method=options.method), progress=part_of(console, 0.32, 0.85))
-        rows = evaluation.score_study(study, truth)
-        write_study(study, options.output, writer=writer, truth=rows, progress=part_of(console, 0.85, 1.0))
+        scores = evaluation.score_study(study, truth)
+        write_study(study, options.output, writer=writer, truth=scores, progress=part_of(console, 0.85, 1.0))
         for line in summary(study):
             console.message(line)
-        console.message(evaluation.as_text(rows))
+        console.message(evaluation.as_text(scores))
         console.message(f"Everything is in {options.output}; open report.html first.")
     finally:
         console.close()

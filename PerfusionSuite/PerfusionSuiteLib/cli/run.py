@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import input_function, lesion, pipeline, results, series
-from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
+from ..core import InputFunction, InvalidInputError, PerfusionSeries, Study, part_of
 from ..core.files import staged_folder
 from ..core.geometry import BoolArray, check_same_grid
 from .console import ConsoleProgress
@@ -188,7 +188,7 @@ def write_study(
     *,
     layout: str = "flat",
     writer: Callable[..., list[Path]] | None = None,
-    truth: list[Mapping[str, Any]] | None = None,
+    truth: Mapping[str, Any] | None = None,
     progress: Any = None,
 ) -> list[Path]:
     """Write all results of a study, or nothing.
@@ -203,8 +203,8 @@ def write_study(
         Names of the files.
     writer : callable, optional
         Writer of the scene.
-    truth : list of mapping, optional
-        Rows that compare results with a phantom's truth.
+    truth : mapping, optional
+        Scores against a phantom's truth, from ``evaluation.score_study``.
     progress : callable, optional
         Progress.
 
@@ -213,10 +213,9 @@ def write_study(
     list of Path
         The files that were written, relative to `folder`.
     """
-    with staged_folder(folder) as staging:
-        extra: tuple[QualityFinding, ...] = ()
+    with staged_folder(folder, outdated=results.outdated_names(study, layout)) as staging:
         end = 0.4 if writer else 1.0
-        results.write(study, staging, layout=layout, extra_findings=extra, progress=part_of(progress, 0.0, end))
+        results.write(study, staging, layout=layout, progress=part_of(progress, 0.0, end))
         if writer is not None:
             writer(study, staging, progress=part_of(progress, end, 1.0))
         if truth is not None:
