@@ -18,6 +18,9 @@ SMALLEST_TILE = 320
 LEGEND_WIDTH, LEGEND_HEIGHT, BAR_WIDTH, HEADING, FONT = 0.42, 0.85, 0.13, 0.12, 0.045
 """Of legend column, colour bar, heading and letters, in heights of a tile."""
 
+NARROWEST = 1.9
+"""Width of a picture, in heights of a tile."""
+
 GAP = 4
 FAR_MM = 1e4
 
@@ -61,6 +64,9 @@ def contactSheet(
     grid = _grid(tiles, min(columns, len(tiles)))
     if legendOf is not None:
         grid = np.hstack([grid, _legend(runtime, background, legendOf, grid.shape[0], height)])
+    missing = round(NARROWEST * height) - grid.shape[1]
+    if missing > 0:  # a single slice leaves too little room for the heading
+        grid = np.pad(grid, ((0, 0), (0, missing), (0, 0)))
     line = textPicture(heading, (grid.shape[1], round(HEADING * height)), fontSize=round(1.2 * FONT * height))
     return np.vstack([line, grid])
 

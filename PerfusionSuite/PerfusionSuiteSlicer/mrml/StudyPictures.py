@@ -100,9 +100,7 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
 
     def overlay() -> np.ndarray:
         with onlyVisible(nodes):
-            return sheet(
-                headingOf(study, "tmax", " over the baseline image"), foreground=nodes.maps["tmax"], legendOf=nodes.maps["tmax"]
-            )
+            return sheet(headingOf(study, "tmax", " over baseline"), foreground=nodes.maps["tmax"], legendOf=nodes.maps["tmax"])
 
     def lesions() -> np.ndarray:
         with onlyVisible(nodes, "lesions"):
@@ -125,11 +123,11 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
 
 
 def headingOf(study: Study, key: str, place: str = "") -> Heading:
-    """Return the line above the slices of a map: name, unit, window, method."""
+    """Return the line above the slices of a map: symbol, unit, window, method."""
     quantity, item = QUANTITIES[key], study.maps[key]
     low, high = quantity.display_range
     method = f", method {item.provenance.method}" if item.provenance.method else ""
-    text = f"{quantity.name}{place}: {legendTitle(quantity, item.unit)}, window {low:g} to {high:g}{method}"
+    text = f"{legendTitle(quantity, item.unit)}{place}, window {low:g} to {high:g}{method}"
     return [(text, TEXT)]
 
 
