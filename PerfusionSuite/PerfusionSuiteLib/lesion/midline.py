@@ -20,6 +20,7 @@ from ..core.geometry import BoolArray, FloatArray, check_affine
 from .symmetry import largest_object, light_image, most_symmetric_plane, reflection
 
 MIN_CORRELATION = 0.8
+_ASYMMETRIC = 0.55
 MAX_TILT_DEG = 25.0
 _WINDOW_HU = (0.0, 90.0)
 
@@ -90,7 +91,7 @@ def estimate_midplane(
     plane, score, inner = most_symmetric_plane(image, head, affine, window)
     tilt = float(np.degrees(np.arccos(np.clip(plane[0], -1, 1))))
     if (inner is not None or score >= MIN_CORRELATION) and tilt <= MAX_TILT_DEG:
-        return Midplane(plane, score, tilt)
+        return Midplane(plane, score, tilt, () if score >= _ASYMMETRIC else (_asymmetric(score),))
     centre = affine[:3, :3] @ np.argwhere(head).mean(axis=0) + affine[:3, 3]
     fallback = np.array([1.0, 0.0, 0.0, centre[0]])
     finding = QualityFinding(
@@ -101,6 +102,16 @@ def estimate_midplane(
         "Check the plane and set it by hand if it misses the falx.",
     )
     return Midplane(fallback, score, 0.0, (finding,))
+
+
+def _asymmetric(score: float) -> QualityFinding:
+    return QualityFinding(
+        "asymmetric_head",
+        "warning",
+        f"The head is not symmetric (correlation with its mirror image {score:.2f}), so the mid-sagittal plane rests on the "
+        "inside of the brain alone.",
+        "Check the plane and set it by hand if it misses the falx.",
+    )
 
 
 def side_distance(shape: tuple[int, ...], affine: FloatArray, midplane: FloatArray) -> NDArray[np.float32]:

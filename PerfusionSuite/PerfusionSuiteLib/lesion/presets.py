@@ -57,7 +57,7 @@ class Preset:
     midplane_margin_mm : float, mm
         Tissue nearer to the mid-sagittal plane is left out of the reference.
     csf_dilation_voxels : int
-        In-plane growth of the CSF mask before it is excluded.
+        In-plane growth of the CSF mask before it is excluded, on grids of up to 1.2 mm.
     csf_hu : float, HU
         Baseline below which a voxel counts as CSF.
     vessel_cbv : float, in the unit of the CBV map

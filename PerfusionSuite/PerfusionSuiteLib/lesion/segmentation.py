@@ -186,7 +186,8 @@ def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | N
     else:
         outline = counted.brain.astype(np.float32)
         found, origin = estimate_midplane(outline, maps.affine, head=counted.brain, window=(0.0, 1.0)), "outline"
-    return _Sides(found.plane, origin if not found.findings else "center", found.findings)
+    uncertain = any(finding.code == "midline_uncertain" for finding in found.findings)
+    return _Sides(found.plane, "center" if uncertain else origin, found.findings)
 
 
 def _hypoperfused(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float) -> BoolArray:

@@ -10,11 +10,13 @@ from scipy import ndimage
 
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
-from ..core.geometry import BoolArray, axis_codes
+from ..core.geometry import BoolArray, axis_codes, voxel_sizes
 from ..core.values import PerfusionMaps, TissueMasks
 from .presets import Preset
 
 _PLAUSIBLE_MEDIAN_CBV = (1.0, 5.0)
+_MAX_DILATED_VOXEL_MM = 1.2
+"""On coarser grids a margin of one voxel would take away much of the cortex."""
 _IN_PLANE_4 = {
     axis: ndimage.generate_binary_structure(2, 1).reshape([1 if a == axis else 3 for a in range(3)]) for axis in range(3)
 }
@@ -72,7 +74,8 @@ def counted_tissue(maps: PerfusionMaps, preset: Preset, *, masks: TissueMasks | 
     slice_axis = next(axis for axis, code in enumerate(axis_codes(maps.affine)) if code in "IS")
     grow = _IN_PLANE_4[slice_axis]
     csf = _csf(maps, masks, preset, brain)
-    if preset.csf_dilation_voxels and csf.any():
+    in_plane_mm = max(size for axis, size in enumerate(voxel_sizes(maps.affine)) if axis != slice_axis)
+    if preset.csf_dilation_voxels and in_plane_mm <= _MAX_DILATED_VOXEL_MM and csf.any():
         csf = ndimage.binary_dilation(csf, grow, iterations=preset.csf_dilation_voxels)
     vessel, findings = _vessels(maps, masks, preset, brain)
     bone = np.zeros_like(brain)
