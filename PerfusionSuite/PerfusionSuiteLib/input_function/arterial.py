@@ -19,16 +19,17 @@ PEAK_WEIGHT, ARRIVAL_WEIGHT, WIDTH_WEIGHT = 1.0, 3.5, 1.0
 BONE_HU = 150.0
 GUARD_MM = 3.0
 BASELINE_HU = (10.0, 100.0)
-WIDEST_S = 18.0
-LATEST_RISE_S = 2.5
+NARROWEST_S, WIDEST_S = 4.0, 18.0
+LATEST_RISE_S = 2.0
 """Blood takes 3 s or more through the brain; arteries of one patient differ by less, unless one is blocked."""
 
 LEAST_TIME_SPREAD_S = 1.0
 """Candidates that all arrive together differ by noise only, which must not be blown up to unit variance."""
 
-BLOOD_VOXELS = 10
-LEAST_BLOOD = 0.25
-"""Least part of blood, estimated by area, of a voxel that stands for an artery; asked for as long as any group has it."""
+BLOOD_VOXELS = 20
+WIDEST_VEIN_S, HIGHEST_TAIL = 25.0, 0.6
+MUCH_BLOOD, LEAST_BLOOD = 0.35, 0.25
+"""Part of blood, estimated by area, of a voxel that stands for an artery: wanted, and asked for while any group has it."""
 
 LEAST_OVER_NOISE = 2.5
 LEAST_OVER_TISSUE = 2.5
@@ -38,7 +39,7 @@ CORE_VOXELS = 5
 FEWEST_VOXELS, MOST_VOXELS = 3, 15
 ENOUGH_VOXELS = 8
 JOIN_TIME_S, JOIN_LEVEL, JOIN_LIKENESS = 0.5, 0.7, 0.985
-GROW_LEVEL, GROW_LIKENESS, KEEP_LEVEL = 0.6, 0.97, 0.5
+GROW_LEVEL, GROW_LIKENESS, KEEP_LEVEL = 0.6, 0.97, 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +105,67 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
     Returns
     -------
     ndarray of bool, shape (n,)
-        Peak in time, no deep dip, a plausible width, a quiet start, and a peak above noise and tissue.
+        Peak in time and above noise and tissue, no deep dip, a plausible width, a quiet start.
     """
     f = pool.features
     interval = float(np.median(np.diff(pool.times_s)))
-    narrowest = min(3.0 * interval, 4.0)
-    good = (f.ttp_s >= pool.tissue_ttp_s - 15.0) & (f.ttp_s <= pool.tissue_ttp_s + 1.0)
-    good &= (f.minimum > -0.3 * f.peak) & (f.fwhm_s >= narrowest) & (f.fwhm_s <= WIDEST_S)
-    good &= f.early_maximum < 0.3 * f.peak
-    good &= np.abs(f.early_mean) <= np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd)
-    least = np.maximum(LEAST_OVER_NOISE * pool.noise_sd, LEAST_OVER_TISSUE * float(pool.tissue.max()))
-    result: BoolArray = good & (f.peak > least)
+    good = early_and_tall(pool) & _quiet_start(pool) & (f.minimum > -0.3 * f.peak)
+    result: BoolArray = good & (f.fwhm_s >= min(3.0 * interval, NARROWEST_S)) & (f.fwhm_s <= WIDEST_S)
     return result
+
+
+def _quiet_start(pool: Pool) -> BoolArray:
+    f = pool.features
+    level = np.abs(f.early_mean) <= np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd)
+    result: BoolArray = level & (f.early_maximum < 0.3 * f.peak)
+    return result
+
+
+def early_and_tall(pool: Pool) -> BoolArray:
+    """Return which candidates peak no later than tissue and stand out of noise and tissue: the least asked of an artery.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True where that holds.
+    """
+    f = pool.features
+    least = np.maximum(LEAST_OVER_NOISE * pool.noise_sd, LEAST_OVER_TISSUE * float(pool.tissue.max()))
+    in_time = (f.ttp_s >= pool.tissue_ttp_s - 15.0) & (f.ttp_s <= pool.tissue_ttp_s + 1.0)
+    result: BoolArray = in_time & (f.peak > least)
+    return result
+
+
+def beside_veins(pool: Pool, allowed: BoolArray, rank: int) -> BoolArray:
+    """Return which candidates touch a large vein in their slice, whose blood might leak into them.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+    allowed : ndarray of bool, shape (n,)
+        Candidates for arteries.
+    rank : int
+        How many of them rise early.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True beside a voxel with much blood that rises clearly later than the first arteries.
+    """
+    members = np.flatnonzero(allowed)
+    if members.size == 0:
+        return np.zeros(pool.index.size, bool)
+    late = (blood_part(pool) >= LEAST_BLOOD) & (pool.features.rise_s > _latest_rise(pool, members, rank))
+    flag = np.zeros(pool.shape, bool)
+    flag.reshape(-1)[pool.index[late]] = True
+    steps = np.array([(i, j, 0) for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    return any_near(flag, pool.index, steps, outside=False)
 
 
 def blood_part(pool: Pool) -> FloatArray:
@@ -129,13 +179,14 @@ def blood_part(pool: Pool) -> FloatArray:
     Returns
     -------
     ndarray, shape (n,)
-        First-pass area over that of the fullest vessels of the scan (large veins, as a rule), which are taken as pure blood.
+        Area over that of the fullest vessels of the scan (large veins, as a rule), which are taken as pure blood.
     """
-    area = pool.features.first_pass_area
+    f = pool.features
+    like_bolus = _quiet_start(pool) & (f.minimum > -0.3 * f.peak) & (f.fwhm_s <= WIDEST_VEIN_S) & (f.tail < HIGHEST_TAIL)
     connected = components(pool.index, pool.shape)  # a lone voxel may be an artifact
-    large = np.bincount(connected)[connected] >= 3
-    top = np.sort(area[large] if large.any() else area)[-BLOOD_VOXELS:]
-    result: FloatArray = area / max(float(np.median(top)), 1e-9)
+    like_bolus &= np.bincount(connected)[connected] >= 3
+    top = np.sort(f.area[like_bolus] if like_bolus.any() else f.area)[-BLOOD_VOXELS:]
+    result: FloatArray = f.area / max(float(np.median(top)), 1e-9)
     return result
 
 
@@ -183,11 +234,14 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
 
 def _earliest(pool: Pool, members: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
     """Drop what rises clearly later than the first few: veins, which are many and tall, and branches behind a blockage."""
-    rise = pool.features.rise_s[members]
-    interval = float(np.median(np.diff(pool.times_s)))
-    first = float(np.sort(rise)[min(rank, rise.size) - 1])
-    result: NDArray[np.int64] = members[rise <= first + max(LATEST_RISE_S, interval)]
+    result: NDArray[np.int64] = members[pool.features.rise_s[members] <= _latest_rise(pool, members, rank)]
     return result
+
+
+def _latest_rise(pool: Pool, members: NDArray[np.int64], rank: int) -> float:
+    interval = float(np.median(np.diff(pool.times_s)))
+    first = float(np.sort(pool.features.rise_s[members])[min(rank, members.size) - 1])
+    return first + max(LATEST_RISE_S, 0.75 * interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +253,12 @@ class _Scale:
 
     @classmethod
     def of(cls, features: CurveFeatures, members: NDArray[np.int64]) -> _Scale:
-        table = np.stack([features.peak[members], features.bat_s[members], features.fwhm_s[members]])
+        table = np.stack([features.peak[members], features.rise_s[members], features.fwhm_s[members]])
         spreads = np.maximum(table.std(axis=1), [1e-9, LEAST_TIME_SPREAD_S, LEAST_TIME_SPREAD_S])
         return cls(table.mean(axis=1), spreads)
 
     def score(self, features: CurveFeatures) -> FloatArray:
-        table = np.stack([features.peak, features.bat_s, features.fwhm_s], axis=1)
+        table = np.stack([features.peak, features.rise_s, features.fwhm_s], axis=1)
         result: FloatArray = ((table - self.means) / self.spreads) @ np.array([PEAK_WEIGHT, -ARRIVAL_WEIGHT, -WIDTH_WEIGHT])
         return result
 

@@ -27,6 +27,9 @@ POOL_SHARE = 0.15
 POOL_MIN = 400
 POOL_MAX = 150_000
 MIN_RANK, MAX_RANK = 3, 6
+BASIS_EDGES_S = (-5.0, -0.5)
+"""Peak times, relative to tissue, between which voxels count together when the shared time courses are determined."""
+
 BASIS_SHARE, BASIS_VOXELS = 0.02, (60, 600)
 
 
@@ -202,11 +205,10 @@ def denoised(curves: NDArray[Any], times_s: FloatArray, tissue_ttp_s: float) -> 
     """
     clean = median_of_three(curves.astype(np.float32))
     smooth = _smooth(clean)
-    early = times_s[smooth.argmax(axis=1)] < tissue_ttp_s - 0.5
+    when = np.digitize(times_s[smooth.argmax(axis=1)], tissue_ttp_s + np.array(BASIS_EDGES_S))
     gram = np.zeros((times_s.size, times_s.size))
-    for group in (early, ~early):
-        if not group.any():
-            continue
+    for bin_number in np.unique(when):
+        group = when == bin_number
         count = int(np.clip(BASIS_SHARE * group.sum(), *BASIS_VOXELS))
         order = np.argsort(-smooth[group].max(axis=1), kind="stable")[:count]
         top = clean[group][order].astype(np.float64)

@@ -14,6 +14,9 @@ from . import gamma_variate
 from .quality import TRUNCATED_TAIL, describe, warning, with_findings
 
 POOR_FIT = 0.10
+HOPELESS_TAIL = 0.5
+"""A venous curve that ends above this part of its peak says nothing about its area unless a fit succeeds."""
+
 LARGE_FACTOR = 4.0
 
 
@@ -42,7 +45,7 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     Two estimates are used. One is the ratio of the first-pass areas of fitted gamma variates. The other compares sampled
     areas up to the same age of the bolus: the artery is cut as long before the end of the scan as it precedes the vein, so that
     both curves hold the same part of the recirculation. Where the venous curve is cut off the fits are used alone; where
-    they miss, the sampled areas alone; otherwise the geometric mean of both.
+    they miss, the sampled areas alone, unless the curve ends above half of its peak; otherwise the geometric mean of both.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     Returns
     -------
     AreaRatio
-        NaN as factor when the venous curve is cut off and a fit misses by more than 10 % of the peak.
+        NaN as factor when the venous curve ends above half of its peak and a fit misses by more than 10 % of the peak.
     """
     a = gamma_variate.fit(aif.values, aif.times_s)
     v = gamma_variate.fit(vof.values, vof.times_s)
@@ -60,7 +63,7 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     usable = bool(a.success) and bool(v.success) and rms <= POOR_FIT
     fitted = float(v.area) / float(a.area) if usable else float("nan")
     artery, vein = describe(aif.times_s, aif.values), describe(vof.times_s, vof.values)
-    if vein["tail"] > TRUNCATED_TAIL:
+    if vein["tail"] > HOPELESS_TAIL or (usable and vein["tail"] > TRUNCATED_TAIL):
         return AreaRatio(fitted, True, rms)
     delay = max(vein["first_moment_s"] - artery["first_moment_s"], 0.0)
     end = float(vof.times_s[-1])
@@ -125,7 +128,9 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
                 "The arterial voxels hold little blood; check both curves and read absolute values with care.",
             )
         )
-    if ratio.factor > max_factor:
+    if not ratio.from_fit and "truncated_venous" in vof.flags:
+        findings.append(_unreliable("the venous curve is cut off and was compared with the artery up to the same age only"))
+    elif ratio.factor > max_factor:
         findings.append(_unreliable(f"the scale factor {ratio.factor:.1f} exceeds {max_factor:g}"))
     return with_findings(aif, *findings, values=aif.values * factor, scale=factor, quality={**quality, "scale": factor})
 

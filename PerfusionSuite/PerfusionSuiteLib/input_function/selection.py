@@ -30,6 +30,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
 
 THICK_SLICE_MM = 4.0
 FULL_SHARE, TALL_SHARE, WIDER_SHARE = 0.5, 0.2, 0.3
+LOOSE_OVER_NOISE = 4.0
 
 
 def select_aif(
@@ -137,19 +138,22 @@ def _choose(
 def _by_score(
     pool: Pool, clear: BoolArray, permitted: BoolArray, affine: FloatArray, baseline: NDArray[Any] | None
 ) -> Choice | None:
-    """Search among the tallest candidates first, then in wider pools, which are marked as such."""
+    """Search among the voxels with most blood first, then in wider pools, which are marked as such."""
     smallest = 2 if voxel_sizes(affine).max() >= THICK_SLICE_MM else 3
-    shaped = arterial.shaped_like_arteries(pool)
-    tall = pool.features.peak >= np.quantile(pool.features.peak, 2.0 / 3.0)
-    full = arterial.blood_part(pool) >= arterial.LEAST_BLOOD
-    choice = arterial.search(pool, shaped & clear & full, baseline, smallest, FULL_SHARE)
-    if choice is None or _unconvincing(pool, choice):
-        choice = arterial.search(pool, shaped & clear & tall, baseline, smallest, TALL_SHARE)
-    if choice is None or _unconvincing(pool, choice):
-        for allowed in (shaped & clear, shaped & permitted):
-            other = arterial.search(pool, allowed, baseline, 2, WIDER_SHARE)
-            if other is not None and (choice is None or not _unconvincing(pool, other)):
-                return Choice(other.index, other.score, wider=True)
+    shaped = arterial.shaped_like_arteries(pool) & clear
+    blood = arterial.blood_part(pool)
+    full, fuller = shaped & (blood >= arterial.LEAST_BLOOD), shaped & (blood >= arterial.MUCH_BLOOD)
+    apart = ~arterial.beside_veins(pool, full, 2 * smallest)
+    tall = shaped & (pool.features.peak >= np.quantile(pool.features.peak, 2.0 / 3.0))
+    for allowed, share in ((fuller & apart, FULL_SHARE), (full & apart, FULL_SHARE), (full, FULL_SHARE), (tall, TALL_SHARE)):
+        choice = arterial.search(pool, allowed, baseline, smallest, share)
+        if choice is not None and not _unconvincing(pool, choice):
+            return choice
+    loose = arterial.early_and_tall(pool) & (pool.features.peak > LOOSE_OVER_NOISE * pool.noise_sd)
+    for allowed in (shaped, loose & clear, arterial.shaped_like_arteries(pool) & permitted, loose & permitted):
+        other = arterial.search(pool, allowed, baseline, 2, WIDER_SHARE)
+        if other is not None and (choice is None or not _unconvincing(pool, other)):
+            return Choice(other.index, other.score, wider=True)
     return choice
 
 
