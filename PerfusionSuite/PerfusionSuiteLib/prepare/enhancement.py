@@ -112,7 +112,7 @@ def _soft(image: NDArray[np.float32], mask: BoolArray) -> BoolArray:
 
 def _away_from_bone(series: PerfusionSeries, masks: TissueMasks, mask: BoolArray) -> BoolArray:
     """Where arteries are looked for; the whole mask when nothing is left of it."""
-    early = series.data[..., : min(3, series.times_s.size)].mean(axis=3)
+    early = series.data[..., : min(3, series.times_s.size)].min(axis=3)  # even when contrast is there from the start
     inner = _soft(early, mask & shrink(masks.brain, BONE_MARGIN_MM, voxel_sizes(series.affine)))
     return inner if inner.sum() >= 100 else mask
 

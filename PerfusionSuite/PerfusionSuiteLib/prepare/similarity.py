@@ -15,9 +15,13 @@ from ..core.values import Concentration
 from .neighbors import distance_mm, weighted_average, window
 from .noise import baseline_autocovariance, noise_sd
 
-RADIUS_MM = 9.0
-COMPONENTS = 8
-SHARPNESS = 1.0
+RADIUS_MM = 12.0
+COMPONENTS = 6
+SHARPNESS = 0.35
+GUIDE_MM = 1.25
+ANATOMY = 0.0
+"""Chosen on digital patients with seeds below 10, 4 HU noise, 0.9 and 1.75 mm voxels: judging by enhancement alone keeps enough
+neighbors in folded cortex, where partial volumes of fluid differ from voxel to voxel."""
 
 EFFECTIVE_NEIGHBORS = 30.0
 """Differences far below the noise that is left after averaging this many voxels are not worth separating."""
@@ -32,7 +36,8 @@ def similarity(
     radius_mm: float = RADIUS_MM,
     components: int = COMPONENTS,
     sharpness: float = SHARPNESS,
-    guide_sigma: float = 1.0,
+    guide_mm: float = GUIDE_MM,
+    anatomy: float = ANATOMY,
 ) -> NDArray[np.float32]:
     """Average in-plane neighbors weighted by how alike their smoothed curves are.
 
@@ -43,7 +48,7 @@ def similarity(
     mask : ndarray of bool, shape (I, J, K)
         Voxels that take part.
     guide : ndarray, shape (I, J, K, T), or None
-        Curves that likeness is judged by; by default enhancement plus baseline.
+        Curves that likeness is judged by; by default the data and their baseline.
     progress : callable
         Called after each slice.
     radius_mm : float, mm
@@ -52,8 +57,10 @@ def similarity(
         Temporal principal components that likeness is judged on.
     sharpness : float
         Larger is more selective.
-    guide_sigma : float, voxels
-        Gaussian that the guide is smoothed with in plane.
+    guide_mm : float, mm
+        Gaussian SD that the guide is smoothed with in plane; at least one voxel.
+    anatomy : float
+        How much of each curve's own temporal mean (hence of its unenhanced density) takes part in likeness, 0 to 1.
 
     Returns
     -------
@@ -63,7 +70,7 @@ def similarity(
     Raises
     ------
     InvalidInputError
-        If an option is not positive.
+        If an option is out of range.
 
     Notes
     -----
@@ -75,18 +82,23 @@ def similarity(
         ("radius_mm", radius_mm),
         ("components", components),
         ("sharpness", sharpness),
-        ("guide_sigma", guide_sigma),
+        ("guide_mm", guide_mm),
     ):
         if not value > 0:
             msg = f"The option {name} is {value!r}; a positive number is expected. Correct the settings."
             raise InvalidInputError(msg)
-    profiles = _smooth_guide(concentration, mask, guide, guide_sigma)
+    if not 0.0 <= anatomy <= 1.0:
+        msg = f"The option anatomy is {anatomy!r}; a number from 0 to 1 is expected. Correct the settings."
+        raise InvalidInputError(msg)
+    spacing = voxel_sizes(concentration.affine)
+    sigma = (max(1.0, guide_mm / float(spacing[0])), max(1.0, guide_mm / float(spacing[1])))
+    profiles = _smooth_guide(concentration, mask, guide, sigma)
+    profiles -= np.float32(1.0 - anatomy) * profiles.mean(axis=1, keepdims=True)
     own_noise = noise_sd(concentration.data[mask], concentration.baseline_frames)
     floor = own_noise**2 / EFFECTIVE_NEIGHBORS if np.isfinite(own_noise) else 0.0
     features = whitened_components(profiles, concentration.baseline_frames, int(components), floor)
     rank = features.shape[1]
     scale = np.float32(sharpness / np.sqrt(2.0 * rank))
-    spacing = voxel_sizes(concentration.affine)
     width = 0.75 * radius_mm
     offsets = [(o, float(np.exp(-0.5 * (distance_mm(o, spacing) / width) ** 2))) for o in window(radius_mm, spacing)]
 
@@ -99,7 +111,7 @@ def similarity(
 
 
 def _smooth_guide(
-    concentration: Concentration, mask: BoolArray, guide: NDArray[np.float32] | None, sigma: float
+    concentration: Concentration, mask: BoolArray, guide: NDArray[np.float32] | None, sigma: tuple[float, float]
 ) -> NDArray[np.float32]:
     """Curves of the guide after a small Gaussian, normalised within the mask."""
     result = np.empty((int(mask.sum()), concentration.data.shape[3]), np.float32)
@@ -114,7 +126,7 @@ def _smooth_guide(
             curves = guide[:, :, k]
         curves = np.where(inside[..., None], curves, 0.0).astype(np.float32)
         for axis in (0, 1):
-            curves = ndimage.gaussian_filter1d(curves, sigma, axis=axis, mode="constant", truncate=3.0)
+            curves = ndimage.gaussian_filter1d(curves, sigma[axis], axis=axis, mode="constant", truncate=3.0)
         result[order[start[k] : start[k + 1]]] = curves[inside] / weight[inside][:, None]
     return result
 
