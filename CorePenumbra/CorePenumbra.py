@@ -93,18 +93,20 @@ class CorePenumbraLogic(ScriptedLoadableModuleLogic):
         """
         from PerfusionSuiteLib import lesion
         from PerfusionSuiteLib.pipeline import SOFTWARE
-        from PerfusionSuiteSlicer.mrml import LesionNodes, MapNodes, TableNodes
+        from PerfusionSuiteSlicer.mrml import LesionNodes, MapNodes, StudyFolder, TableNodes
 
         maps = MapNodes.nodesToMaps({"tmax": tmaxNode, "cbf": cbfNode, "cbv": cbvNode})
         maps, lesions = lesion.segment(maps, preset=preset, method=maps["tmax"].provenance.method or None)
         name = tmaxNode.GetName()
         metrics = lesion.metrics(maps, lesions, case_id=name, software=SOFTWARE, findings=lesions.findings)
         scene = slicer.mrmlScene
-        return (
-            LesionNodes.lesionsToSegmentation(scene, lesions, name, reference=tmaxNode),
-            TableNodes.metricsToTable(scene, metrics, name),
-            TableNodes.volumesToTable(scene, metrics, name),
-        )
+        nodes = {
+            "lesions": LesionNodes.lesionsToSegmentation(scene, lesions, name, reference=tmaxNode),
+            "table.metrics": TableNodes.metricsToTable(scene, metrics, name),
+            "table.volumes": TableNodes.volumesToTable(scene, metrics, name),
+        }
+        StudyFolder.fileNodes(scene, name, nodes)
+        return tuple(nodes.values())
 
 
 class CorePenumbraTest(ScriptedLoadableModuleTest):

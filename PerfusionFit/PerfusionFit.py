@@ -107,7 +107,9 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         settings = pipeline.Settings(method=method, motion_correction=motionCorrection)
         series = SequenceNodes.sequenceToSeries(sequenceNode, modality="ctp")
         study = pipeline.run(series, settings, progress=progressCallback)
-        return StudyScene.studyToScene(slicer.mrmlScene, study, name=f"{sequenceNode.GetName()} {method}")
+        return StudyScene.studyToScene(
+            slicer.mrmlScene, study, name=f"{sequenceNode.GetName()} {method}", sequenceNode=sequenceNode
+        )
 
 
 class PerfusionFitTest(ScriptedLoadableModuleTest):

@@ -109,7 +109,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         choices.update({key: value for key, value in (("method", method), ("preset", preset)) if value is not None})
         series = SequenceNodes.sequenceToSeries(sequenceNode, modality="ctp")
         study = pipeline.run(series, pipeline.Settings(**choices), progress=progressCallback)
-        return StudyScene.studyToScene(slicer.mrmlScene, study, name=sequenceNode.GetName())
+        return StudyScene.studyToScene(slicer.mrmlScene, study, name=sequenceNode.GetName(), sequenceNode=sequenceNode)
 
 
 class PerfusionSuiteTest(ScriptedLoadableModuleTest):

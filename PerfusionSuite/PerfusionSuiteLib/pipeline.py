@@ -226,6 +226,7 @@ def run(
             contra_mask=inputs.contra_mask,
             baseline=concentration.baseline,
             method=settings.method,
+            vof=vof,
         )
     findings = _all_findings(series, motion, masks, concentration, aif, vof, lesions)
     settings_used = asdict(settings)
