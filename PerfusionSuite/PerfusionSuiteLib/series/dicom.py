@@ -23,7 +23,7 @@ from .dicom_files import read_headers
 from .dicom_frames import SAME_TIME, FrameTable, frame_table, note_gaps
 from .dicom_geometry import grid_of
 from .dicom_headers import ImageHeader
-from .dicom_pixels import stored_frame
+from .dicom_pixels import FrameReader
 from .dicom_stacks import Stack, candidate_of, stacks_of
 from .dicom_times import image_times
 from .notes import Notes
@@ -143,12 +143,13 @@ def _load(stack: Stack, table: FrameTable, progress: ProgressCallback) -> tuple[
     slices, frames = table.image.shape
     data = np.zeros((layout.columns, layout.rows, slices, frames), np.float32)
     good = np.zeros((slices, frames), np.bool_)
+    reader = FrameReader()
 
     def load(k: int) -> None:
         block = np.zeros((frames, layout.rows, layout.columns), np.float32)
         for t, n in enumerate(table.image[k]):
             image = stack.images[n]
-            stored = stored_frame(image)
+            stored = reader.stored(image)
             if stored is not None:
                 block[t] = stored * np.float64(image.slope) + image.intercept
                 good[k, t] = True

@@ -66,7 +66,7 @@ def _check_line(places: FloatArray, lps: FloatArray, notes: Notes) -> None:
         return
     steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
     message = f"Slices are {steps.min():.2f} to {steps.max():.2f} mm apart; positions are off by up to {worst:.2f} mm."
-    severe = worst > 0.5 * step
+    severe = float(steps.max()) > 1.5 * float(steps.min())
     advice = "Volumes and distances along the slice axis are wrong where slices are missing. Export the series again."
     notes.find("uneven_slices", "error" if severe else "warning", message, advice)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, CTImageStorage, RLELossless, generate_uid
+from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian, RLELossless, generate_uid
 
 from .dicom_headers import ImageHeader, PixelLayout
 
@@ -32,32 +33,52 @@ _DECODE_ERRORS = (
 )
 
 
-def stored_frame(header: ImageHeader) -> NDArray[Any] | None:
-    """Return the stored values of one image.
+class FrameReader:
+    """Reads frames of many files; keeps the code streams of the multi-frame file it last took apart."""
 
-    Parameters
-    ----------
-    header : ImageHeader
-        Which image.
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._streams: tuple[Path | None, list[bytes]] = (None, [])
 
-    Returns
-    -------
-    ndarray of int, shape (rows, columns), or None
-        None when the file is cut off or its compression cannot be decoded.
-    """
-    layout = header.pixels
-    if layout.samples != 1 or layout.bits_allocated not in {8, 16, 32}:
-        return None
-    try:
-        if layout.offset >= 0:
-            values = _direct(layout, header.frame)
-        elif UID(layout.transfer_syntax).is_encapsulated and layout.transfer_syntax != RLELossless:
-            return _compressed(layout, header.frame)
-        else:
-            values = _by_pydicom(layout, header.frame)
-    except _DECODE_ERRORS:
-        return None
-    return None if values is None else _used_bits(values, layout)
+    def stored(self, header: ImageHeader) -> NDArray[Any] | None:
+        """Return the stored values of one image.
+
+        Parameters
+        ----------
+        header : ImageHeader
+            Which image.
+
+        Returns
+        -------
+        ndarray of int, shape (rows, columns), or None
+            None when the file is cut off or its compression cannot be decoded.
+        """
+        layout = header.pixels
+        if layout.samples != 1 or layout.bits_allocated not in {8, 16, 32}:
+            return None
+        try:
+            if layout.offset >= 0:
+                values = _direct(layout, header.frame)
+            elif UID(layout.transfer_syntax).is_encapsulated and layout.transfer_syntax != RLELossless:
+                return _decoded(layout, self._code_stream(layout, header.frame))
+            else:
+                values = _by_pydicom(layout, header.frame)
+        except _DECODE_ERRORS:
+            return None
+        return None if values is None else _used_bits(values, layout)
+
+    def _code_stream(self, layout: PixelLayout, frame: int) -> bytes:
+        if layout.frames == 1:
+            return _code_streams(layout)[0]
+        with self._lock:
+            if self._streams[0] != layout.path:
+                self._streams = (layout.path, _code_streams(layout))
+            return self._streams[1][frame]
+
+
+def _code_streams(layout: PixelLayout) -> list[bytes]:
+    dataset = pydicom.dcmread(layout.path, specific_tags=["PixelData"])
+    return list(generate_frames(dataset.PixelData, number_of_frames=layout.frames))
 
 
 def _kind(layout: PixelLayout) -> np.dtype[Any]:
@@ -83,18 +104,21 @@ def _used_bits(values: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
 
 
 def _by_pydicom(layout: PixelLayout, frame: int) -> NDArray[Any]:
+    if layout.transfer_syntax == DeflatedExplicitVRLittleEndian:
+        count = layout.rows * layout.columns
+        content = pydicom.dcmread(layout.path, specific_tags=["PixelData"]).PixelData
+        values = np.frombuffer(content, _kind(layout), count, frame * count * layout.bits_allocated // 8)
+        return values.reshape(layout.rows, layout.columns)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pixel_array(layout.path, index=frame if layout.frames > 1 else None, raw=True)
 
 
-def _compressed(layout: PixelLayout, frame: int) -> NDArray[Any]:
+def _decoded(layout: PixelLayout, stream: bytes) -> NDArray[Any]:
     """Decode one frame by wrapping its code stream into a minimal file.
 
     Only so does GDCM return stored values: of the original it would apply one rescaling to all frames.
     """
-    dataset = pydicom.dcmread(layout.path, specific_tags=["PixelData", "NumberOfFrames"])
-    stream = get_frame(dataset.PixelData, frame, number_of_frames=layout.frames)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "frame.dcm")
         _minimal(layout, stream).save_as(path, enforce_file_format=True)

@@ -149,7 +149,7 @@ def _shifted(sample: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _is_offset(sample: NDArray[np.float32]) -> bool:
-    """Air at 0 and soft tissue at 1024 + 0..100, with nothing where HU would have air and soft tissue."""
-    soft = int(((sample > _SOFT[0] + 5) & (sample < _SOFT[1])).sum())
-    shifted = _shifted(sample).size
-    return bool(sample.min() > -500) and shifted > 0.02 * sample.size and shifted > 3 * soft
+    """Nothing as low as air, but a peak at 1024 + 0..100, where HU would have sparse bone."""
+    edges = _OFFSET + np.array([-100.0, *_SOFT, 200.0])
+    below, soft, above = np.histogram(sample, edges)[0]
+    return bool(sample.min() > -500) and soft > 0.02 * sample.size and bool(soft > 2 * (below + above))

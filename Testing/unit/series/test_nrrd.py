@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sequences and multi-volumes as 3D Slicer saves them."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib import series
+from PerfusionSuiteLib.core import InvalidInputError, PerfusionSeries, TimingError
+
+DIRECTIONS = "(0.9,0,0) (0,1.1,0) (0,0,5)"
+SEQUENCE_TIMES = "axis 0 index values:=" + " ".join(f"{2 * n:.6f}" for n in range(14))
+UNITS = 'units: "s" "mm" "mm" "mm"'
+
+
+def write(
+    path: Path, head: PerfusionSeries, *lines: str, first: bool = True, encoding: str = "gzip", kind: str = "short", cut: int = 0
+) -> Path:
+    """Write the header lines that 3D Slicer writes, and the data with the list axis first or last."""
+    sizes = ("14 24 20 4", "24 20 4 14")[not first]
+    directions = (f"none {DIRECTIONS}", f"{DIRECTIONS} none")[not first]
+    kinds = ("list domain domain domain", "domain domain domain list")[not first]
+    numpy_kind = {"short": "<i2", "float": "<f4", "double": "<f8"}[kind]
+    values = np.moveaxis(head.data, 3, 0) if first else head.data
+    content = values.astype(numpy_kind).tobytes(order="F")
+    header = [
+        "NRRD0005",
+        "# Complete NRRD file format specification at:",
+        f"type: {kind}",
+        "dimension: 4",
+        "space: left-posterior-superior",
+        f"sizes: {sizes}",
+        f"space directions: {directions}",
+        f"kinds: {kinds}",
+        "endian: little",
+        f"encoding: {encoding}",
+        "space origin: (-10.8,-11.25,-31.5)",
+        *lines,
+    ]
+    body = gzip.compress(content) if encoding == "gzip" else content
+    path.write_bytes("\n".join(header).encode() + b"\n\n" + body[: len(body) - cut])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["short", "float", "double"])
+@pytest.mark.parametrize("encoding", ["gzip", "raw"])
+@pytest.mark.parametrize("first", [True, False], ids=["list first", "list last"])
+def test_a_sequence_gives_back_the_scan(tmp_path: Path, head: PerfusionSeries, first: bool, encoding: str, kind: str) -> None:
+    path = write(tmp_path / "c.seq.nrrd", head, UNITS, SEQUENCE_TIMES, first=first, encoding=encoding, kind=kind)
+    found = series.read(path)
+    np.testing.assert_array_equal(found.data, head.data)
+    np.testing.assert_allclose(found.affine, head.affine, atol=1e-6)
+    np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-6)
+    assert found.modality == "ctp"
+    assert found.source.case_id == "c"
+
+
+def test_a_multi_volume_has_its_times_in_milliseconds(tmp_path: Path, head: PerfusionSeries) -> None:
+    labels = ",".join(str(2000 * n) for n in range(14))
+    lines = (f"MultiVolume.FrameLabels:={labels}", "MultiVolume.FrameIdentifyingDICOMTagUnits:=ms")
+    found = series.read(write(tmp_path / "a.nrrd", head, *lines))
+    np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-6)
+    assert "FrameLabels" in found.acquisition.time_source
+
+
+@pytest.mark.parametrize(("space", "signs"), [("right-anterior-superior", (1, 1, 1)), ("LAS", (-1, 1, 1))])
+def test_every_space_is_turned_to_ras(tmp_path: Path, head: PerfusionSeries, space: str, signs: tuple[int, ...]) -> None:
+    path = write(tmp_path / "a.nrrd", head, UNITS, SEQUENCE_TIMES)
+    path.write_bytes(path.read_bytes().replace(b"left-posterior-superior", space.encode()))
+    found = series.read(path)
+    np.testing.assert_allclose(np.diag(found.affine)[:3], np.array(signs) * [0.9, 1.1, 5.0], atol=1e-6)
+    np.testing.assert_allclose(found.affine[:3, 3], np.array(signs) * [-10.8, -11.25, -31.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("lines", [(), (SEQUENCE_TIMES,), ('units: "count" "mm" "mm" "mm"', SEQUENCE_TIMES)])
+def test_times_without_a_unit_need_an_interval(tmp_path: Path, head: PerfusionSeries, lines: tuple[str, ...]) -> None:
+    path = write(tmp_path / "a.nrrd", head, *lines)
+    with pytest.raises(TimingError, match="Give the interval"):
+        series.read(path)
+    np.testing.assert_allclose(series.read(path, interval_s=1.9).times_s, 0.95 * head.times_s, atol=1e-9)
+
+
+BAD = {
+    "wrong unit": ((UNITS.replace('"s"', '"min"'), SEQUENCE_TIMES), {}, "seems wrong"),
+    "words": ((UNITS, "axis 0 index values:=" + " ".join(["a"] * 14)), {}, "no number"),
+    "too few": ((UNITS, "axis 0 index values:=1 2 3"), {}, "14 frames but 3"),
+    "cut off": ((UNITS, SEQUENCE_TIMES), {"encoding": "raw", "cut": 100}, "ends early"),
+    "damaged": ((UNITS, SEQUENCE_TIMES), {"cut": 100}, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_sequences_are_refused(tmp_path: Path, head: PerfusionSeries, what: str) -> None:
+    lines, options, message = BAD[what]
+    path = write(tmp_path / "a.nrrd", head, *lines, **options)
+    with pytest.raises(InvalidInputError, match=message):
+        series.read(path)
+
+
+def test_a_detached_header_finds_its_data(tmp_path: Path, head: PerfusionSeries) -> None:
+    path = write(tmp_path / "a.nrrd", head, UNITS, SEQUENCE_TIMES, encoding="raw")
+    start, _, body = path.read_bytes().partition(b"\n\n")
+    path.unlink()
+    (tmp_path / "a.raw").write_bytes(body)
+    (tmp_path / "a.nhdr").write_bytes(start + b"\ndata file: a.raw\n\n")
+    np.testing.assert_array_equal(series.read(tmp_path).data, head.data)
+
+
+@pytest.mark.parametrize("content", [b"no header", b"NRRD0004\nsizes: 2 2\n\n"])
+def test_what_is_no_nrrd_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.nrrd").write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"a\.nrrd"):
+        series.read(tmp_path / "a.nrrd")
