@@ -19,6 +19,9 @@ PEAK_WEIGHT, ARRIVAL_WEIGHT, WIDTH_WEIGHT = 1.0, 3.5, 1.0
 BONE_HU = 150.0
 GUARD_MM = 3.0
 BASELINE_HU = (10.0, 100.0)
+EARLY_LEVEL = 0.2
+"""Arteries that fill soon after the start have some contrast in their baseline and begin below zero."""
+
 NARROWEST_S, WIDEST_S = 4.0, 18.0
 LATEST_RISE_S = 2.0
 """Blood takes 3 s or more through the brain; arteries of one patient differ by less, unless one is blocked."""
@@ -116,7 +119,8 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
 
 def _quiet_start(pool: Pool) -> BoolArray:
     f = pool.features
-    level = np.abs(f.early_mean) <= np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd)
+    allowed = np.maximum(np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd), EARLY_LEVEL * f.peak)
+    level = np.abs(f.early_mean) <= allowed
     result: BoolArray = level & (f.early_maximum < 0.3 * f.peak)
     return result
 

@@ -247,6 +247,30 @@ def require_bolus(values: FloatArray, times_s: FloatArray, kind: str) -> None:
         raise InvalidInputError(msg)
 
 
+def baseline_shift(values: FloatArray, times_s: FloatArray, noise_sd: float) -> float:
+    """Return by how much a curve starts below zero because its baseline frames already held contrast.
+
+    Parameters
+    ----------
+    values : ndarray, shape (T,)
+        Mean curve of a vessel.
+    times_s : ndarray, shape (T,), s
+        Sample times.
+    noise_sd : float
+        Noise of one sample of this curve.
+
+    Returns
+    -------
+    float
+        Mean before the arrival where that is clearly negative (below -3 % of the peak and three standard errors), else 0.
+    """
+    arrival = curve_features(values[None], times_s).bat_s[0]
+    count = max(int((times_s <= arrival - 0.5 * float(np.median(np.diff(times_s)))).sum()), 1)
+    level = float(values[:count].mean())
+    limit = max(0.03 * float(values.max()), 3.0 * noise_sd / float(np.sqrt(count)))
+    return level if level < -limit else 0.0
+
+
 def _gap(quality: Mapping[str, float], times_s: FloatArray) -> tuple[QualityFinding, ...]:
     steps = np.diff(times_s)
     pass_end = quality["ttp_s"] + quality["fwhm_s"]

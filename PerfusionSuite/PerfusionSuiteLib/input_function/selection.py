@@ -17,7 +17,7 @@ from ..core.values import InputFunction
 from . import arterial, cluster, hierarchical
 from .arterial import Choice
 from .pool import Pool, build_pool, check_inputs
-from .quality import describe, judge_aif, require_bolus, saturated_fraction, warning, with_findings
+from .quality import baseline_shift, describe, judge_aif, require_bolus, saturated_fraction, warning, with_findings
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -48,7 +48,8 @@ def select_aif(
 ) -> InputFunction:
     """Choose arterial voxels and return their mean curve, unscaled.
 
-    Voxels are chosen on a copy of the curves that is nearly free of noise; the curve is the mean of the measured data.
+    Voxels are chosen on a copy of the curves that is nearly free of noise; the curve is the mean of the measured data, lifted
+    to start at zero where contrast had arrived within its baseline frames (``quality["baseline_shift"]``).
     The result depends on the input alone: there is no random start.
 
     Parameters
@@ -166,6 +167,8 @@ def _unconvincing(pool: Pool, choice: Choice) -> bool:
 def _measured(pool: Pool, choice: Choice, unit: str) -> InputFunction:
     curves = pool.data[choice.index]
     values = curves.mean(axis=0, dtype=np.float64)
+    shift = baseline_shift(values, pool.times_s, pool.noise_sd / float(np.sqrt(choice.index.size)))
+    values = values - shift
     require_bolus(values, pool.times_s, "aif")
     quality = describe(
         pool.times_s,
@@ -174,6 +177,7 @@ def _measured(pool: Pool, choice: Choice, unit: str) -> InputFunction:
         tissue_ttp_s=pool.tissue_ttp_s,
         saturated_fraction=saturated_fraction(curves, unit),
     )
+    quality["baseline_shift"] = shift
     quality["noise_sd"] = pool.noise_sd
     quality["nonfinite_voxels"] = float(pool.nonfinite)
     curve = InputFunction(pool.times_s, values, pool.voxels(choice.index), "aif", choice.score, quality=quality)

@@ -220,3 +220,13 @@ def test_noise_does_not_make_the_curve_too_tall(scene_of):
         aif = choose(scene)
         excess.append(aif.values.max() / (at(scene.artery, aif).mean() * scene.aif.max()) - 1.0)
     assert abs(np.mean(excess)) < 0.06
+
+
+def test_contrast_in_the_baseline_frames_does_not_lower_the_arterial_curve(scene_of):
+    scene = scene_of(100.0)
+    data = scene.concentration - 0.12 * scene.aif.max() * scene.artery[..., None].astype(np.float32)
+    aif = select_aif(data, scene.times, mask=scene.mask, affine=AFFINE)
+    part = at(scene.artery, aif).mean()
+    assert aif.quality["baseline_shift"] == pytest.approx(-0.12 * part * scene.aif.max(), rel=0.1)
+    assert np.abs(aif.values - part * scene.aif).max() < 0.05 * part * scene.aif.max()
+    assert choose(scene).quality["baseline_shift"] == 0.0
