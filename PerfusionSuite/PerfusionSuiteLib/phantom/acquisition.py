@@ -86,7 +86,7 @@ def draw_protocol(
     plane = float(rng.uniform(0.82, 0.98))
     size = shape or (256, 256, max(4, round(coverage / (spacing_mm[2] if spacing_mm else thickness))))
     spacing = spacing_mm or (230.0 / size[0] if shape else plane, 230.0 / size[1] if shape else plane, thickness)
-    if len(size) != 3 or min(size) < 1 or len(spacing) != 3 or not all(0.2 <= s <= 40.0 for s in spacing):
+    if min(size) < 1 or not all(0.2 <= s <= 40.0 for s in spacing):
         msg = f"A scan of {size} voxels of {spacing} mm cannot be made. Give three sizes of at least 1 and 0.2 to 40 mm each."
         raise InvalidInputError(msg)
     tilt = float(rng.uniform(-4.0, 16.0)) if rng.random() < (0.0, 0.4, 0.7)[("clean", "typical", "hard").index(recipe)] else 0.0
@@ -105,7 +105,8 @@ def _timing(
     rng: np.random.Generator, recipe: str, slices: int, interval_s: float | None, frames: int | None
 ) -> tuple[FloatArray, FloatArray | None, dict[str, Any]]:
     pace = float(rng.choice((1.0, 1.0, 1.0, 1.5, 2.0)))
-    duration, second, shuttling = float(rng.uniform(45.0, 70.0)), rng.random(), rng.random()
+    duration = float(rng.choice((40.0, 42.0, 45.0, 45.0, 50.0, 60.0)))
+    second, shuttling = rng.random(), rng.random()
     interval = interval_s if interval_s is not None else pace
     count = frames if frames is not None else round(duration / interval)
     if not 0.1 <= interval <= 10.0 or not 2 <= count <= 500:

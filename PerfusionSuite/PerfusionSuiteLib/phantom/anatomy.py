@@ -59,7 +59,7 @@ class Pose:
         ndarray, shape (3, n), mm
             Atlas positions.
         """
-        atlas = np.linalg.inv(self.linear) @ (points - self.shift[:, None]) + CENTRE[:, None]
+        atlas: FloatArray = np.linalg.inv(self.linear) @ (points - self.shift[:, None]) + CENTRE[:, None]
         for axis in range(3):
             atlas[axis] += sample_lattice(self.warp[axis], _LATTICE_ORIGIN, _LATTICE_MM, points)
         if self.ventricles:
@@ -81,7 +81,7 @@ class Pose:
         ndarray, shape (3, n), mm
             RAS positions.
         """
-        found = self.linear @ (points - CENTRE[:, None]) + self.shift[:, None]
+        found: FloatArray = self.linear @ (points - CENTRE[:, None]) + self.shift[:, None]
         for _ in range(12):
             found -= 0.9 * self.linear @ (self.to_atlas(found) - points)
         return found

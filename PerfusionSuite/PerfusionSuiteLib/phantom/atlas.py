@@ -132,8 +132,12 @@ def load_atlas() -> Atlas:
     }
     left = -COARSE_MM * (coarse[0] - 1)
     return Atlas(
-        *(packed[name] for name in ("grey", "white", "dark")),
-        *(unpacked(name, fine) for name in ("brain", "nuclei", "below")),
+        grey=packed["grey"],
+        white=packed["white"],
+        dark=packed["dark"],
+        brain=unpacked("brain", fine),
+        nuclei=unpacked("nuclei", fine),
+        below=unpacked("below", fine),
         origin=origin,
         group=packed["group"],
         branch=packed["branch"],

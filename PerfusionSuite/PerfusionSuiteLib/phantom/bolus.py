@@ -94,10 +94,11 @@ def dispersed(times_s: FloatArray, curve: FloatArray, shift_s: float, spread_s: 
     ndarray, shape (F,)
         Delayed curve.
     """
-    moved = np.interp(times_s - shift_s, times_s, curve, left=0.0)
+    moved: FloatArray = np.interp(times_s - shift_s, times_s, curve, left=0.0)
     if spread_s < 0.02:
         return moved
     spread: FloatArray = signal.fftconvolve(moved, gamma_cells(times_s, spread_s, shape))[: times_s.size]
+    spread[times_s < shift_s + times_s[np.argmax(curve != 0)]] = 0.0  # the transform's rounding
     return spread
 
 
@@ -127,10 +128,10 @@ def draw_bolus(seed: int, duration_s: float) -> Bolus:
     rng = stream(seed, "bolus")
     drawn = {
         "start_s": rng.uniform(3.0, 12.0), "rise_s": rng.uniform(4.0, 8.0), "width_s": rng.uniform(6.0, 14.0),
-        "peak_hu": lognormal(rng, 210.0, 0.30, 110.0, 420.0), "recirculation": rng.uniform(0.15, 0.30),
-        "recirculation_after_s": rng.uniform(12.0, 20.0), "tail": rng.uniform(0.05, 0.11),
+        "peak_hu": lognormal(rng, 185.0, 0.32, 90.0, 420.0), "recirculation": rng.uniform(0.15, 0.30),
+        "recirculation_after_s": rng.uniform(12.0, 20.0), "tail": rng.uniform(0.07, 0.22),
         "tail_decay_s": rng.uniform(80.0, 200.0),
-        "brain_transit_s": lognormal(rng, 6.6, 0.33, 3.2, 14.0), "transit_shape": rng.uniform(2.5, 6.0),
+        "brain_transit_s": lognormal(rng, 6.0, 0.42, 2.6, 14.0), "transit_shape": rng.uniform(2.5, 6.0),
         "vof_scale": rng.uniform(0.92, 1.0), "early_dispersion": rng.uniform(0.05, 0.3),
         "late_dispersion": rng.uniform(0.25, 0.5),
         "dispersion_shape": rng.uniform(1.5, 3.0),

@@ -252,8 +252,10 @@ def _parts(patient: Patient) -> dict[str, NDArray[np.float32]]:
     for name, part in patient.tissue.compartments.items():
         flat[name][part.where] = part.fraction
     where = patient.brain.where
-    flat["csf"][where] = patient.brain.fractions["csf"] * free[where]
     flat["bone"][where] = patient.head.bone * free[where]
+    tissue = flat["gm"][where] + flat["wm"][where] + flat["deep"][where]
+    room = np.maximum(free[where] - flat["bone"][where] - tissue, 0.0)
+    flat["csf"][where] = np.minimum(patient.brain.fractions["csf"] * free[where], room)
     # Within the skull: everything that is not bone up to the inner table.
     gap = patient.head.parameters["gap_mm"]
     flat["inside"][where] = np.clip(gap - patient.brain.outside_mm + 0.5, 0.0, 1.0) * (1.0 - flat["bone"][where])
@@ -296,15 +298,30 @@ def _image(
         volume = base.copy()
         for source in sources:
             source.add(volume, float(time))
-        fine = _moved(volume.reshape(patient.grid.shape), patient.grid, transform)
+        fine = moved_volume(volume.reshape(patient.grid.shape), patient.grid, transform)
         seen = averaging.average(fine)
         here = slice(None) if protocol.slice_times_s is None else protocol.slice_times_s[:, frame] == time
         image[here] = seen[here]
     return image
 
 
-def _moved(volume: NDArray[np.float32], grid: FineGrid, transform: FloatArray) -> NDArray[np.float32]:
-    """Return a fine volume (K, J, I) after a rigid motion."""
+def moved_volume(volume: NDArray[np.float32], grid: FineGrid, transform: FloatArray) -> NDArray[np.float32]:
+    """Return a fine volume after a rigid motion.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (K, J, I)
+        Values; 0 is brought in from outside.
+    grid : FineGrid
+        Its grid.
+    transform : ndarray, shape (4, 4), mm
+        Takes a point (RAS) to where it moves.
+
+    Returns
+    -------
+    ndarray, shape (K, J, I)
+        The moved volume.
+    """
     if np.allclose(transform, np.eye(4), atol=1e-6):
         return volume
     # Voxel of the moved head -> voxel of the still head.

@@ -35,6 +35,7 @@ _FED_BY = {
 _TYPICAL_ML = {  # medians of (whole lesion, core), mL
     "ica": (190.0, 55.0), "m1": (150.0, 32.0), "m2-superior": (75.0, 14.0), "m2-inferior": (75.0, 14.0), "m3": (22.0, 5.0),
     "aca": (45.0, 12.0), "pca": (40.0, 12.0), "basilar": (80.0, 18.0), "bilateral": (60.0, 10.0),
+    "stenosis": (220.0, 0.0), "luxury": (90.0, 0.0),
 }  # fmt: skip
 
 

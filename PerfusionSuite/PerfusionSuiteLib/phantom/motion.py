@@ -86,12 +86,13 @@ def _path(rng: np.random.Generator, kind: str, times_s: FloatArray, onset_s: flo
         since = np.maximum(times_s - start, 0.0)
         course = (1.0 - np.exp(-since / rise)) * (0.35 + 0.65 * np.exp(-since / back))
         weights = np.array([0.15, 0.3, 0.3, 1.0, 0.2, 0.2])  # mostly the chin to the chest
-        return course[:, None] * weights / max(course.max(), 1e-6)
+        nodding: FloatArray = course[:, None] * weights / max(course.max(), 1e-6)
+        return nodding
     steps = np.zeros((times_s.size, 6))
     for when in rng.uniform(0.1, 0.9, rng.integers(1, 4)) * duration:
         steps += (times_s >= when)[:, None] * rng.uniform(-1.0, 1.0, 6)
         hit = np.abs(times_s - when) < 1.0
         steps += hit[:, None] * rng.uniform(-1.0, 1.0, 6)
     steps -= steps[0]
-    course_max = np.abs(steps).max()
-    return steps / course_max if course_max > 0 else steps
+    steps /= max(float(np.abs(steps).max()), 1e-6)
+    return steps

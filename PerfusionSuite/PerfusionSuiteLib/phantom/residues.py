@@ -70,7 +70,8 @@ class ResidueFamily:
         """
         t, m = np.maximum(np.asarray(times_s, float), 0.0), np.asarray(mtt_s, float)
         if np.isinf(self.shape):
-            return np.minimum(t, m)
+            until: FloatArray = np.minimum(t, m)
+            return until
         scaled = self.shape * t / m
         total: FloatArray = t * special.gammaincc(self.shape, scaled) + m * special.gammainc(self.shape + 1.0, scaled)
         return total

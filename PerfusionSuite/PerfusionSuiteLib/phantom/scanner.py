@@ -77,7 +77,8 @@ class Degrader:
             dirty += self.noise(frame)
         dirty = np.rint(np.clip(dirty, -1024.0, 3071.0))
         dirty[:, self.outside] = self.padding
-        return dirty.astype(np.float32)
+        whole: NDArray[np.float32] = dirty.astype(np.float32)
+        return whole
 
     def noise(self, frame: int) -> NDArray[np.float32]:
         """Return the noise of a frame, HU, shape (K, J, I)."""
@@ -196,7 +197,8 @@ def _radius(protocol: Protocol) -> FloatArray:
     """Return the distance from the axis of rotation in mm, shape (1, J, I)."""
     i = (np.arange(protocol.shape[0]) - (protocol.shape[0] - 1) / 2.0) * protocol.spacing_mm[0]
     j = (np.arange(protocol.shape[1]) - (protocol.shape[1] - 1) / 2.0) * protocol.spacing_mm[1]
-    return np.hypot(j[:, None], i[None])[None]
+    radius: FloatArray = np.hypot(j[:, None], i[None])[None]
+    return radius
 
 
 def _bone_shadow(bone: NDArray[np.float32], protocol: Protocol) -> NDArray[np.float32]:

@@ -29,6 +29,8 @@ MIXED_SHARE = 0.20
 """Voxels with more vessel, bone or fluid than this are left out of `scored`."""
 
 _LEAST_TISSUE = 0.05
+LEAST_COUNTED = 0.25
+"""Voxels with less tissue belong to no lesion."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def acquisition_truth(
     }
     fluid = np.clip(1.0 - amount - vessel - mean["bone"], 0.0, 1.0)
     masks["scored"] = have & (vessel <= MIXED_SHARE) & (mean["bone"] <= MIXED_SHARE) & (fluid <= MIXED_SHARE)
-    struck = have & (sums["added_s"] / share > STRUCK_S)
+    struck = (amount > LEAST_COUNTED) & (sums["added_s"] / share > STRUCK_S)
     masks.update(_lesion_masks(maps, masks, struck, lesion, pose, protocol))
     own = np.where(have, cbf / np.where(have, normal, 1.0), 1.0)
     noise = averaging.average(_scattered(grid, tissue.where, tissue.fate_noise))
@@ -138,11 +140,10 @@ def acquisition_truth(
     masks["core_drawn"] = have & (averaging.average(_scattered(grid, tissue.where, (tissue.severity > 1.0) * 1.0)) > 0.5)
     per_voxel = voxel_volume_ml(protocol.affine)
     lesions = ("hypoperfusion", "core", "penumbra", "fate", "core_drawn")
-    turn = lambda values, kind: np.ascontiguousarray(values.transpose(2, 1, 0).astype(kind))  # noqa: E731  # local shorthand
     return ScanTruth(
-        {k: turn(v, np.float32) for k, v in maps.items()},
-        {k: turn(v, np.float32) for k, v in mean.items() if k != "inside"},
-        {k: turn(v, bool) for k, v in masks.items()},
+        {k: _turned(v).astype(np.float32) for k, v in maps.items()},
+        {k: _turned(v).astype(np.float32) for k, v in mean.items() if k != "inside"},
+        {k: _turned(v).astype(bool) for k, v in masks.items()},
         brain,
         mean["bone"],
         {k: float(masks[k].sum() * per_voxel) for k in lesions},
@@ -154,6 +155,11 @@ def acquisition_truth(
             }
         },
     )
+
+
+def _turned(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a (K, J, I) array as a contiguous (I, J, K) one."""
+    return np.ascontiguousarray(values.transpose(2, 1, 0))
 
 
 def _summed(grid: FineGrid, tissue: Tissue, key: str) -> NDArray[np.float32]:
