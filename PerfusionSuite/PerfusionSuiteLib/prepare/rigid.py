@@ -224,5 +224,5 @@ def _correlation(a: FloatArray, b: FloatArray) -> float:
     if a.size < 10:
         return 0.0
     a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0 else 0.0
+    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))  # sums, since threads of a BLAS would fight with ours
+    return float((a * b).sum()) / norm if norm > 0 else 0.0
