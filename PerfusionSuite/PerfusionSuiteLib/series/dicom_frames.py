@@ -18,6 +18,7 @@ SAME_TIME = 0.02
 """Fraction of the interval within which the slices of a frame count as simultaneous."""
 
 _GAP_FACTOR = 1.8
+_LONGEST_FRAME = 0.98
 _MIN_PRESENT = 0.5
 _ADVICE = "Export the series again if images were lost on the way."
 
@@ -73,6 +74,7 @@ def frame_table(stack: Stack, times_s: FloatArray, notes: Notes) -> FrameTable:
     frame = _by_clusters(slice_of, times, interval)
     frame = _by_rank(slice_of, times, interval) if frame is None else frame
     frame = _by_neighbors(slice_of, times, interval) if frame is None else frame
+    frame = _by_common_start(slice_of, times, interval) if frame is None else frame
     frame = _by_label(stack, keep, slice_of) if frame is None else frame
     if frame is None:
         msg = "The images cannot be sorted into frames: their times fit no common rhythm. Select one series, or export it again."
@@ -125,11 +127,20 @@ def _rank(slice_of: Table, times: FloatArray) -> Table:
 def _by_rank(slice_of: Table, times: FloatArray, interval: float) -> Table | None:
     """The n-th image of each slice belongs to the n-th frame, when every slice has equally many."""
     counts = np.bincount(slice_of)
-    if np.ptp(counts):
-        return None
     rank = _rank(slice_of, times)
-    spread = [np.ptp(times[rank == n]) for n in range(int(counts[0]))]
-    return rank if max(spread) <= 1.05 * interval else None
+    return None if np.ptp(counts) or _wide(rank, times, int(counts[0]), interval) else rank
+
+
+def _by_common_start(slice_of: Table, times: FloatArray, interval: float) -> Table | None:
+    """The same for a scan that ended before the last table position was reached again."""
+    rank = _rank(slice_of, times)
+    common = int(np.bincount(slice_of).min())
+    return None if common < 2 or _wide(rank, times, common, interval) else rank
+
+
+def _wide(rank: Table, times: FloatArray, frames: int, interval: float) -> bool:
+    """Whether a frame takes as long as the interval, which happens when a slice lags one frame behind."""
+    return max(float(np.ptp(times[rank == n])) for n in range(frames)) > _LONGEST_FRAME * interval
 
 
 def _by_neighbors(slice_of: Table, times: FloatArray, interval: float) -> Table | None:
@@ -140,7 +151,7 @@ def _by_neighbors(slice_of: Table, times: FloatArray, interval: float) -> Table 
         return None
     rank = _rank(slice_of, times)
     expected = np.stack([np.sort(times[slice_of == k]) for k in full])
-    if np.ptp(expected, axis=0).max() > 1.05 * interval:
+    if np.ptp(expected, axis=0).max() > _LONGEST_FRAME * interval:
         return None
     frame = rank.copy()
     for k in np.flatnonzero(counts < counts.max()):

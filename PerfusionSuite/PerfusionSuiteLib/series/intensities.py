@@ -77,12 +77,12 @@ def fill_missing(data: NDArray[np.float32], modality: str, notes: Notes) -> Bool
         If values are missing in single frames of the head.
     """
     frames = data.shape[3]
+    if np.isfinite(data).all():
+        return np.ones(frames, np.bool_)
     missing = [~np.isfinite(data[..., t]) for t in range(frames)]
     counts = np.array([int(item.sum()) for item in missing])
     empty = counts == data[..., 0].size
     keep: BoolArray = ~empty
-    if not counts.any():
-        return keep
     if empty.all():
         msg = "The series holds no finite numbers. Choose another file."
         raise InvalidInputError(msg)
@@ -138,7 +138,7 @@ def to_hounsfield(data: NDArray[np.float32], notes: Notes, *, rescaled: bool) ->
         notes.decide(f"1024 was subtracted from all values, {applied}: soft tissue lay near {np.median(_shifted(sample)):.0f}.")
         message = "Soft tissue lay 1024 above its Hounsfield units (rescale slope and intercept not applied); this was corrected."
         notes.find("rescale_not_applied", "warning", message, "Check that brain is near 35 HU in the pictures.")
-    below = float(data[..., 0].min())
+    below = float(data.min())
     if below < AIR_HU:
         np.maximum(data, np.float32(AIR_HU), out=data)
         notes.decide(f"Padding down to {below:.0f} HU was set to {AIR_HU:.0f} HU.")

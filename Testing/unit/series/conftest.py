@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from PerfusionSuiteLib.core import Acquisition, PerfusionSeries
+from PerfusionSuiteLib.phantom.export import write_dicom
 
 SHAPE = (24, 20, 4)
 FRAMES = 14
@@ -72,11 +74,15 @@ def edit_files() -> Callable[[Path, Edit], int]:
     return apply
 
 
-def frame_of(dataset: Dataset) -> int:
-    """Return the frame (from 0) that an image of the generic phantom belongs to."""
-    return (int(dataset.InstanceNumber) - 1) // SHAPE[2]
+@pytest.fixture(scope="session")
+def written_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that must not be changed."""
+    folder = tmp_path_factory.mktemp("head")
+    write_dicom(PerfusionSeries(head_data(), lps_affine(), np.linspace(0.0, (FRAMES - 1) * INTERVAL_S, FRAMES)), folder)
+    return folder
 
 
-def slice_of(dataset: Dataset) -> int:
-    """Return the slice (from 0) of an image of the generic phantom."""
-    return (int(dataset.InstanceNumber) - 1) % SHAPE[2]
+@pytest.fixture
+def copy_head(written_head: Path) -> Callable[[Path], object]:
+    """Return a function that puts the DICOM files of the generic head into a folder."""
+    return lambda folder: shutil.copytree(written_head, folder, dirs_exist_ok=True)

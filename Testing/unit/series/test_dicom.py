@@ -125,8 +125,8 @@ def test_dsc_mr_is_read_with_its_echo_time(tmp_path: Path, head: PerfusionSeries
 
 
 @pytest.mark.parametrize("syntax", ["rle", "j2k", "implicit", "big endian", "deflated"])
-def test_other_encodings_are_decoded(tmp_path: Path, head: PerfusionSeries, edit_files, syntax: str) -> None:
-    write_dicom(head, tmp_path)
+def test_other_encodings_are_decoded(tmp_path: Path, head: PerfusionSeries, edit_files, syntax: str, copy_head) -> None:
+    copy_head(tmp_path)
 
     def encode(dataset: pydicom.Dataset) -> None:
         if syntax == "rle":
@@ -166,8 +166,10 @@ def _compress_with_itk(dataset: pydicom.Dataset) -> None:
     dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
 
 
-def test_each_image_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_each_image_is_rescaled_by_its_own_slope_and_intercept(
+    tmp_path: Path, head: PerfusionSeries, edit_files, copy_head
+) -> None:
+    copy_head(tmp_path)
 
     def other_scale(dataset: pydicom.Dataset) -> None:
         if frame(dataset) % 2:
@@ -179,8 +181,8 @@ def test_each_image_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path, h
     assert_same(series.read(tmp_path), head)
 
 
-def test_phases_in_several_series_are_joined(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_phases_in_several_series_are_joined(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
     edit_files(tmp_path, lambda d: setattr(d, "SeriesInstanceUID", f"1.2.3.{1000 - frame(d)}"))
     found = series.read(tmp_path)
     assert_same(found, head)
@@ -248,8 +250,8 @@ def test_what_derived_objects_need_is_kept_and_no_identifier_is_told(tmp_path: P
     assert series.read(tmp_path / "Case 3", case_id="P7").source.case_id == "P7"
 
 
-def test_progress_reaches_the_end_and_can_stop_the_work(tmp_path: Path, head: PerfusionSeries) -> None:
-    write_dicom(head, tmp_path)
+def test_progress_reaches_the_end_and_can_stop_the_work(tmp_path: Path, head: PerfusionSeries, copy_head) -> None:
+    copy_head(tmp_path)
     seen: list[float] = []
     series.read(tmp_path, progress=lambda fraction, stage: seen.append(fraction))
     assert seen == sorted(seen)
@@ -263,9 +265,9 @@ def test_progress_reaches_the_end_and_can_stop_the_work(tmp_path: Path, head: Pe
         series.read(tmp_path, progress=stop)
 
 
-def test_itk_sees_the_same_grid(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
+def test_itk_sees_the_same_grid(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
     """An independent reader agrees about where the first frame lies."""
-    write_dicom(head, tmp_path)
+    copy_head(tmp_path)
     edit_files(tmp_path, lambda d: frame(d) == 0)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))

@@ -57,15 +57,30 @@ def test_a_shuttle_frame_that_lacks_a_slice_is_left_out(tmp_path: Path, shuttle_
     np.testing.assert_allclose(found.acquisition.slice_times_s, expected, atol=1e-3)
 
 
-def test_equally_many_losses_in_all_slices_do_not_shift_frames(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_a_jog_scan_that_ends_at_its_first_table_position_loses_only_the_last_frame(
+    tmp_path: Path, head: PerfusionSeries, edit_files
+) -> None:
+    """Two table positions take turns; the lower one is reached once more than the upper one."""
+    slice_times = head.times_s + np.array([0.0, 0.0, 1.0, 1.0])[:, None]
+    jog = replace(head, acquisition=replace(head.acquisition, slice_times_s=slice_times))
+    write_dicom(jog, tmp_path)
+    edit_files(tmp_path, lambda d: not (frame(d) == 13 and place(d) > 1))
+    found = series.read(tmp_path)
+    np.testing.assert_array_equal(found.data, head.data[..., :13])
+    np.testing.assert_allclose(np.ptp(found.acquisition.slice_times_s, axis=0), 1.0, atol=1e-3)
+
+
+def test_equally_many_losses_in_all_slices_do_not_shift_frames(
+    tmp_path: Path, head: PerfusionSeries, edit_files, copy_head
+) -> None:
+    copy_head(tmp_path)
     edit_files(tmp_path, lambda d: frame(d) != place(d) + 3)
     found = series.read(tmp_path)
     np.testing.assert_array_equal(found.data, head.data[..., without(14, 3, 4, 5, 6)])
 
 
-def test_a_lost_frame_is_reported(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_a_lost_frame_is_reported(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
     edit_files(tmp_path, lambda d: frame(d) != 6)
     found = series.read(tmp_path)
     np.testing.assert_allclose(found.times_s, head.times_s[without(14, 6)], atol=1e-3)
@@ -90,8 +105,8 @@ def test_copies_of_files_are_left_out(tmp_path: Path, head: PerfusionSeries) -> 
     assert "duplicate_images" in codes(found)
 
 
-def test_a_slice_that_few_frames_have_is_left_out(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_a_slice_that_few_frames_have_is_left_out(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
     edit_files(tmp_path, lambda d: not (place(d) == 3 and frame(d) > 2))
     found = series.read(tmp_path)
     np.testing.assert_array_equal(found.data, head.data[:, :, :3])
@@ -131,8 +146,8 @@ def test_undecodable_pixels_are_refused(tmp_path: Path, head: PerfusionSeries, e
         series.read(tmp_path)
 
 
-def test_a_missing_slice_position_is_an_error_finding(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_a_missing_slice_position_is_an_error_finding(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
     edit_files(tmp_path, lambda d: place(d) != 1)
     found = series.read(tmp_path)
     finding = next(finding for finding in found.source.findings if finding.code == "uneven_slices")
@@ -179,10 +194,10 @@ BAD: dict[str, tuple[Callable[[Dataset], bool | None], str, type[Exception]]] = 
 
 @pytest.mark.parametrize("what", BAD)
 def test_what_is_no_perfusion_series_is_refused_with_the_reason(
-    tmp_path: Path, head: PerfusionSeries, edit_files, what: str
+    tmp_path: Path, head: PerfusionSeries, edit_files, what: str, copy_head
 ) -> None:
     edit, message, error = BAD[what]
-    write_dicom(head, tmp_path)
+    copy_head(tmp_path)
     edit_files(tmp_path, edit)
     with pytest.raises(error, match=message):
         series.read(tmp_path)
@@ -203,8 +218,10 @@ def test_a_folder_without_any_readable_image_is_refused(tmp_path: Path) -> None:
         series.read(tmp_path)
 
 
-def test_stored_values_without_rescaling_are_corrected_and_reported(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_stored_values_without_rescaling_are_corrected_and_reported(
+    tmp_path: Path, head: PerfusionSeries, edit_files, copy_head
+) -> None:
+    copy_head(tmp_path)
 
     def forget(dataset: Dataset) -> None:
         del dataset.RescaleIntercept, dataset.RescaleSlope
@@ -215,8 +232,8 @@ def test_stored_values_without_rescaling_are_corrected_and_reported(tmp_path: Pa
     assert "rescale_not_applied" in codes(found)
 
 
-def test_padding_below_air_becomes_air(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_padding_below_air_becomes_air(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
 
     def pad(dataset: Dataset) -> None:
         stored = np.frombuffer(dataset.PixelData, "<u2").astype(np.int16) - 1024

@@ -25,9 +25,9 @@ def constant_clocks(dataset: Dataset) -> None:
     dataset.AcquisitionTime = dataset.ContentTime = "101010"
 
 
-def test_times_go_on_after_midnight(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
+def test_times_go_on_after_midnight(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
     """Some scanners keep the date of the start."""
-    write_dicom(head, tmp_path)
+    copy_head(tmp_path)
 
     def late(dataset: Dataset) -> None:
         seconds = (86400 - 13 + 2 * frame(dataset)) % 86400
@@ -38,8 +38,8 @@ def test_times_go_on_after_midnight(tmp_path: Path, head: PerfusionSeries, edit_
     np.testing.assert_allclose(series.read(tmp_path).times_s, head.times_s, atol=1e-3)
 
 
-def test_times_go_on_into_the_next_day(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_times_go_on_into_the_next_day(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
 
     def late(dataset: Dataset) -> None:
         seconds = 86400 - 13 + 2 * frame(dataset)
@@ -51,8 +51,8 @@ def test_times_go_on_into_the_next_day(tmp_path: Path, head: PerfusionSeries, ed
     np.testing.assert_allclose(series.read(tmp_path).times_s, head.times_s, atol=1e-3)
 
 
-def test_trigger_time_is_in_milliseconds(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_trigger_time_is_in_milliseconds(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
 
     def trigger(dataset: Dataset) -> None:
         constant_clocks(dataset)
@@ -85,8 +85,8 @@ def test_temporal_resolution_of_the_header_serves_as_interval(tmp_path: Path, he
     np.testing.assert_allclose(series.read(tmp_path).times_s, head.times_s, atol=1e-6)
 
 
-def test_instance_order_is_the_last_resort(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_instance_order_is_the_last_resort(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
     edit_files(tmp_path, constant_clocks)
     found = series.read(tmp_path, interval_s=2.0)
     np.testing.assert_array_equal(found.data, head.data)
@@ -94,8 +94,10 @@ def test_instance_order_is_the_last_resort(tmp_path: Path, head: PerfusionSeries
     assert "instance numbers" in found.acquisition.time_source
 
 
-def test_times_of_the_files_win_over_a_given_interval_and_a_difference_is_told(tmp_path: Path, head: PerfusionSeries) -> None:
-    write_dicom(head, tmp_path)
+def test_times_of_the_files_win_over_a_given_interval_and_a_difference_is_told(
+    tmp_path: Path, head: PerfusionSeries, copy_head
+) -> None:
+    copy_head(tmp_path)
     found = series.read(tmp_path, interval_s=1.0)
     np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-3)
     assert [finding.code for finding in found.source.findings] == ["interval_differs"]
@@ -128,8 +130,8 @@ def test_small_differences_between_slices_count_as_one_time(tmp_path: Path, head
     np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-3)
 
 
-def test_whole_seconds_that_alternate_are_reported(tmp_path: Path, head: PerfusionSeries, edit_files) -> None:
-    write_dicom(head, tmp_path)
+def test_whole_seconds_that_alternate_are_reported(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
+    copy_head(tmp_path)
 
     def rounded(dataset: Dataset) -> None:
         dataset.AcquisitionTime = f"1010{int(1.6 * frame(dataset)) + 10:02d}"
