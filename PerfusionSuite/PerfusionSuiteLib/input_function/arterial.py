@@ -112,12 +112,24 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
     """
     f = pool.features
     interval = float(np.median(np.diff(pool.times_s)))
-    good = early_and_tall(pool) & _quiet_start(pool) & (f.minimum > -0.3 * f.peak)
+    good = early_and_tall(pool) & starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
     result: BoolArray = good & (f.fwhm_s >= min(3.0 * interval, NARROWEST_S)) & (f.fwhm_s <= WIDEST_S)
     return result
 
 
-def _quiet_start(pool: Pool) -> BoolArray:
+def starts_quietly(pool: Pool) -> BoolArray:
+    """Return which candidates lie near zero before the bolus, unlike voxels that the moving skull passes.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True where the first frames and all frames before the arrival are small.
+    """
     f = pool.features
     allowed = np.maximum(np.maximum(5.0 * f.baseline_sd, 1.5 * pool.noise_sd), EARLY_LEVEL * f.peak)
     level = np.abs(f.early_mean) <= allowed
@@ -186,7 +198,7 @@ def blood_part(pool: Pool) -> FloatArray:
         Area over that of the fullest vessels of the scan (large veins, as a rule), which are taken as pure blood.
     """
     f = pool.features
-    like_bolus = _quiet_start(pool) & (f.minimum > -0.3 * f.peak) & (f.fwhm_s <= WIDEST_VEIN_S) & (f.tail < HIGHEST_TAIL)
+    like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak) & (f.fwhm_s <= WIDEST_VEIN_S) & (f.tail < HIGHEST_TAIL)
     connected = components(pool.index, pool.shape)  # a lone voxel may be an artifact
     like_bolus &= np.bincount(connected)[connected] >= 3
     top = np.sort(f.area[like_bolus] if like_bolus.any() else f.area)[-BLOOD_VOXELS:]

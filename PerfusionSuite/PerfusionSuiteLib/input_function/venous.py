@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
-from .arterial import BONE_HU
+from .arterial import starts_quietly
 from .neighbors import components
 from .pool import Pool, build_pool, check_inputs
 from .quality import describe, judge_vof, with_findings
 
 TOP_SHARE = 0.01
+HIGHEST_BASELINE_HU = 75.0
+"""Unenhanced blood has 40-60 HU; a voxel of the sinus above that shares its space with bone, which motion brings in and out."""
+
 PEAK_GAP_S = (2.0, 15.0)
 ARRIVAL_GAPS_S = (2.0, 1.0, 0.3)
 MIDLINE_MM = 15.0
@@ -51,7 +54,7 @@ def select_vof(
     aif : InputFunction
         The arterial curve.
     baseline : ndarray, shape (I, J, K), HU, optional
-        Unenhanced CT: bone is left out.
+        Unenhanced CT: bone and voxels that share their space with it are left out.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def select_vof(
     """
     data, times, inside, matrix = check_inputs(concentration, times_s, mask, affine)
     if baseline is not None:
-        inside = inside & (np.asarray(baseline) <= BONE_HU)
+        inside = inside & (np.asarray(baseline) <= HIGHEST_BASELINE_HU)
     if not inside.any():
         return None
     pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE)
@@ -85,8 +88,10 @@ def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatAr
     f = pool.features
     artery = describe(aif.times_s, aif.values)
     count = max(int(TOP_SHARE * mask.sum()), 4 * SMALLEST)
+    like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
     tall = np.zeros(pool.index.size, bool)
-    tall[np.argsort(-f.peak, kind="stable")[:count]] = True
+    tall[np.argsort(-np.where(like_bolus, f.peak, -np.inf), kind="stable")[:count]] = True
+    tall &= like_bolus
     gap = f.ttp_s - artery["ttp_s"]
     tall &= (gap >= PEAK_GAP_S[0] - 1e-6) & (gap <= PEAK_GAP_S[1])
     for arrival_gap in ARRIVAL_GAPS_S:
