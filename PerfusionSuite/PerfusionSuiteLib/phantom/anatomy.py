@@ -114,7 +114,7 @@ def draw_pose(seed: int) -> Pose:
     degrees = np.clip(rng.normal(0.0, (5.0, 3.0, 3.5)), -8.0, 8.0)  # about R (nod), A (tilt), S (turn)
     shift = rng.uniform(-6.0, 6.0, 3)
     spacing = rng.uniform(25.0, 40.0)
-    amount = rng.uniform(2.0, min(4.0, 0.085 * spacing))  # steeper warps would fold
+    amount = rng.uniform(1.8, min(4.0, 0.075 * spacing))  # steeper warps would fold
     controls = tuple(int(np.ceil(n * _LATTICE_MM / spacing)) + 3 for n in _LATTICE_SHAPE)
     warp = np.empty((3, *_LATTICE_SHAPE), np.float32)
     dense = np.meshgrid(*[1.0 + np.arange(n) * _LATTICE_MM / spacing for n in _LATTICE_SHAPE], indexing="ij")

@@ -168,7 +168,7 @@ def _base(brain: Brain, hu: NDArray[Any], bone: NDArray[Any], gap: float, textur
     mastoid = (ellipsoid(p, (52, -38, -46), (11, 12, 16)) < 1) & (bone > 0.4) & (rough > 0.25)
     hu[mastoid], bone[mastoid] = -600.0, 0.2
     within = (brain.outside_mm > gap + 1.2) & (brain.outside_mm < gap + 4.0) & (bone > 0.8)
-    frontal = (ellipsoid(p, (10, 74, -12), (13, 16, 12)) + 0.3 * rough < 1) & within
+    frontal = (ellipsoid(p, (9, 74, -18), (10, 16, 10)) + 0.3 * rough < 1) & within
     hu[frontal], bone[frontal] = -850.0, 0.1
 
 

@@ -173,6 +173,9 @@ def _depth(rng: np.random.Generator, both: _Halves, site: str, left: bool, drawn
         depth = np.where(both.fed_by(("aca",)), 0.4 * _from_open(both, "aca", beyond_falx), depth)
     if "deep" in _FED_BY.get(site, ()):
         depth = depth + 9.0 * (both.fed_by(("deep",)) & here)  # end arteries: no collaterals
+    if site in ("ica", "m1", "m2-superior", "m2-inferior"):  # the insula lies farthest from the collaterals
+        x, y, z = both.positions()
+        depth = depth + 11.0 * np.exp(-0.5 * ((np.abs(x) - 36.0) ** 2 + (y - 2.0) ** 2 + (z - 5.0) ** 2) / 17.0**2)
     result: FloatArray = np.where(affected, np.maximum(depth, 1e-3), 0.0)
     return result
 

@@ -70,15 +70,14 @@ class Degrader:
         Returns
         -------
         ndarray, shape (K, J, I), HU
-            Whole numbers.
+            Whole numbers; exact ones when there is no noise.
         """
         dirty = image + self.offset + np.float32(self.drift_hu_per_s * time_s)
-        if self.amplitude.any():
-            dirty += self.noise(frame)
-        dirty = np.rint(np.clip(dirty, -1024.0, 3071.0))
-        dirty[:, self.outside] = self.padding
-        whole: NDArray[np.float32] = dirty.astype(np.float32)
-        return whole
+        if self.amplitude.any():  # rounding without noise would be an error that no scan has
+            dirty = np.rint(dirty + self.noise(frame))
+        delivered: NDArray[np.float32] = np.clip(dirty, -1024.0, 3071.0).astype(np.float32)
+        delivered[:, self.outside] = self.padding
+        return delivered
 
     def noise(self, frame: int) -> NDArray[np.float32]:
         """Return the noise of a frame, HU, shape (K, J, I)."""

@@ -28,6 +28,9 @@ NORMAL_TMAX_S = 4.0
 MIXED_SHARE = 0.20
 """Voxels with more vessel, bone or fluid than this are left out of `scored`."""
 
+VESSEL_TRACE = 0.02
+"""Blood is some 25 times denser in contrast than tissue: `pure` is `scored` with less vessel than this."""
+
 _LEAST_TISSUE = 0.05
 LEAST_COUNTED = 0.25
 """Voxels with less tissue belong to no lesion."""
@@ -132,6 +135,7 @@ def acquisition_truth(
     fluid = np.clip(1.0 - amount - vessel - mean["bone"], 0.0, 1.0)
     masks["scored"] = have & (vessel <= MIXED_SHARE) & (mean["bone"] <= MIXED_SHARE) & (fluid <= MIXED_SHARE)
     struck = (amount > LEAST_COUNTED) & (sums["added_s"] / share > STRUCK_S)
+    masks["pure"] = masks["scored"] & (vessel <= VESSEL_TRACE)
     masks.update(_lesion_masks(maps, masks, struck, lesion, pose, protocol))
     own = np.where(have, cbf / np.where(have, normal, 1.0), 1.0)
     noise = averaging.average(_scattered(grid, tissue.where, tissue.fate_noise))

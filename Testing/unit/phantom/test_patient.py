@@ -42,6 +42,7 @@ def test_noise_changes_nothing_but_the_noise(still, noisy):
     rest = (noisy[0].data - still[0].data)[still[1].masks["brain"]]
     assert rest.std() == pytest.approx(5.0, rel=0.06)
     assert abs(rest.mean()) < 0.1
+    np.testing.assert_array_equal(noisy[0].data, np.rint(noisy[0].data))
 
 
 def test_a_scan_lies_as_axial_ct_does(still):
@@ -60,7 +61,6 @@ def test_ct_numbers_are_those_of_a_head(still):
     assert 25 < np.median(first[parts["wm"] > 0.95]) < 33
     assert first[parts["bone"] > 0.9].mean() > 500
     assert first[0, 0, 0] <= -1000
-    np.testing.assert_array_equal(scan.data, np.rint(scan.data))
 
 
 def test_volume_fractions_never_exceed_the_voxel(still):
@@ -144,7 +144,7 @@ def test_enhancement_of_a_voxel_obeys_mass_balance():
     # Recirculation decays slowly, so that late tissue is CBV times the artery of half a transit before.
     expected = cbv * 1.05 / (100 * 0.733333) * np.interp(truth.times_s[late] - delay - mtt / 2, t, truth.fine_aif)
     filled = (truth.fractions["gm"] + truth.fractions["wm"] + truth.fractions["deep"])[pure].mean()
-    assert tissue[late].mean() == pytest.approx(filled * expected.mean(), abs=0.12)
+    assert tissue[late].mean() == pytest.approx(filled * expected.mean(), rel=0.02)
 
 
 def test_no_lesion_means_empty_masks():
