@@ -292,7 +292,7 @@ def _grown(pool: Pool, core: NDArray[np.int64], members: NDArray[np.int64]) -> N
     reference = pool.curves[core].mean(axis=0)
     height = float(reference.max())
     ttp = float(pool.times_s[int(reference.argmax())])
-    likeness = _correlation(pool.curves[members], reference)
+    likeness = correlation(pool.curves[members], reference)
     interval = float(np.median(np.diff(pool.times_s)))
     near_peak = np.abs(f.ttp_s[members] - ttp) <= max(2.0, 1.01 * interval)
     alike = members[near_peak & (f.peak[members] >= GROW_LEVEL * height) & (likeness > GROW_LIKENESS)]
@@ -317,13 +317,27 @@ def _joined(pool: Pool, chosen: NDArray[np.int64], members: NDArray[np.int64]) -
     same = np.abs(f.first_moment_s[members] - own.first_moment_s[0]) <= JOIN_TIME_S
     same &= np.abs(f.bat_s[members] - own.bat_s[0]) <= 2.0 * JOIN_TIME_S
     same &= f.peak[members] >= JOIN_LEVEL * own.peak[0]
-    same &= _correlation(pool.curves[members], reference) >= JOIN_LIKENESS
+    same &= correlation(pool.curves[members], reference) >= JOIN_LIKENESS
     others = np.setdiff1d(members[same], np.searchsorted(pool.index, chosen))
     others = others[np.argsort(-f.peak[others], kind="stable")][: ENOUGH_VOXELS - chosen.size]
     return np.concatenate([chosen, pool.index[others]])
 
 
-def _correlation(curves: NDArray[np.float32], reference: NDArray[np.float32]) -> FloatArray:
+def correlation(curves: NDArray[np.float32], reference: NDArray[np.float32]) -> FloatArray:
+    """Return how alike curves are to a reference.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (n, T)
+        Curves.
+    reference : ndarray, shape (T,)
+        What to compare them with.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Pearson's coefficient; 0 for a constant curve.
+    """
     a = curves - curves.mean(axis=1, keepdims=True)
     b = reference - reference.mean()
     norm = np.linalg.norm(a, axis=1) * float(np.linalg.norm(b))

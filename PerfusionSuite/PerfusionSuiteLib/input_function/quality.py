@@ -51,7 +51,7 @@ def describe(
     Returns
     -------
     dict of str to float
-        ``voxels peak bat_s ttp_s fwhm_s first_moment_s area baseline_sd cnr tail saturated_fraction fit_rms
+        ``voxels peak bat_s ttp_s rise_s fwhm_s first_moment_s area baseline_sd cnr tail saturated_fraction fit_rms
         tissue_ttp_gap_s coverage_s``.
     """
     f = curve_features(values[None], times_s)
@@ -62,6 +62,7 @@ def describe(
         "peak": peak,
         "bat_s": float(f.bat_s[0]),
         "ttp_s": float(f.ttp_s[0]),
+        "rise_s": float(f.rise_s[0]),
         "fwhm_s": float(f.fwhm_s[0]),
         "first_moment_s": float(f.first_moment_s[0]),
         "area": float(f.first_pass_area[0]),

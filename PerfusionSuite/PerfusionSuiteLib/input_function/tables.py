@@ -23,7 +23,7 @@ MIN_OVERLAP = 0.8
 MIN_SAMPLES = 5
 
 
-def from_csv(path: str | Path, times_s: ArrayLike, *, kind: str, unit: str = "HU") -> InputFunction:
+def from_csv(path: str | Path, times_s: ArrayLike | None, *, kind: str, unit: str = "HU") -> InputFunction:
     """Read a curve and bring it to the frame times of a scan.
 
     The first row names the columns: ``time_sec`` and any other name. Times need not be uniform; samples between them come from
@@ -34,8 +34,8 @@ def from_csv(path: str | Path, times_s: ArrayLike, *, kind: str, unit: str = "HU
     ----------
     path : path-like
         The file; comma, semicolon or tab between columns.
-    times_s : array-like, shape (T,), s
-        Frame times of the scan.
+    times_s : array-like, shape (T,), s, or None
+        Frame times of the scan; None keeps the curve at its own times.
     kind : {"aif", "vof"}
         What the curve is.
     unit : {"HU", "1/s"}
@@ -59,7 +59,7 @@ def from_csv(path: str | Path, times_s: ArrayLike, *, kind: str, unit: str = "HU
         raise InvalidInputError(msg)
     name = Path(path).name
     own_times, own_values = _read(Path(path))
-    times = check_times(times_s, np.size(times_s))
+    times = check_times(own_times, own_times.size) if times_s is None else check_times(times_s, np.size(times_s))
     _check_overlap(name, own_times, times)
     spline = CubicSpline(own_times, own_values, bc_type="natural")
     values = np.asarray(spline(np.clip(times, own_times[0], own_times[-1])), np.float64)

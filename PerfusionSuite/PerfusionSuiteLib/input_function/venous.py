@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
-from .arterial import starts_quietly
+from .arterial import WIDEST_VEIN_S, correlation, starts_quietly
 from .neighbors import components
 from .pool import Pool, build_pool, check_inputs
 from .quality import describe, judge_vof, with_findings
@@ -20,7 +20,9 @@ HIGHEST_BASELINE_HU = 75.0
 """Unenhanced blood has 40-60 HU; a voxel of the sinus above that shares its space with bone, which motion brings in and out."""
 
 PEAK_GAP_S = (2.0, 15.0)
-ARRIVAL_GAPS_S = (2.0, 1.0, 0.3)
+ARRIVAL_GAPS_S = (2.0, 1.0)
+RISE_GAP_S = 1.0
+LEAST_LIKENESS = 0.97
 MIDLINE_MM = 15.0
 CORE_LEVEL = 0.93
 MOST_VOXELS = 15
@@ -89,14 +91,15 @@ def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatAr
     artery = describe(aif.times_s, aif.values)
     count = max(int(TOP_SHARE * mask.sum()), 4 * SMALLEST)
     like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
+    gap, arrival, rise = f.ttp_s - artery["ttp_s"], f.bat_s - artery["bat_s"], f.rise_s - artery["rise_s"]
+    in_time = (gap >= PEAK_GAP_S[0] - 1e-6) & (gap <= PEAK_GAP_S[1])
+    narrow = f.fwhm_s <= WIDEST_VEIN_S
+    late = [in_time & narrow & (arrival >= least) for least in ARRIVAL_GAPS_S]
+    late += [in_time & narrow & (rise >= RISE_GAP_S), (gap >= 0) & narrow & (rise >= RISE_GAP_S), in_time & (rise >= RISE_GAP_S)]
     tall = np.zeros(pool.index.size, bool)
     tall[np.argsort(-np.where(like_bolus, f.peak, -np.inf), kind="stable")[:count]] = True
-    tall &= like_bolus
-    gap = f.ttp_s - artery["ttp_s"]
-    tall &= (gap >= PEAK_GAP_S[0] - 1e-6) & (gap <= PEAK_GAP_S[1])
-    for arrival_gap in ARRIVAL_GAPS_S:
-        members = np.flatnonzero(tall & (f.bat_s - artery["bat_s"] >= arrival_gap))
-        found = _largest(pool, members, mask, affine)
+    for timing in late:  # from what a vein should be to what may just pass for one
+        found = _largest(pool, np.flatnonzero(tall & like_bolus & timing), mask, affine)
         if found is not None:
             return found
     return None
@@ -123,12 +126,21 @@ def _largest(
     group = best[1]
     if central[group].sum() >= SMALLEST:
         group = group[central[group]]
+    group = _alike(pool, members, group, peaks)
     order = group[np.argsort(-peaks[group], kind="stable")]
     level = float(np.median(peaks[order[:SMALLEST]]))
     core = order[peaks[order] >= CORE_LEVEL * level][:MOST_VOXELS]
     if core.size < SMALLEST:
         core = order[:SMALLEST]
     return pool.index[members[core]], float(level / max(pool.noise_sd, 1e-9))
+
+
+def _alike(pool: Pool, members: NDArray[np.int64], group: NDArray[np.int64], peaks: FloatArray) -> NDArray[np.int64]:
+    """Drop voxels whose time course differs from that of the group's taller half, such as those that the skull passes."""
+    curves = pool.curves[members[group]]
+    typical = np.median(curves[peaks[group] >= np.median(peaks[group])], axis=0)
+    alike = group[correlation(curves, typical) >= LEAST_LIKENESS]
+    return alike if alike.size >= SMALLEST else group
 
 
 def _posterior_midline(pool: Pool, members: NDArray[np.int64], mask: BoolArray, affine: FloatArray) -> BoolArray:

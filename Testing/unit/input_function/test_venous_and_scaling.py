@@ -129,3 +129,14 @@ def test_scaling_twice_and_factors_below_one_are_refused():
         scale_to_vof(scale_to_vof(aif, vof), vof)
     with pytest.raises(InvalidInputError, match=r"largest scale factor is 0\.5"):
         scale_to_vof(aif, vof, max_factor=0.5)
+
+
+def test_voxels_that_the_skull_moves_into_are_not_taken_for_the_sinus(scene_of):
+    scene = scene_of(40.0)
+    data = scene.concentration.copy()
+    jerk = np.where(scene.times > 18.0, 1.5 * scene.vof.max(), 0.0)  # bone stays in the voxel after the head has moved
+    data[30:35, 66:68, 2:4] += jerk.astype(np.float32)
+    aif = InputFunction(scene.times, scene.aif)
+    vof = select_vof(data, scene.times, mask=scene.mask, affine=AFFINE, aif=aif)
+    assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
+    assert np.abs(vof.values - scene.vof).max() < 0.1 * scene.vof.max()
