@@ -297,7 +297,7 @@ def _curves(
         vof = inputs.vof or input_function.select_vof(
             c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=c.baseline
         )
-        if settings.scale_aif and vof is not None and inputs.aif is None:
+        if settings.scale_aif and inputs.aif is None:
             aif = input_function.scale_to_vof(aif, vof)
     return aif, vof
 

@@ -58,7 +58,7 @@ def execute(options: argparse.Namespace) -> int:
                 residue=options.residue,
                 progress=part_of(console, 0.0, 0.6),
             )
-        with staged_folder(options.output) as staging:
+        with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
             write_scan(scan, staging, options.format, options.vendor, options.seed, part_of(console, 0.6, 0.95))
             phantom.write_truth(truth, staging / "truth")
         console(1.0, "Done")
@@ -66,6 +66,23 @@ def execute(options: argparse.Namespace) -> int:
     finally:
         console.close()
     return 0
+
+
+def earlier_scan(folder: Path) -> set[Path]:
+    """List the scan and truth of an earlier patient, which must not mix with those of a new one.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder.
+
+    Returns
+    -------
+    set of Path
+        Files relative to `folder`.
+    """
+    files = [path for part in ("dicom", "truth") for path in (folder / part).rglob("*")] + list(folder.glob("scan.*"))
+    return {path.relative_to(folder) for path in files if path.is_file()}
 
 
 def write_scan(scan: PerfusionSeries, folder: Path, form: str, vendor: str, seed: int, progress: Any) -> None:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A phantom written by the command reads back as the same scan, also over an earlier one."""
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib import phantom, series
+from PerfusionSuiteLib.cli.main import main
+
+
+@pytest.fixture
+def small_patient(monkeypatch):
+    """Let the command draw a small patient, whose number of frames can be chosen."""
+    draw = phantom.ctp
+    choice = {"frames": 24}
+
+    def ctp(**options):
+        return draw(**{**options, "shape": (64, 64, 4), "spacing_mm": (3.6, 3.6, 12.0), "interval_s": 2.0, **choice})
+
+    monkeypatch.setattr(phantom, "ctp", ctp)
+    return choice
+
+
+def test_a_new_patient_replaces_an_earlier_one_in_the_same_folder(small_patient, tmp_path):
+    out = tmp_path / "patient"
+    assert main(["phantom", "ctp", str(out), "--seed", "3", "--recipe", "clean"]) == 0
+    assert series.read(out / "dicom").times_s.size == 24
+    small_patient["frames"] = 20
+    assert main(["phantom", "ctp", str(out), "--seed", "3", "--recipe", "clean"]) == 0
+    scan = series.read(out / "dicom")
+    assert scan.times_s.size == 20
+    assert (out / "truth" / "truth.json").is_file()
+
+
+def test_dicom_and_nifti_of_one_patient_are_the_same_scan(small_patient, tmp_path):
+    for form in ("dicom", "nifti"):
+        assert main(["phantom", "ctp", str(tmp_path / form), "--seed", "3", "--recipe", "clean", "--format", form]) == 0
+    first = series.read(tmp_path / "dicom" / "dicom")
+    second = series.read(tmp_path / "nifti" / "scan.nii.gz")
+    assert np.array_equal(first.data, second.data)
+    assert np.allclose(first.times_s, second.times_s, atol=1e-3)
+    assert np.allclose(first.affine, second.affine, atol=1e-3)
+
+
+def test_an_unknown_residue_is_named(tmp_path, capsys):
+    assert main(["phantom", "ctp", str(tmp_path / "x"), "--seed", "3", "--residue", "triangle"]) == 2
+    assert "triangle" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
