@@ -128,10 +128,10 @@ def draw_bolus(seed: int, duration_s: float) -> Bolus:
     rng = stream(seed, "bolus")
     drawn = {
         "start_s": rng.uniform(3.0, 12.0), "rise_s": rng.uniform(4.0, 8.0), "width_s": rng.uniform(6.0, 14.0),
-        "peak_hu": lognormal(rng, 185.0, 0.32, 90.0, 420.0), "recirculation": rng.uniform(0.15, 0.30),
+        "peak_hu": lognormal(rng, 245.0, 0.34, 110.0, 480.0), "recirculation": rng.uniform(0.15, 0.30),
         "recirculation_after_s": rng.uniform(12.0, 20.0), "tail": rng.uniform(0.07, 0.22),
         "tail_decay_s": rng.uniform(80.0, 200.0),
-        "brain_transit_s": lognormal(rng, 6.0, 0.42, 2.6, 14.0), "transit_shape": rng.uniform(2.5, 6.0),
+        "brain_transit_s": lognormal(rng, 6.5, 0.42, 3.0, 15.0), "transit_shape": rng.uniform(2.5, 6.0),
         "vof_scale": rng.uniform(0.92, 1.0), "early_dispersion": rng.uniform(0.05, 0.3),
         "late_dispersion": rng.uniform(0.25, 0.5),
         "dispersion_shape": rng.uniform(1.5, 3.0),

@@ -116,7 +116,7 @@ def make_arteries(
     rng = stream(seed, "vessels")
     tree, left = both_sides(atlas.arteries)
     nodes, parents = tree.nodes, tree.parents
-    scale, pace = rng.uniform(0.72, 1.12), rng.uniform(0.75, 1.25)
+    scale, pace = rng.uniform(0.72, 1.2), rng.uniform(0.75, 1.25)
     delay = pace * _EXTRA_S_PER_MM * nodes[:, 4] + extra_delay(nodes[:, :3].T, nodes[:, 5])
     edge = np.flatnonzero(parents >= 0)
     placed = pose.to_scanner(nodes[:, :3].T.copy())
