@@ -1,5 +1,7 @@
 # Everything a newcomer needs: make demo, make test, make benchmark. Each prepares .venv when it is missing.
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+# The first interpreter that really runs and has a version that fits (a version manager's shim may exist and not run).
+PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 # Two threads by default: what the figures in the README were measured with.
@@ -9,8 +11,7 @@ export OMP_NUM_THREADS ?= 2
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements/run.txt requirements/test.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
-		{ echo "Perfusion Suite needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.12 and run make again." >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Perfusion Suite needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.12 and run make again." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
