@@ -91,14 +91,23 @@ def draw_protocol(
         raise InvalidInputError(msg)
     tilt = float(rng.uniform(-4.0, 16.0)) if rng.random() < (0.0, 0.4, 0.7)[("clean", "typical", "hard").index(recipe)] else 0.0
     centre = np.array([rng.uniform(-4, 4), rng.uniform(-4, 4), rng.uniform(-4, 4) + 4.0 - 14.0 * (site == "basilar")])
+    cut = _cut_behind_mm(seed, recipe)
+    centre[1] += cut
     angle = np.deg2rad(tilt)
     tilted = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
     affine = np.eye(4)
     affine[:3, :3] = tilted @ np.diag([-1.0, -1.0, 1.0]) * np.asarray(spacing, float)
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(size) - 1) / 2.0)
     times, slice_times, timing = _timing(rng, recipe, int(size[2]), interval_s, frames)
-    drawn = {"tilt_deg": tilt, "centre_mm": centre, "spacing_mm": spacing, "shape": size, **timing}
+    drawn = {"tilt_deg": tilt, "centre_mm": centre, "cut_behind_mm": cut, "spacing_mm": spacing, "shape": size, **timing}
     return Protocol(affine, tuple(int(n) for n in size), tuple(float(s) for s in spacing), times, slice_times, drawn)  # type: ignore[arg-type]  # three entries, checked above
+
+
+def _cut_behind_mm(seed: int, recipe: str) -> float:
+    """Return how far the field of view lies in front of the head's middle: sometimes the occiput and its sinuses are missing."""
+    rng = stream(seed, "scanner", 4)
+    missing, amount = rng.random() < 0.2, float(rng.uniform(18.0, 36.0))
+    return amount if missing and recipe == "hard" else 0.0
 
 
 def _timing(
@@ -140,7 +149,9 @@ def fine_grid(protocol: Protocol) -> FineGrid:
     """
     step = float(np.clip(0.45 * min(protocol.spacing_mm), 1.0, 1.8))
     extent = np.array(protocol.shape) * protocol.spacing_mm
-    inside = np.minimum(extent + 2 * MOTION_MARGIN_MM, np.array([196.0, 236.0, np.inf]))
+    inside = np.minimum(
+        extent + 2 * MOTION_MARGIN_MM, np.array([196.0, 236.0 + 2.0 * protocol.parameters["cut_behind_mm"], np.inf])
+    )
     size = np.ceil(inside / step).astype(int)
     axes = protocol.affine[:3, :3] / np.asarray(protocol.spacing_mm) * step
     middle = protocol.affine[:3, :3] @ ((np.array(protocol.shape) - 1) / 2.0) + protocol.affine[:3, 3]

@@ -202,12 +202,18 @@ class Brain:
         Their distance from the brain's hull, negative inside.
     fractions : dict of str to ndarray, shape (n,)
         ``gm wm deep csf``: what they are made of; the rest is head.
+    scar : ndarray, shape (n,), or None
+        Share (0 to 1) of an old infarct.
+    scar_flow : tuple of float
+        Factors on CBF and CBV of the tissue that an old infarct left.
     """
 
     where: NDArray[np.int64]
     atlas_mm: FloatArray
     outside_mm: NDArray[np.float32]
     fractions: dict[str, NDArray[np.float32]]
+    scar: NDArray[np.float32] | None = None
+    scar_flow: tuple[float, float] = (1.0, 1.0)
 
 
 def make_brain(seed: int, pose: Pose, atlas: Atlas, grid: FineGrid, margin_mm: float) -> Brain:

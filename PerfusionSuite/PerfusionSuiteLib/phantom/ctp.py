@@ -20,8 +20,10 @@ from .draws import stream
 from .enhancement import Source as Enhancing
 from .enhancement import make_sources
 from .head import AIR_HU, THROMBUS_HU, Head, make_head
+from .holder import draw_holder, holder_hu
 from .lesion import Lesion, draw_lesion, effect
 from .motion import draw_motion
+from .old_infarct import scarred
 from .residues import draw_families
 from .scanner import Degrader, draw_degrader
 from .tissue import Tissue, make_tissue
@@ -46,6 +48,7 @@ class Patient:
     arteries: VesselVolume
     veins: VesselVolume
     still_hu: NDArray[np.float32]
+    old_infarct: dict[str, Any]
 
 
 def ctp(
@@ -114,7 +117,7 @@ def ctp(
     bolus = draw_bolus(seed, float(protocol.times_s[-1]) + 3.0)
     onset = bolus.parameters["start_s"] + 0.5 * bolus.parameters["rise_s"]
     transforms, moved = draw_motion(seed, recipe, motion, protocol.times_s, onset)
-    patient = make_patient(seed, atlas, lesion, fine_grid(protocol))
+    patient = make_patient(seed, atlas, lesion, fine_grid(protocol), recipe)
     report(0.25, "Building curves")
     sources = make_sources(
         bolus,
@@ -126,11 +129,14 @@ def ctp(
     averaging = sampling(protocol, patient.grid)
     truth = acquisition_truth(seed, patient.grid, averaging, _parts(patient), patient.tissue, lesion, patient.pose, protocol)
     scanner = draw_degrader(seed, recipe, noise_hu, protocol, truth.brain, truth.bone)
-    data = _scan(patient, protocol, sources, averaging, transforms, scanner, part_of(progress, 0.3, 0.97))
+    holder = draw_holder(seed, recipe)
+    support = _support(seed, holder, protocol, patient, averaging)
+    data = _scan(patient, protocol, sources, averaging, transforms, scanner, support, part_of(progress, 0.3, 0.97))
     parameters = {
         "seed": seed, "recipe": recipe, "residue": {n: f.name for n, f in families.items()}, "anatomy": patient.pose.parameters,
         "head": patient.head.parameters, "lesion": lesion.parameters, "tissue": patient.tissue.parameters,
         "bolus": bolus.parameters, "protocol": protocol.parameters, "scanner": scanner.parameters, "motion": moved,
+        "old_infarct": patient.old_infarct, "holder": holder,
         **truth.parameters,
     }  # fmt: skip
     series = PerfusionSeries(
@@ -161,7 +167,7 @@ def _technique(scanner: Degrader) -> dict[str, Any]:
     return {"padding_value": scanner.padding, "tube_voltage_kv": 80.0, "rescale_intercept": -1024.0}
 
 
-def make_patient(seed: int, atlas: Atlas, lesion: Lesion, grid: FineGrid) -> Patient:
+def make_patient(seed: int, atlas: Atlas, lesion: Lesion, grid: FineGrid, recipe: str = "clean") -> Patient:
     """Make a patient on a fine grid.
 
     Parameters
@@ -174,6 +180,8 @@ def make_patient(seed: int, atlas: Atlas, lesion: Lesion, grid: FineGrid) -> Pat
         Its lesion.
     grid : FineGrid
         Where.
+    recipe : {"clean", "typical", "hard"}
+        How often there is an old infarct.
 
     Returns
     -------
@@ -181,7 +189,7 @@ def make_patient(seed: int, atlas: Atlas, lesion: Lesion, grid: FineGrid) -> Pat
         Anatomy and hemodynamics.
     """
     pose = draw_pose(seed)
-    brain = make_brain(seed, pose, atlas, grid, margin_mm=24.0)
+    brain, old = scarred(seed, recipe, make_brain(seed, pose, atlas, grid, margin_mm=24.0), atlas, lesion)
     head = make_head(seed, brain, pose.parameters["atrophy"])
     arteries = fill_voxels(seed, 0, make_arteries(seed, pose, atlas, _late(lesion), _blocked(lesion)), grid)
     veins = fill_voxels(seed, 1, make_veins(seed, pose, atlas), grid)
@@ -196,7 +204,16 @@ def make_patient(seed: int, atlas: Atlas, lesion: Lesion, grid: FineGrid) -> Pat
     still *= 1.0 - taken
     still += taken * BLOOD_HU
     still[arteries.where] += arteries.clot * (THROMBUS_HU - BLOOD_HU)
-    return Patient(pose, grid, brain, head, lesion, tissue, arteries, veins, still)
+    return Patient(pose, grid, brain, head, lesion, tissue, arteries, veins, still, old)
+
+
+def _support(
+    seed: int, holder: dict[str, Any] | None, protocol: Protocol, patient: Patient, averaging: Sampling
+) -> NDArray[np.float32] | None:
+    """Return what the head lies in, above air."""
+    if holder is None:
+        return None
+    return holder_hu(seed, holder, protocol, averaging.average((patient.still_hu - AIR_HU).reshape(patient.grid.shape)))
 
 
 def _darken(still: NDArray[np.float32], tissue: Tissue, lesion: Lesion) -> None:
@@ -244,7 +261,7 @@ def _blocked(lesion: Lesion) -> Any:
 def _parts(patient: Patient) -> dict[str, NDArray[np.float32]]:
     """Return volume fractions on the flat fine grid; vessels displace what they run through."""
     size = int(np.prod(patient.grid.shape))
-    flat = {name: np.zeros(size, np.float32) for name in ("gm", "wm", "deep", "csf", "artery", "vein", "bone", "inside")}
+    flat = {name: np.zeros(size, np.float32) for name in ("gm", "wm", "deep", "csf", "artery", "vein", "bone", "inside", "scar")}
     arteries, veins = patient.arteries, patient.veins
     flat["artery"][arteries.where] = arteries.fraction + arteries.clot
     flat["vein"][veins.where] = veins.fraction * (1.0 - np.minimum(flat["artery"][veins.where], 1.0))
@@ -259,6 +276,8 @@ def _parts(patient: Patient) -> dict[str, NDArray[np.float32]]:
     # Within the skull: everything that is not bone up to the inner table.
     gap = patient.head.parameters["gap_mm"]
     flat["inside"][where] = np.clip(gap - patient.brain.outside_mm + 0.5, 0.0, 1.0) * (1.0 - flat["bone"][where])
+    if patient.brain.scar is not None:
+        flat["scar"][where] = patient.brain.scar * np.minimum(tissue + flat["csf"][where], 1.0)
     return flat
 
 
@@ -269,6 +288,7 @@ def _scan(
     averaging: Sampling,
     transforms: FloatArray,
     scanner: Degrader,
+    support: NDArray[np.float32] | None,
     progress: ProgressCallback,
 ) -> NDArray[np.float32]:
     """Return all frames, (I, J, K, T)."""
@@ -277,6 +297,8 @@ def _scan(
     for n, time in enumerate(protocol.times_s):
         progress(n / protocol.times_s.size, "Scanning")
         image = _image(patient, protocol, sources, averaging, base, transforms[n], n, float(time))
+        if support is not None:  # it lies on the table and does not move with the head
+            image = np.maximum(image, support)
         frames[n] = scanner.degrade(image + np.float32(AIR_HU), n, float(time))
     return np.ascontiguousarray(frames.transpose(3, 2, 1, 0))
 

@@ -98,7 +98,7 @@ def draw_lesion(seed: int, atlas: Atlas, site: str | None) -> Lesion:
     drawn_site, left = str(rng.choice(SITES, p=_PREVALENCE)), bool(rng.random() < 0.5)
     site = site or drawn_site
     drawn = _drawn_numbers(rng, site)
-    both = _Halves(atlas)
+    both = Halves(atlas)
     ragged = smooth_field(rng, both.shape, 5.0) * 4.5 + smooth_field(rng, both.shape, 2.5) * 2.5
     depth = _depth(rng, both, site, left, drawn)
     noise = smooth_field(rng, both.shape, 4.0)
@@ -107,7 +107,7 @@ def draw_lesion(seed: int, atlas: Atlas, site: str | None) -> Lesion:
     return Lesion(site, side, severity, noise, both.origin, {"site": site, "side": side, **drawn})
 
 
-class _Halves:
+class Halves:
     """Labels of both halves on one lattice."""
 
     def __init__(self, atlas: Atlas) -> None:
@@ -128,9 +128,11 @@ class _Halves:
         return np.concatenate([values[:0:-1], values])
 
     def positions(self) -> list[FloatArray]:
+        """Return atlas positions (mm) along each axis, ready to broadcast."""
         return [self.origin[d] + COARSE_MM * n for d, n in enumerate(np.ogrid[tuple(slice(0, s) for s in self.shape)])]
 
     def fed_by(self, groups: tuple[str, ...]) -> BoolArray:
+        """Return the tissue of some territories."""
         found: BoolArray = self.brain & np.isin(self.group, [GROUPS.index(g) for g in groups])
         return found
 
@@ -152,7 +154,7 @@ def _drawn_numbers(rng: np.random.Generator, site: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _depth(rng: np.random.Generator, both: _Halves, site: str, left: bool, drawn: dict[str, Any]) -> FloatArray:
+def _depth(rng: np.random.Generator, both: Halves, site: str, left: bool, drawn: dict[str, Any]) -> FloatArray:
     """Return the distance (mm) of affected tissue from tissue whose supply is open, 0 elsewhere."""
     here = both.left if left else both.right
     if site in ("none",):
@@ -180,13 +182,13 @@ def _depth(rng: np.random.Generator, both: _Halves, site: str, left: bool, drawn
     return result
 
 
-def _from_open(both: _Halves, group: str, beyond_falx: BoolArray) -> FloatArray:
+def _from_open(both: Halves, group: str, beyond_falx: BoolArray) -> FloatArray:
     """Return the distance (mm) to brain of the same side outside a territory."""
     distance: FloatArray = COARSE_MM * ndimage.distance_transform_edt(both.fed_by((group,)) | ~both.brain | beyond_falx)
     return distance
 
 
-def _ball(rng: np.random.Generator, both: _Halves, here: BoolArray, site: str, drawn: dict[str, Any]) -> FloatArray:
+def _ball(rng: np.random.Generator, both: Halves, here: BoolArray, site: str, drawn: dict[str, Any]) -> FloatArray:
     groups = ("deep",) if site == "lacunar" else ("m2-superior", "m2-inferior")
     candidates = np.argwhere(both.fed_by(groups) & here)
     centre = candidates[rng.integers(len(candidates))]
@@ -198,7 +200,7 @@ def _ball(rng: np.random.Generator, both: _Halves, here: BoolArray, site: str, d
     return depth
 
 
-def _some_branches(rng: np.random.Generator, both: _Halves, here: BoolArray, wanted_ml: float) -> BoolArray:
+def _some_branches(rng: np.random.Generator, both: Halves, here: BoolArray, wanted_ml: float) -> BoolArray:
     """Return the tissue of neighbouring cortical branches that together hold a little more than `wanted_ml`."""
     middle = both.fed_by(("m2-superior", "m2-inferior")) & here
     numbers, counts = np.unique(both.branch[middle], return_counts=True)
@@ -213,7 +215,7 @@ def _some_branches(rng: np.random.Generator, both: _Halves, here: BoolArray, wan
     return affected
 
 
-def _severity(depth: FloatArray, affected: BoolArray, both: _Halves, drawn: dict[str, Any]) -> NDArray[np.float32]:
+def _severity(depth: FloatArray, affected: BoolArray, both: Halves, drawn: dict[str, Any]) -> NDArray[np.float32]:
     """Turn depth into severity so that the lesion and its core have the volumes that were drawn."""
     severity = np.full(both.shape, OUTSIDE, np.float32)
     inside = depth[affected]

@@ -120,6 +120,8 @@ def make_tissue(seed: int, brain: Brain, atlas: Atlas, lesion: Lesion, occupied:
     severity = sample_lattice(lesion.severity, lesion.origin, COARSE_MM, points)
     away = np.clip((atlas.sample(atlas.path_mm, points) - 90.0) / 180.0, 0.0, 1.0)
     lost = effect(lesion, severity)
+    scar = np.zeros(some.size, np.float32) if brain.scar is None else brain.scar[some]
+    kept_flow, kept_volume = (1.0 - (1.0 - kept) * scar for kept in brain.scar_flow)
     compartments = {}
     for n, name in enumerate(COMPARTMENTS):
         have = np.flatnonzero(parts[name][some] > 2e-3)
@@ -131,8 +133,8 @@ def make_tissue(seed: int, brain: Brain, atlas: Atlas, lesion: Lesion, occupied:
         share = parts[name][some[have]] * (1.0 - occupied[some[have]])
         values = (
             share,
-            normal * lost.flow[have],
-            volume * lost.volume[have],
+            normal * (lost.flow * kept_flow)[have],
+            volume * (lost.volume * kept_volume)[have],
             delay + lost.delay_s[have],
             normal,
             lost.delay_s[have],

@@ -29,7 +29,7 @@ class PhantomTruth:
     fractions : mapping of str to ndarray, shape (I, J, K)
         Volume fractions ``gm wm deep csf artery vein bone``.
     masks : mapping of str to ndarray of bool, shape (I, J, K)
-        ``brain csf vessel bone hypoperfusion core penumbra fate``; ``scored`` (at most 20 % vessel, bone
+        ``brain csf vessel bone hypoperfusion core penumbra fate old_infarct``; ``scored`` (at most 20 % vessel, bone
         and fluid each), ``pure`` (``scored`` with at most 2 % vessel: a method's error rather than a
         vessel's contrast), ``core_drawn`` (the core as drawn, before any threshold on flow).
     affine : ndarray, shape (4, 4), mm

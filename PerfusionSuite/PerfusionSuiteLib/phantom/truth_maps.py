@@ -134,19 +134,20 @@ def acquisition_truth(
     }
     fluid = np.clip(1.0 - amount - vessel - mean["bone"], 0.0, 1.0)
     masks["scored"] = have & (vessel <= MIXED_SHARE) & (mean["bone"] <= MIXED_SHARE) & (fluid <= MIXED_SHARE)
-    struck = (amount > LEAST_COUNTED) & (sums["added_s"] / share > STRUCK_S)
-    masks["pure"] = masks["scored"] & (vessel <= VESSEL_TRACE)
+    masks["old_infarct"] = (brain > 0.5) & (mean["scar"] > 0.5)
+    struck = (amount > LEAST_COUNTED) & (sums["added_s"] / share > STRUCK_S) & ~masks["old_infarct"]
+    masks["pure"] = masks["scored"] & (vessel <= VESSEL_TRACE) & ~masks["old_infarct"]
     masks.update(_lesion_masks(maps, masks, struck, lesion, pose, protocol))
     own = np.where(have, cbf / np.where(have, normal, 1.0), 1.0)
     noise = averaging.average(_scattered(grid, tissue.where, tissue.fate_noise))
     white = mean["wm"] / share
-    masks["fate"] = _fate(seed, own, white, noise, have, lesion)
+    masks["fate"] = _fate(seed, own, white, noise, have & ~masks["old_infarct"], lesion)
     masks["core_drawn"] = have & (averaging.average(_scattered(grid, tissue.where, (tissue.severity > 1.0) * 1.0)) > 0.5)
     per_voxel = voxel_volume_ml(protocol.affine)
     lesions = ("hypoperfusion", "core", "penumbra", "fate", "core_drawn")
     return ScanTruth(
         {k: _turned(v).astype(np.float32) for k, v in maps.items()},
-        {k: _turned(v).astype(np.float32) for k, v in mean.items() if k != "inside"},
+        {k: _turned(v).astype(np.float32) for k, v in mean.items() if k not in ("inside", "scar")},
         {k: _turned(v).astype(bool) for k, v in masks.items()},
         brain,
         mean["bone"],
