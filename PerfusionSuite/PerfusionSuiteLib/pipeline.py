@@ -7,6 +7,7 @@ Panels, console and command line call `run`; nothing above this file knows how a
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -84,19 +85,25 @@ class Settings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        _check_types(self)
         for what, name, known in (
             ("method", self.method, methods()),
             ("preset", self.preset, lesion.PRESETS),
             ("noise reduction", self.noise_reduction, prepare.NOISE_METHODS),
+            ("method for the arterial input", self.aif_method, input_function.METHODS),
         ):
             if name not in known:
                 msg = f"There is no {what} '{name}'. Choose one of: {', '.join(known)}."
                 raise InvalidInputError(msg)
         for what in ("density", "hematocrit_factor"):
             value = getattr(self, what)
-            if not (isinstance(value, int | float) and 0.1 < value < 10.0):
+            if not 0.1 < value < 10.0:
                 msg = f"The setting {what} is {value!r}; a number between 0.1 and 10 is expected. Correct the settings."
                 raise InvalidInputError(msg)
+        methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
+            raise InvalidInputError(msg)
 
     @classmethod
     def from_json(cls, path: str | Path, **overrides: Any) -> Settings:
@@ -130,6 +137,24 @@ class Settings:
             msg = f"The settings file '{path}' has unknown entries: {', '.join(unknown)}. Known ones: {', '.join(sorted(known))}."
             raise InvalidInputError(msg)
         return cls(**{**values, **overrides})
+
+
+_EXPECTED: Mapping[str, tuple[Any, str]] = {
+    "str": (str, "a text"),
+    "bool": (bool, "true or false"),
+    "float": (int | float, "a number"),
+    "Mapping[str, Any]": (Mapping, 'an object such as {"oi_max": 0.1}'),
+}
+
+
+def _check_types(settings: Settings) -> None:
+    """Refuse a value of another type, which a JSON file can hold: the text "no" would count as true."""
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        kind, words = _EXPECTED[str(item.type)]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            msg = f"The setting {item.name} is {value!r}; {words} is expected. Correct the settings."
+            raise InvalidInputError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +297,12 @@ def _concentration(
     with clock.step("masks"):
         progress(0.0, "Brain mask")
         masks = prepare.tissue_masks(series, brain=inputs.brain_mask)
+    for name in ("roi_mask", "contra_mask"):
+        mask = getattr(inputs, name)
+        if mask is not None and not (mask & masks.tissue).any():
+            words = {"roi_mask": "region", "contra_mask": "contralateral"}[name]
+            msg = f"The {words} mask ({int(mask.sum())} voxels) contains no brain tissue. Draw it on tissue."
+            raise InvalidInputError(msg)
     with clock.step("concentration"):
         progress(0.5, "Enhancement")
         concentration = prepare.regular_times(prepare.ct_concentration(series, masks))

@@ -6,9 +6,23 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 
 _WIDTH = 28
 _QUIET_S = 0.2
+
+
+def print_event(event: str, **content: object) -> None:
+    """Print one event as a line of JSON.
+
+    Parameters
+    ----------
+    event : str
+        Its kind.
+    **content : object
+        What it says.
+    """
+    print(json.dumps({"event": event, **content}), flush=True)
 
 
 class ConsoleProgress:
@@ -18,10 +32,13 @@ class ConsoleProgress:
     ----------
     json_events : bool
         Print one JSON object per event instead of a bar.
+    check_stop : callable, optional
+        Called with every step; raises an error when the user asked to stop.
     """
 
-    def __init__(self, *, json_events: bool = False) -> None:
+    def __init__(self, *, json_events: bool = False, check_stop: Callable[[], None] | None = None) -> None:
         self._json = json_events
+        self._check_stop = check_stop or _never
         self._live = sys.stderr.isatty()
         self._start = time.perf_counter()
         self._last_time = 0.0
@@ -38,6 +55,7 @@ class ConsoleProgress:
         stage : str
             What is being done.
         """
+        self._check_stop()
         now = time.perf_counter()
         new_stage = stage != self._last_stage
         if not new_stage and (now - self._last_time < _QUIET_S or not (self._live or self._json)):
@@ -84,4 +102,8 @@ class ConsoleProgress:
             self._open = False
 
     def _event(self, event: str, **content: object) -> None:
-        print(json.dumps({"event": event, "seconds": round(time.perf_counter() - self._start, 3), **content}), flush=True)
+        print_event(event, seconds=round(time.perf_counter() - self._start, 3), **content)
+
+
+def _never() -> None:
+    """Nobody asks to stop."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import evaluation, phantom, pipeline, series
 from ..core import part_of
-from ..core.files import staged_folder
+from ..core.files import check_output_folder, staged_folder
 from .console import ConsoleProgress
 from .phantom import earlier_scan, write_scan
 from .run import scene_writer, summary, write_study
@@ -50,8 +50,9 @@ def execute(options: argparse.Namespace) -> int:
     int
         Exit code.
     """
-    console = ConsoleProgress()
+    console = ConsoleProgress(check_stop=options.check_stop)
     try:
+        check_output_folder(options.output)
         writer = None if options.no_scene else scene_writer()
         console.message(f"Digital CT perfusion patient, seed {options.seed}")
         scan, truth = phantom.ctp(

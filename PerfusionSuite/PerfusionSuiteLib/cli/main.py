@@ -5,18 +5,30 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .. import __version__
-from ..core import PerfusionError
+from ..core import InvalidInputError, PerfusionError
 from . import demo, methods, phantom, run, segment
+from .console import print_event
+from .stop import SENTENCE, StopSignals
 
 COMMANDS = (run, segment, methods, phantom, demo)
 
 _UNEXPECTED = 1
 _CANCELLED = 3
 _OUT_OF_MEMORY = 4
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says one sentence about a wrong argument instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        msg = f"{message[:1].upper()}{message[1:]}. See '{self.prog} --help'."
+        raise InvalidInputError(msg)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     argparse.ArgumentParser
         The parser.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="perfusion-suite",
         description="Brain perfusion maps, infarct core and penumbra. Research software, not for clinical use.",
         epilog="Exit codes: 0 done, 2 invalid input, 3 cancelled, 4 out of memory, 5 numerical failure, 1 unexpected.",
@@ -53,24 +65,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code: 0 done, 2 invalid input, 3 cancelled, 4 out of memory, 5 numerical failure, 1 unexpected.
     """
-    options = build_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verbose, events = "--verbose" in words, "--json-events" in words
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    with StopSignals() as stop:
+        sentence, code, error = _execute(words, stop)
+        if error is not None and verbose:
+            logging.getLogger(__name__).error("Failed", exc_info=error)
+        if code:
+            print(f"perfusion-suite: {sentence}", file=sys.stderr)
+            if events:
+                print_event("failed", code=code, message=sentence)
+    return code
+
+
+def _execute(words: list[str], stop: StopSignals) -> tuple[str, int, BaseException | None]:
+    """Run one command; return what to say, the exit code and the error behind it."""
     try:
-        return int(options.execute(options))
+        options = build_parser().parse_args(words)
+        options.check_stop = stop.check
+        return "", int(options.execute(options)), None
     except PerfusionError as error:
-        return _report(str(error), error.exit_code, error if options.verbose else None)
+        return str(error), error.exit_code, error
     except KeyboardInterrupt:
-        return _report("Cancelled; nothing was written.", _CANCELLED)
+        return SENTENCE, _CANCELLED, None
+    except BrokenPipeError:
+        # The reader of our output is gone: nobody is left to tell. Python would complain once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "The program that read the output has ended, so the run was stopped.", _CANCELLED, None
     except MemoryError as error:
         sentence = "The scan does not fit in this machine's memory. Close other programs or crop the scan, then run again."
-        return _report(sentence, _OUT_OF_MEMORY, error if options.verbose else None)
+        return sentence, _OUT_OF_MEMORY, error
     except Exception as error:  # noqa: BLE001  # outermost boundary: any bug becomes one sentence and code 1
         sentence = f"Unexpected {type(error).__name__}: {error}. Run again with --verbose and report what it prints."
-        return _report(sentence, _UNEXPECTED, error if options.verbose else None)
-
-
-def _report(sentence: str, code: int, error: BaseException | None = None) -> int:
-    if error is not None:
-        logging.getLogger(__name__).error("Failed", exc_info=error)
-    print(f"perfusion-suite: {sentence}", file=sys.stderr)
-    return code
+        return sentence, _UNEXPECTED, error

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import phantom
 from ..core import PerfusionSeries, part_of
-from ..core.files import staged_folder
+from ..core.files import check_output_folder, staged_folder
 from .console import ConsoleProgress
 
 
@@ -46,8 +46,9 @@ def execute(options: argparse.Namespace) -> int:
     int
         Exit code.
     """
-    console = ConsoleProgress()
+    console = ConsoleProgress(check_stop=options.check_stop)
     try:
+        check_output_folder(options.output)
         if options.kind == "tiles":
             scan, truth = phantom.tiles(seed=options.seed, noise_hu=options.noise or 0.0, residue=options.residue)
         else:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import input_function, lesion, pipeline, results, series
 from ..core import InputFunction, InvalidInputError, PerfusionSeries, Study, part_of
-from ..core.files import staged_folder
+from ..core.files import check_output_folder, staged_folder
 from ..core.geometry import BoolArray, check_same_grid
 from .console import ConsoleProgress
 
@@ -67,8 +67,9 @@ def execute(options: argparse.Namespace) -> int:
     int
         Exit code.
     """
-    console = ConsoleProgress(json_events=options.json_events)
+    console = ConsoleProgress(json_events=options.json_events, check_stop=options.check_stop)
     try:
+        check_output_folder(options.output)
         settings = settings_from(options)
         writer = scene_writer() if options.mrb else None
         scan = series.read(
@@ -85,9 +86,9 @@ def execute(options: argparse.Namespace) -> int:
         files = write_study(study, options.output, layout=options.layout, writer=writer, progress=part_of(console, 0.8, 1.0))
         for line in summary(study):
             console.message(line)
-        console.finished({"folder": str(options.output), "files": len(files)})
         if not options.json_events:
             console.message(f"{len(files)} files in {options.output}; open report.html first.")
+        console.finished({"folder": str(options.output), "files": len(files)})
     finally:
         console.close()
     return 0

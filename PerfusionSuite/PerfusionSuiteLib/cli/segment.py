@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import input_function, lesion, results
 from ..core import QUANTITIES, InputFunction, InvalidInputError, PerfusionMap, PerfusionMaps
-from ..core.files import staged_folder
+from ..core.files import check_output_folder, staged_folder
 from ..pipeline import SOFTWARE
 
 _KEYS = ("cbf", "cbv", "mtt", "tmax", "rcbf", "delay", "ttp", "baseline")
@@ -48,6 +48,7 @@ def execute(options: argparse.Namespace) -> int:
     int
         Exit code.
     """
+    check_output_folder(options.output)
     maps = read_maps(options.maps)
     contra = None
     if options.contra_mask is not None:

@@ -59,6 +59,34 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_output_folder(folder: str | Path) -> None:
+    """Say at once, rather than after minutes of work, that results cannot be written to a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder; it need not exist, and nothing is made.
+
+    Raises
+    ------
+    InvalidInputError
+        If it or a folder above it is a file, or must not be written to.
+    """
+    target = Path(folder).absolute()
+    try:
+        place = next(path for path in (target, *target.parents) if path.exists() or path.is_symlink())
+        is_folder = place.is_dir()
+    except OSError as error:
+        msg = f"The output folder '{target}' cannot be reached ({error.strerror}). Choose another one."
+        raise InvalidInputError(msg) from error
+    if not is_folder:
+        msg = f"'{place}' is a file, but a folder is needed for the results. Choose another output folder."
+        raise InvalidInputError(msg)
+    if not os.access(place, os.W_OK | os.X_OK):
+        msg = f"'{place}' must not be written to. Choose another output folder or change its permissions."
+        raise InvalidInputError(msg)
+
+
 @contextmanager
 def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Iterator[Path]:
     """Give an empty folder beside `folder`; move its files into place when the block succeeds.
@@ -90,9 +118,7 @@ def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Itera
     staging: Path | None = None
     succeeded = False
     try:
-        if target.exists() and not target.is_dir():
-            msg = f"'{target}' is a file, but a folder is needed for the results. Choose another output folder."
-            raise InvalidInputError(msg)
+        check_output_folder(target)
         staging = _make_staging(target)
         yield staging
         _publish(staging, target, set(outdated))
@@ -131,7 +157,7 @@ def _publish(staging: Path, target: Path, outdated: set[Path]) -> None:
                     _move(target / name, Path(backup, name), undo)
             for name in written:
                 _move(staging / name, target / name, undo)
-        except OSError:
+        except BaseException:  # a Ctrl-C as well as a refused rename
             for source, place in reversed(undo):
                 place.replace(source)
             raise

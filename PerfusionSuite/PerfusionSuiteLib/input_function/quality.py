@@ -20,6 +20,7 @@ WEAK_PEAK_HU = 15.0
 WEAK_CNR = 5.0
 LATE_GAP_S = 1.0
 SHORT_COVERAGE_S = 25.0
+UNUSABLE_COVERAGE_S = 8.0
 TRUNCATED_TAIL = 0.3
 GAP_FACTOR = 1.8
 SATURATED_SHARE = 0.2
@@ -129,13 +130,7 @@ def judge_aif(quality: Mapping[str, float], times_s: FloatArray, unit: str) -> t
             )
         )
     if quality["coverage_s"] < SHORT_COVERAGE_S:
-        found.append(
-            warning(
-                "aif_coverage_short",
-                f"The scan ends {quality['coverage_s']:.0f} s after the arterial peak, 25 s are wanted.",
-                "Late tissue may be cut off: read delays, CBV and MTT with care.",
-            )
-        )
+        found.append(_short_coverage(quality["coverage_s"]))
     if quality["saturated_fraction"] > SATURATED_SHARE:
         found.append(
             warning(
@@ -145,6 +140,14 @@ def judge_aif(quality: Mapping[str, float], times_s: FloatArray, unit: str) -> t
             )
         )
     return (*found, *_gap(quality, times_s))
+
+
+def _short_coverage(coverage_s: float) -> QualityFinding:
+    """Say how much of the passage is missing; a scan that ends while the artery is bright tells nothing of late tissue."""
+    message = f"The scan ends {coverage_s:.0f} s after the arterial peak, {SHORT_COVERAGE_S:.0f} s are wanted."
+    if coverage_s < UNUSABLE_COVERAGE_S:
+        return QualityFinding("aif_coverage_short", "error", message, "Do not use maps and volumes of this scan; scan longer.")
+    return warning("aif_coverage_short", message, "Late tissue may be cut off: read delays, CBV and MTT with care.")
 
 
 def judge_vof(quality: Mapping[str, float]) -> tuple[QualityFinding, ...]:
@@ -237,14 +240,34 @@ def require_bolus(values: FloatArray, times_s: FloatArray, kind: str) -> None:
     Raises
     ------
     InvalidInputError
-        If the maximum or the first-pass area is not positive, or a value is missing.
+        If the maximum or the first-pass area is not positive, a value is missing, or an arterial curve was cut off at its
+        peak or begins after it.
     """
     name = kind.upper()
     if not np.isfinite(values).all():
         msg = f"The {name} has missing values. Give a finite number for each time."
         raise InvalidInputError(msg)
+    if kind == "aif":
+        _require_passage(values, times_s)
     if float(values.max()) <= 0 or float(curve_features(values[None], times_s).first_pass_area[0]) <= 0:
         msg = f"The {name} has no positive bolus: its maximum is {float(values.max()):.3g}. Choose another place."
+        raise InvalidInputError(msg)
+
+
+def _require_passage(values: FloatArray, times_s: FloatArray) -> None:
+    """Refuse an artery whose passage lies outside of the scan."""
+    if int(values.argmax()) == values.size - 1 and float(values.max()) > 0:
+        msg = (
+            f"The arterial curve still rises when the scan ends at {times_s[-1]:.0f} s, so the bolus was not recorded. "
+            "Choose a longer scan, or an earlier artery."
+        )
+        raise InvalidInputError(msg)
+    area = float(np.trapezoid(values, times_s))
+    if area < 0 < float(values.max()):
+        msg = (
+            f"The arterial curve lies below its baseline for most of the scan (area {area:.0f}), so contrast was there from the "
+            "start or the baseline is wrong. Choose a scan that starts before the bolus, or another artery."
+        )
         raise InvalidInputError(msg)
 
 

@@ -16,6 +16,7 @@ from .arrival import arterial_curve, brightest_curve, frames_before_contrast, ru
 from .hounsfield import check_ct
 from .noise import noise_sd
 from .skull import grow, shrink
+from .slices import without_unenhanced_slices
 from .timing import SAMPLED_INTERVAL, gap_finding
 
 EDGE_MM = 2.0
@@ -74,10 +75,12 @@ def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: P
     for k in range(series.shape[2]):
         report(0.2 + 0.6 * k / series.shape[2], "Enhancement")
         _subtract_baseline(series.data[:, :, k], mask[:, :, k], frames, data[:, :, k], baseline[:, :, k])
+    mask, unenhanced = without_unenhanced_slices(data, mask, masks.brain)
     tissue = data[masks.tissue & mask] if (masks.tissue & mask).any() else data[mask]
     report(0.9, "Checks")
     findings = (
         *missing,
+        *unenhanced,
         *_short_baseline(frames, series),
         *gap_finding(series.times_s, arterial),
         *_truncation(tissue, data[_soft(baseline, mask)], arterial, series.times_s),

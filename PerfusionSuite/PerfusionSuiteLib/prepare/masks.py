@@ -17,6 +17,7 @@ from ..core.values import TissueMasks
 from .arrival import frames_before_contrast, quick_arterial_curve
 from .hounsfield import baseline_image, check_ct
 from .skull import brain_findings, drop_partial_ends, find_bone, find_brain, find_head, grow, smooth_in_plane
+from .slices import cut_off_finding, given_mask_finding
 
 CSF_HU = 12.0
 CSF_AREA_HU = 20.0
@@ -72,10 +73,11 @@ def tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> 
     findings: tuple[QualityFinding, ...] = ()
     if brain is None:
         mask, left_out = drop_partial_ends(find_brain(smooth, head, bone, series.affine))
-        findings = brain_findings(mask, left_out, spacing)
+        findings = (*brain_findings(mask, left_out, spacing), *cut_off_finding(mask, series.affine))
     else:
         mask = _user_mask(brain, series)
         bone = bone & ~mask
+        findings = given_mask_finding(mask, baseline) if mask.any() else ()
     if not mask.any():
         msg = "No brain was found in the series. Give a brain mask or check that the scan covers the head and is in HU."
         raise InvalidInputError(msg)

@@ -55,7 +55,7 @@ def looks_like_ct(data: NDArray[np.float32]) -> bool:
 
 
 def fill_missing(data: NDArray[np.float32], modality: str, notes: Notes) -> BoolArray:
-    """Fill the background that some programs leave as NaN, in place; name frames without any value.
+    """Fill what has no value, in place: background that some programs leave as NaN, and single gaps in a voxel's curve.
 
     Parameters
     ----------
@@ -95,16 +95,40 @@ def fill_missing(data: NDArray[np.float32], modality: str, notes: Notes) -> Bool
     if stray > _MAX_MISSING * data[..., 0].size:
         msg = f"Up to {stray} voxels of a frame have no finite value though other frames do. Repair or export the scan again."
         raise InvalidInputError(msg)
+    if stray:
+        _bridge_gaps(data, always, kept)
+        notes.find(
+            "missing_values",
+            "warning",
+            f"Up to {stray} voxels of a frame had no finite value; they were interpolated in time between the frames around.",
+            "Check the source images.",
+        )
     background = np.float32(AIR_HU if modality == "ctp" else 0.0)
     for t in kept:
-        data[..., t][missing[t]] = background
+        data[..., t][always] = background
     if always.any():
         notes.decide(f"{int(always.sum())} voxels without values in all frames were taken as background.")
-    if stray:
-        notes.find(
-            "missing_values", "warning", f"Up to {stray} voxels of a frame had no finite value and were set to background."
-        )
+        _name_empty_slices(always, notes)
     return keep
+
+
+def _bridge_gaps(data: NDArray[np.float32], always: BoolArray, kept: NDArray[np.intp]) -> None:
+    """Fill missing frames of single voxels from their own curve, in place."""
+    frames = data[..., kept]
+    voxels = np.argwhere(~np.isfinite(frames).all(axis=3) & ~always)
+    at = np.arange(kept.size, dtype=np.float64)
+    for i, j, k in voxels:  # at most one voxel in a thousand
+        curve = frames[i, j, k]
+        known = np.isfinite(curve)
+        data[i, j, k, kept] = np.interp(at, at[known], curve[known])
+
+
+def _name_empty_slices(always: BoolArray, notes: Notes) -> None:
+    empty = np.flatnonzero(always.all(axis=(0, 1)))
+    if empty.size:
+        names = ", ".join(str(k + 1) for k in empty)
+        message = f"Slice(s) {names} of {always.shape[2]} hold no values and were left out: lesions there cannot be seen."
+        notes.find("empty_slices", "warning", message, "Export the scan again if these slices were acquired.")
 
 
 def to_hounsfield(data: NDArray[np.float32], notes: Notes, *, rescaled: bool) -> None:

@@ -53,5 +53,5 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
 def test_an_unwritable_place_is_one_sentence(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
-    with pytest.raises(InvalidInputError, match="choose another output folder"), staged_folder(blocker / "out"):
+    with pytest.raises(InvalidInputError, match="Choose another output folder"), staged_folder(blocker / "out"):
         pass
