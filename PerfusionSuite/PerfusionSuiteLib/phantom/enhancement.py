@@ -20,8 +20,8 @@ from .bolus import STEP_S, Bolus
 from .residues import ResidueFamily
 from .tissue import Compartment
 
-DELAYS_S = np.linspace(0.0, 20.0, 81)
-MTTS_S = np.geomspace(1.0, 60.0, 84)
+DELAYS_S = np.linspace(0.0, 20.0, 161)
+MTTS_S = np.geomspace(1.0, 60.0, 112)
 VEIN_DELAYS_S = np.linspace(-3.0, 3.0, 25)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from ..core.geometry import FloatArray
 from .anatomy import FineGrid, Pose
@@ -116,7 +117,9 @@ def make_arteries(
     rng = stream(seed, "vessels")
     tree, left = both_sides(atlas.arteries)
     nodes, parents = tree.nodes, tree.parents
-    scale, pace = rng.uniform(0.72, 1.2), rng.uniform(0.75, 1.25)
+    # The partial volume of a patient's arteries spreads the ratio of venous to arterial areas as in clinical scans.
+    scale = float(np.clip(1.02 * np.exp(0.25 * special.ndtri(rng.uniform(0.005, 0.995))), 0.56, 1.65))
+    pace = rng.uniform(0.75, 1.25)
     delay = pace * _EXTRA_S_PER_MM * nodes[:, 4] + extra_delay(nodes[:, :3].T, nodes[:, 5])
     edge = np.flatnonzero(parents >= 0)
     placed = pose.to_scanner(nodes[:, :3].T.copy())
@@ -149,7 +152,7 @@ def make_veins(seed: int, pose: Pose, atlas: Atlas) -> Tubes:
     rng = stream(seed, "vessels", 1)
     tree, left = both_sides(atlas.veins)
     nodes, parents = tree.nodes.copy(), tree.parents
-    scale, dominance = rng.uniform(0.85, 1.15), rng.normal(0.0, 0.15)
+    scale, dominance = rng.uniform(0.65, 1.2), rng.normal(0.0, 0.15)
     lateral = nodes[:, 5] == 2
     nodes[lateral, 3] *= 1.0 + np.clip(dominance, -0.35, 0.35) * np.where(left[lateral], -1.0, 1.0)
     cortical = nodes[:, 3] < 1.6
