@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -12,7 +14,7 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, voxel_sizes
 from ..core.progress import ProgressCallback
 from ..core.values import Concentration
-from .neighbors import distance_mm, weighted_average, window
+from .neighbors import distance_mm, threads, weighted_average, window
 from .noise import baseline_autocovariance, noise_sd
 
 RADIUS_MM = 12.0
@@ -48,7 +50,7 @@ def similarity(
     mask : ndarray of bool, shape (I, J, K)
         Voxels that take part.
     guide : ndarray, shape (I, J, K, T), or None
-        Curves that likeness is judged by; by default the data and their baseline.
+        Curves that likeness is judged by; by default the data.
     progress : callable
         Called after each slice.
     radius_mm : float, mm
@@ -58,7 +60,7 @@ def similarity(
     sharpness : float
         Larger is more selective.
     guide_mm : float, mm
-        Gaussian SD that the guide is smoothed with in plane; at least one voxel.
+        Gaussian SD that curves and guide are smoothed with in plane; at least one voxel.
     anatomy : float
         How much of each curve's own temporal mean (hence of its unenhanced density) takes part in likeness, 0 to 1.
 
@@ -77,6 +79,9 @@ def similarity(
     Weight ``exp(-max(d - E, 0) s / sqrt(2 R)) exp(-x^2 / 2 (0.75 r)^2)`` with d the squared distance of two curves on R noise-
     whitened temporal components and E = R its expectation when they differ by noise only (both scaled by twice the noise
     variance, which is measured before contrast on the smoothed guide, so that correlation between voxels is accounted for).
+
+    What is averaged are the lightly smoothed curves: on a fine grid only every n-th neighbor is visited, so averages of the
+    curves themselves would share no sample with those of the next voxel and print a checkerboard into every map.
     """
     for name, value in (
         ("radius_mm", radius_mm),
@@ -92,8 +97,12 @@ def similarity(
         raise InvalidInputError(msg)
     spacing = voxel_sizes(concentration.affine)
     sigma = (max(1.0, guide_mm / float(spacing[0])), max(1.0, guide_mm / float(spacing[1])))
-    profiles = _smooth_guide(concentration, mask, guide, sigma)
-    profiles -= np.float32(1.0 - anatomy) * profiles.mean(axis=1, keepdims=True)
+    curves = _smoothed(concentration.data, mask, sigma)
+    if guide is not None:
+        profiles = _smoothed(guide, mask, sigma)
+    else:
+        profiles = curves + _smoothed(concentration.baseline[..., None], mask, sigma) if anatomy > 0 else curves
+    profiles = profiles - np.float32(1.0 - anatomy) * profiles.mean(axis=1, keepdims=True)
     own_noise = noise_sd(concentration.data[mask], concentration.baseline_frames)
     floor = own_noise**2 / EFFECTIVE_NEIGHBORS if np.isfinite(own_noise) else 0.0
     features = whitened_components(profiles, concentration.baseline_frames, int(components), floor)
@@ -107,27 +116,25 @@ def similarity(
         weight: NDArray[np.float32] = np.exp(-excess)
         return weight
 
-    return weighted_average(concentration.data[mask], features, mask, offsets, weight_of, progress)
+    return weighted_average(curves, features, mask, offsets, weight_of, progress)
 
 
-def _smooth_guide(
-    concentration: Concentration, mask: BoolArray, guide: NDArray[np.float32] | None, sigma: tuple[float, float]
-) -> NDArray[np.float32]:
-    """Curves of the guide after a small Gaussian, normalised within the mask."""
-    result = np.empty((int(mask.sum()), concentration.data.shape[3]), np.float32)
+def _smoothed(data: NDArray[np.float32], mask: BoolArray, sigma: tuple[float, float]) -> NDArray[np.float32]:
+    """Curves of the mask after a small Gaussian in plane, normalised within the mask."""
+    result = np.empty((int(mask.sum()), data.shape[3]), np.float32)
     start = np.concatenate([[0], np.cumsum(mask.sum(axis=(0, 1)))])
     order = np.argsort(np.nonzero(mask)[2], kind="stable")  # voxels in the order of the mask, sorted by slice
-    for k in np.flatnonzero(mask.any(axis=(0, 1))):
+
+    def one_slice(k: int) -> None:
         inside = mask[:, :, k]
         weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, mode="constant", truncate=3.0)
-        if guide is None:
-            curves = concentration.data[:, :, k] + concentration.baseline[:, :, k, None]
-        else:
-            curves = guide[:, :, k]
-        curves = np.where(inside[..., None], curves, 0.0).astype(np.float32)
+        curves = np.where(inside[..., None], data[:, :, k], 0.0).astype(np.float32)
         for axis in (0, 1):
             curves = ndimage.gaussian_filter1d(curves, sigma[axis], axis=axis, mode="constant", truncate=3.0)
         result[order[start[k] : start[k + 1]]] = curves[inside] / weight[inside][:, None]
+
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(one_slice, [int(k) for k in np.flatnonzero(mask.any(axis=(0, 1)))]))
     return result
 
 

@@ -169,3 +169,17 @@ def test_wrong_settings_are_refused(options: dict[str, object], text: str) -> No
 def test_an_exclusion_of_another_grid_is_refused() -> None:
     with pytest.raises(GridMismatchError, match="excluded region"):
         reduce_noise(two_tissues()[0], exclude=np.zeros((3, 3, 3), bool))
+
+
+def test_neighbors_on_a_fine_grid_get_averages_of_common_samples() -> None:
+    """Where every second neighbor is visited, noise must not alternate between even and odd voxels."""
+    rng = np.random.default_rng(8)
+    affine = np.diag([0.9, 0.9, 6.0, 1.0])
+    mask = np.ones((64, 64, 1), bool)
+    data = (bolus(10.0, 8.0) + rng.normal(0, 2.0, (64, 64, 1, TIMES.size))).astype(np.float32)
+    fine = Concentration(data, affine, TIMES, mask, np.full(mask.shape, 35, np.float32), "HU", 2.0, 6)
+    left = reduce_noise(fine).data - bolus(10.0, 8.0)
+    center = left[8:-8, 8:-8]
+    steps = np.abs(np.fft.fft2(center[:, :, 0], axes=(0, 1))) ** 2
+    alternating = steps[24, 0].mean() + steps[0, 24].mean() + steps[24, 24].mean()
+    assert alternating < 0.03 * steps[:4, :4].mean() * 3
