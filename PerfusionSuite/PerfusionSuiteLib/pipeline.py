@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -423,26 +423,14 @@ def _acquisition_facts(series: PerfusionSeries) -> dict[str, Any]:
 
 
 def _all_findings(series: PerfusionSeries, *parts: Any) -> tuple[QualityFinding, ...]:
-    """All findings in the order of the chain, each once."""
+    """All findings in the order of the chain; of several with one code (a fact that two rooms noticed) the gravest."""
     found = list(series.source.findings)
     for part in parts:
         found.extend(part.findings if part is not None else ())
-    return tuple(dict.fromkeys(found))
-
-
-def with_method(settings: Settings, method: str | None) -> Settings:
-    """Return the settings with another method, or unchanged.
-
-    Parameters
-    ----------
-    settings : Settings
-        The settings.
-    method : str or None
-        The method's name; None leaves the settings as they are.
-
-    Returns
-    -------
-    Settings
-        The settings to use.
-    """
-    return settings if method is None else replace(settings, method=method)
+    gravity = ("info", "warning", "error")
+    kept: dict[str, QualityFinding] = {}
+    for finding in found:
+        earlier = kept.get(finding.code)
+        if earlier is None or gravity.index(finding.severity) > gravity.index(earlier.severity):
+            kept[finding.code] = finding
+    return tuple(kept.values())
