@@ -277,45 +277,44 @@ def speed(seeds: int) -> None:
 
 
 def pictures(seeds: int, out: Path) -> None:
-    """Contact sheet: one patient a row."""
+    """Contact sheet: one patient a row, slice by slice as a reader would look."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(seeds, 8, figsize=(24, 3.6 * seeds), squeeze=False, facecolor="black")
+    figure, axes = plt.subplots(seeds, 9, figsize=(27, 3.4 * seeds), squeeze=False, facecolor="black")
     for row in range(seeds):
         seed = row + 1
         scan, truth = ctp(seed=seed, shape=(256, 256, 12), spacing_mm=(0.88, 0.88, 9.0), frames=24, interval_s=2.2)
         first = scan.data[..., :3].mean(axis=-1)
-        mip = scan.data.max(axis=-1)
-        low, middle, high = 3, 5, 8
-        site = truth.parameters["lesion"]["site"]
-        volumes = truth.volumes_ml
+        bright = scan.data.max(axis=-1)
+        lesion, volumes = truth.masks["hypoperfusion"], truth.volumes_ml
+        worst = int(lesion.sum(axis=(0, 1)).argmax()) if lesion.any() else 5
+        name = f"seed {seed} {truth.parameters['lesion']['site']} {truth.side}"
+        brain, bone, vessels = (0.0, 80.0), (-500.0, 1700.0), (20.0, 170.0)
         panels: list[tuple[Any, str, tuple[float, float], str]] = [
-            (first[:, :, 1], f"seed {seed} {site} {truth.side}", (0, 80), "gray"),
-            (first[:, :, low], "baseline", (0, 80), "gray"),
-            (first[:, :, middle], "baseline", (0, 80), "gray"),
-            (scan.data[:, :, high, 0], "one frame", (0, 80), "gray"),
-            (np.max(mip[:, :, low - 1 : low + 2], axis=2), "maximum", (0, 200), "gray"),
-            (truth.maps["tmax"][:, :, middle], f"Tmax, {volumes['hypoperfusion']:.0f} mL", (0, 12), "nipy_spectral"),
-            (truth.maps["cbf"][:, :, middle], f"CBF, core {volumes['core']:.0f} mL", (0, 90), "nipy_spectral"),
-            (
-                truth.masks["core"][:, :, middle] * 1.0
-                + truth.masks["hypoperfusion"][:, :, middle]
-                + 3.0 * truth.masks["fate"][:, :, middle],
-                "masks",
-                (0, 5),
-                "viridis",
-            ),
+            (first[:, :, 1], name, brain, "gray"),
+            (first[:, :, 4], "baseline", brain, "gray"),
+            (first[:, :, worst], f"baseline, slice {worst}", brain, "gray"),
+            (scan.data[:, :, 9, 0], "one frame", brain, "gray"),
+            (first[:, :, 2], "bone", bone, "gray"),
+            (np.max(bright[:, :, 2:5], axis=2), "maximum over time", vessels, "gray"),
+            (np.max(bright[:, :, 7:9], axis=2), "maximum over time", vessels, "gray"),
+            (truth.maps["tmax"][:, :, worst], f"Tmax, {volumes['hypoperfusion']:.0f} mL", (0, 12), "nipy_spectral"),
+            (truth.maps["cbf"][:, :, worst], f"CBF, core {volumes['core']:.0f} mL", (0, 90), "nipy_spectral"),
         ]
         for axis, (image, title, window, colors) in zip(axes[row], panels, strict=True):
-            axis.imshow(image.T, cmap=colors, vmin=window[0], vmax=window[1], interpolation="nearest")
+            axis.imshow(image.T, cmap=colors, vmin=window[0], vmax=window[1], interpolation="bilinear")
             axis.set_title(title, color="white", fontsize=11)
             axis.axis("off")
+        for axis in (axes[row, 2], axes[row, 8]):
+            for mask, color in ((lesion, "lime"), (truth.masks["core"], "magenta"), (truth.masks["old_infarct"], "cyan")):
+                if mask[:, :, worst].any():
+                    axis.contour(mask[:, :, worst].T, [0.5], colors=color, linewidths=0.7)
     figure.tight_layout(pad=0.3)
     out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "phantom_sheet.png", dpi=50, facecolor="black")
+    figure.savefig(out / "phantom_sheet.png", dpi=60, facecolor="black")
     print("picture:", out / "phantom_sheet.png")
 
 
