@@ -128,7 +128,8 @@ def _layers(brain: Brain, drawn: dict[str, Any], texture: list[NDArray[np.float3
     beyond = d - gap - skull
     muscle = (np.abs(p[0]) > 50) & (p[2] < 15) & (beyond < 5)
     layer = beyond / scalp
-    fat = np.where((layer > 0.2) & (layer < 0.75) & ~muscle, drawn["scalp_fat_hu"], 45.0) + 4.0 * coarse
+    skin = beyond > scalp - np.maximum(1.8, 0.25 * scalp)
+    fat = np.where((layer > 0.2) & ~skin & ~muscle, drawn["scalp_fat_hu"], 45.0) + 4.0 * coarse
     falx = (np.abs(p[0]) < 0.8) & (d < 0.5)
     fluid = np.where((d > gap - 0.9) | falx, 48.0, drawn["csf_hu"])  # dura and falx are denser than fluid
     to_skull, to_scalp, to_air = _ramp(d - gap), _ramp(beyond), _ramp(beyond - scalp)

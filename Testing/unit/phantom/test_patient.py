@@ -30,6 +30,13 @@ def noisy():
     return ctp(seed=2, recipe="clean", noise_hu=5.0, site="m1", motion="none", **SMALL)
 
 
+@pytest.fixture(scope="module")
+def healthy():
+    """A noiseless, still patient without a lesion, scanned for four minutes."""
+    common = {"recipe": "clean", "noise_hu": 0.0, "motion": "none", "residue": "box"}
+    return ctp(seed=3, site="none", shape=(64, 64, 3), spacing_mm=(3.4, 3.4, 10.0), frames=60, interval_s=4.0, **common)
+
+
 def test_the_same_seed_gives_the_same_scan_and_truth(noisy):
     again, truth = ctp(seed=2, recipe="clean", noise_hu=5.0, site="m1", motion="none", **SMALL)
     np.testing.assert_array_equal(again.data, noisy[0].data)
@@ -128,10 +135,9 @@ def test_arteries_fill_before_veins_and_tissue_enhances_a_little(still):
     assert 4 < np.median(grey.max(axis=-1)) < 30
 
 
-def test_enhancement_of_a_voxel_obeys_mass_balance():
+def test_enhancement_of_a_voxel_obeys_mass_balance(healthy):
     """Up to any time, tissue holds at most what arrived; late on its area is CBV 1.05 / 0.7333 of the artery's."""
-    common = {"seed": 3, "recipe": "clean", "noise_hu": 0.0, "site": "none", "motion": "none", "residue": "box"}
-    scan, truth = ctp(shape=(64, 64, 3), spacing_mm=(3.4, 3.4, 10.0), frames=60, interval_s=4.0, **common)
+    scan, truth = healthy
     pure = (
         truth.masks["scored"]
         & (truth.fractions["artery"] + truth.fractions["vein"] < 1e-4)
@@ -147,28 +153,21 @@ def test_enhancement_of_a_voxel_obeys_mass_balance():
     assert tissue[late].mean() == pytest.approx(filled * expected.mean(), rel=0.02)
 
 
-def test_no_lesion_means_empty_masks():
-    _, truth = ctp(seed=5, site="none", noise_hu=0.0, **SMALL)
+def test_no_lesion_means_empty_masks(healthy):
+    _, truth = healthy
     assert truth.side == "none"
     for name in ("hypoperfusion", "core", "penumbra"):
         assert not truth.masks[name].any()
         assert truth.volumes_ml[name] == 0.0
 
 
-def test_a_stenosis_delays_without_taking_flow():
-    common = {
-        "seed": 6,
-        "noise_hu": 0.0,
-        "frames": 2,
-        "interval_s": 5.0,
-        "shape": SMALL["shape"],
-        "spacing_mm": SMALL["spacing_mm"],
-    }
-    _, truth = ctp(site="stenosis", **common)
-    _, healthy = ctp(site="none", **common)
-    struck = truth.maps["delay"] - healthy.maps["delay"] > 1.5
+def test_a_stenosis_delays_without_taking_flow(healthy):
+    _, without = healthy
+    given = {"shape": (64, 64, 3), "spacing_mm": (3.4, 3.4, 10.0), "frames": 2, "interval_s": 5.0}
+    _, truth = ctp(seed=3, recipe="clean", site="stenosis", noise_hu=0.0, **given)
+    struck = truth.maps["delay"] - without.maps["delay"] > 1.5
     assert struck.sum() > 50
-    assert np.mean(truth.maps["cbf"][struck] / healthy.maps["cbf"][struck]) > 0.9
+    assert np.mean(truth.maps["cbf"][struck] / without.maps["cbf"][struck]) > 0.9
     assert not truth.masks["core"].any()
 
 
@@ -198,9 +197,9 @@ def test_the_head_moves_as_the_transforms_say():
     assert moved.sum() == pytest.approx(spot.sum(), rel=1e-3)
 
 
-def test_a_moving_scan_starts_where_the_still_one_does():
+def test_a_moving_scan_starts_where_the_still_one_does(still):
     moving, truth = ctp(seed=2, recipe="clean", noise_hu=0.0, site="m1", motion="drift", **SMALL)
-    quiet, _ = ctp(seed=2, recipe="clean", noise_hu=0.0, site="m1", motion="none", **SMALL)
+    quiet, _ = still
     np.testing.assert_array_equal(truth.frame_transforms[0], np.eye(4))
     np.testing.assert_array_equal(moving.data[..., 0], quiet.data[..., 0])
     assert np.abs(moving.data[..., -1] - quiet.data[..., -1]).max() > 50
