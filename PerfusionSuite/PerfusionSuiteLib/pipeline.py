@@ -41,7 +41,7 @@ from .core.series import check_enough_times
 
 SOFTWARE = f"Perfusion Suite {__version__}"
 
-DEFAULT_METHOD = "osvd"
+DEFAULT_METHOD = "csvd"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def segment(
     preset = find_preset(preset)
     _check_maps(maps, preset)
     method = method if method is not None else maps["tmax"].provenance.method
-    offset = preset.offset(method)
+    offset, factor = preset.offset(method), preset.flow_factor(method)
     regions = {"roi": roi_mask, "contra": contra_mask}
     given = {name: check_mask(f"{name} mask", mask, maps.shape) for name, mask in regions.items() if mask is not None}
     if masks is not None:
@@ -97,11 +97,11 @@ def segment(
     relative, findings = _relative_maps(maps, reference, preset)
     maps = maps.added(*relative)
     hypoperfusion = without_small_clusters(low_flow, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
-    core = _core(maps, preset, counted.tissue, hypoperfusion)
+    core = _core(maps, preset, counted.tissue, hypoperfusion, factor)
     findings += _core_findings(core, hypoperfusion, preset, maps)
     extra = {f"{name}_region": mask for name, mask in given.items()}
     extra |= venous_regions(maps, counted.brain, sides.plane, vessel=counted.vessel, vof=vof).masks
-    thresholds = _thresholds(maps, preset, method, offset, counted, reference, sides)
+    thresholds = _thresholds(maps, preset, method, counted, reference, sides)
     lesions = LesionMasks(
         hypoperfusion=hypoperfusion,
         core=core,
@@ -221,9 +221,9 @@ def _relative_maps(maps: PerfusionMaps, reference: Reference, preset: Preset) ->
     return relative, findings
 
 
-def _core(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, hypoperfusion: BoolArray) -> BoolArray:
+def _core(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, hypoperfusion: BoolArray, factor: float) -> BoolArray:
     if preset.core_rule == "rcbf":
-        core = tissue & below(maps["rcbf"].values, preset.rcbf_percent, preset.strict)
+        core = tissue & below(maps["rcbf"].values, preset.rcbf_percent * factor, preset.strict)
     else:
         core = tissue & below(maps["cbv"].values, preset.core_cbv, preset.strict)
     if preset.core_region == "hypoperfusion":
@@ -262,7 +262,6 @@ def _thresholds(
     maps: PerfusionMaps,
     preset: Preset,
     method: str,
-    offset_s: float,
     counted: CountedTissue,
     reference: Reference,
     sides: _Sides,
@@ -272,8 +271,10 @@ def _thresholds(
         "preset": preset.name,
         **preset.as_dict(),
         "method": method,
-        "tmax_offset_s": offset_s,
-        "tmax_applied_s": preset.tmax_s + offset_s,
+        "tmax_offset_s": preset.offset(method),
+        "tmax_applied_s": preset.tmax_s + preset.offset(method),
+        "rcbf_factor": preset.flow_factor(method),
+        "rcbf_applied_percent": round(preset.rcbf_percent * preset.flow_factor(method), 3),
         "removed_percent": counted.removed_percent,
         "reference_region": reference.region,
         "hypoperfused_fraction": {name: round(value, 4) for name, value in reference.fractions.items()},

@@ -42,7 +42,8 @@ def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offse
     for key, levels in (("cbf", preset.cbf_levels_percent), ("cbv", preset.cbv_levels_percent)):
         if f"r{key}" in maps:
             values = maps[f"r{key}"].values
-            found |= {f"{key}_lt_{level:g}": region & below(values, level, preset.strict) for level in levels}
+            factor = float(lesions.thresholds.get("rcbf_factor", 1.0)) if key == "cbf" else 1.0
+            found |= {f"{key}_lt_{level:g}": region & below(values, level * factor, preset.strict) for level in levels}
     return found
 
 

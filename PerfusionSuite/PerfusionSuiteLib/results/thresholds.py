@@ -84,7 +84,9 @@ def core_words(thresholds: Mapping[str, Any]) -> str:
     if thresholds.get("core_rule", "rcbf") == "cbv":
         text = f"CBV {less} {thresholds.get('core_cbv', 0.0):g}"
     else:
-        text = f"relative CBF {less} {thresholds.get('rcbf_percent', 30.0):g} %"
+        percent, factor = float(thresholds.get("rcbf_percent", 30.0)), float(thresholds.get("rcbf_factor", 1.0))
+        note = f" ({percent * factor:g} % on this map)" if factor != 1.0 else ""
+        text = f"relative CBF {less} {percent:g} %{note}"
     return text + (" anywhere in tissue" if thresholds.get("core_region") == "anywhere" else "")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from PerfusionSuiteLib import lesion
 from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError, PerfusionMaps, Provenance, Study, TissueMasks
+from PerfusionSuiteLib.lesion.presets import RCBF_FACTOR, TMAX_OFFSET_S
 
 SHAPE = (40, 40, 5)
 AFFINE = np.array([[-4.0, 0, 0, 78.0], [0, -4.0, 0, 78.0], [0, 0, 8.0, -16.0], [0, 0, 0, 1]])  # i grows to the left
@@ -206,6 +207,28 @@ def test_the_offset_of_a_method_moves_all_tmax_thresholds() -> None:
     values = lesion.metrics(*lesion.segment(with_lesion(LEFT, tmax=8.0), midplane=PLANE, preset=preset, method="osvd")).values
     assert values["volumes_ml"]["tmax_gt_6"] == pytest.approx(180 * VOXEL_ML)
     assert values["volumes_ml"]["tmax_gt_8"] == 0.0
+
+
+def test_the_factor_of_a_method_moves_all_relative_flow_thresholds_and_no_map() -> None:
+    preset = replace(lesion.PRESETS["ct-perfusion-auto"], rcbf_factor={"csvd": 1.5})
+    maps = with_lesion(LEFT, tmax=8.0, cbf=20.0)
+    plain, without = lesion.segment(maps, midplane=PLANE, preset=preset, method="osvd")
+    scaled, with_factor = lesion.segment(maps, midplane=PLANE, preset=preset, method="csvd")
+    assert not without.core.any()
+    assert with_factor.core.sum() == with_factor.hypoperfusion.sum() == 180
+    assert np.array_equal(plain["rcbf"].values, scaled["rcbf"].values, equal_nan=True)
+    assert (with_factor.thresholds["rcbf_factor"], with_factor.thresholds["rcbf_applied_percent"]) == (1.5, 45.0)
+    volumes = lesion.metrics(scaled, with_factor).values["volumes_ml"]
+    assert (volumes["cbf_lt_20"], volumes["cbf_lt_30"]) == (0.0, pytest.approx(180 * VOXEL_ML))
+
+
+@pytest.mark.parametrize("method", ["csvd", "osvd", "tikhonov", "ssvd", "ssvd-delay", "nlr"])
+def test_every_method_has_a_calibration_that_the_results_state(method: str) -> None:
+    preset = lesion.PRESETS["ct-perfusion-auto"]
+    found = lesion.segment(with_lesion(LEFT, tmax=12.0), midplane=PLANE, preset=preset, method=method)[1].thresholds
+    assert found["tmax_applied_s"] == pytest.approx(6.0 + TMAX_OFFSET_S[method])
+    assert found["rcbf_applied_percent"] == pytest.approx(30.0 * RCBF_FACTOR[method])
+    assert (found["tmax_s"], found["rcbf_percent"]) == (6.0, 30.0)
 
 
 @settings(max_examples=25, deadline=None)
