@@ -13,12 +13,19 @@ from typing import Any
 import numpy as np
 
 from .. import input_function, lesion, pipeline, results, series
-from ..core import InputFunction, InvalidInputError, PerfusionSeries, Study, part_of
+from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
 from ..core.files import check_output_folder, staged_folder
 from ..core.geometry import BoolArray, check_same_grid
 from .console import ConsoleProgress
 
 WRITER_GROUP = "perfusion_suite.writers"
+
+NO_SLICE_PICTURES = QualityFinding(
+    "no_slice_pictures",
+    "warning",
+    "Pictures of Slicer's slice views were left out, because this machine has no working OpenGL library.",
+    "Install one (Debian and Ubuntu: apt-get install libegl1 libgl1 libgl1-mesa-dri) and run again; the scene is complete.",
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -86,6 +93,8 @@ def execute(options: argparse.Namespace) -> int:
         files = write_study(study, options.output, layout=options.layout, writer=writer, progress=part_of(console, 0.8, 1.0))
         for line in summary(study):
             console.message(line)
+        if writer is not None and not any(path.name.startswith("slicer_") for path in files):
+            console.message(f"  {NO_SLICE_PICTURES.severity}: {NO_SLICE_PICTURES.message} {NO_SLICE_PICTURES.advice}")
         if not options.json_events:
             console.message(f"{len(files)} files in {options.output}; open report.html first.")
         console.finished({"folder": str(options.output), "files": len(files)})
@@ -214,11 +223,14 @@ def write_study(
     list of Path
         The files that were written, relative to `folder`.
     """
-    with staged_folder(folder, outdated=results.outdated_names(study, layout)) as staging:
-        end = 0.4 if writer else 1.0
-        results.write(study, staging, layout=layout, progress=part_of(progress, 0.0, end))
+    scene = {path.relative_to(folder) for path in (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv")}
+    with staged_folder(folder, outdated=results.outdated_names(study, layout) | scene) as staging:
+        missing: tuple[QualityFinding, ...] = ()
         if writer is not None:
-            writer(study, staging, progress=part_of(progress, end, 1.0))
+            made = writer(study, staging, progress=part_of(progress, 0.0, 0.6))
+            missing = () if any(path.suffix == ".png" for path in made) else (NO_SLICE_PICTURES,)
+        progress_of_files = part_of(progress, 0.6 if writer else 0.0, 1.0)
+        results.write(study, staging, layout=layout, extra_findings=missing, progress=progress_of_files)
         if truth is not None:
             results.write_truth_comparison(truth, staging)
         return sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())

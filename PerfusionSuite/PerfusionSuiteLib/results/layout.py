@@ -16,7 +16,20 @@ LayoutName = Literal["flat", "bids"]
 PICTURES = ("aif_vof", "tmax_mip", "core_penumbra_mip", "maps_montage", "motion")
 """Stems of the pictures in ``qa/``, in the order of the report."""
 
-MASKS = ("brain", "tissue", "hypoperfusion_mask", "core_mask", "penumbra_mask", "aif", "vof", "sss", "torcula")
+MASKS = (
+    "brain",
+    "csf",
+    "vessel",
+    "bone",
+    "tissue",
+    "hypoperfusion_mask",
+    "core_mask",
+    "penumbra_mask",
+    "aif",
+    "vof",
+    "sss",
+    "torcula",
+)
 """Stems of the masks in ``masks/``."""
 
 FIXED_MASKS = {"hypoperfusion_mask": "hypoperf_mask_tmax6", "core_mask": "core_mask_rcbf30"}

@@ -193,7 +193,8 @@ def _write_volumes(study: Study, stage: Path, names: Layout, progress: ProgressC
         progress(at / (len(study.maps) + 1), "Maps")
         _write_map(key, item, stage, names)
     progress(len(study.maps) / (len(study.maps) + 1), "Masks")
-    regions = {"brain": study.masks.brain, **_lesion_regions(study.lesions)}
+    found = {name: getattr(study.masks, name) for name in ("brain", "csf", "vessel", "bone")}
+    regions = {**found, **_lesion_regions(study.lesions)}
     for curve in (study.aif, study.vof):
         if curve is not None and curve.voxels.size:
             regions[curve.kind] = _mask_of(curve, study.masks.brain.shape)

@@ -14,6 +14,7 @@ from ..core.geometry import BoolArray
 from ..core.progress import ProgressCallback, no_progress, part_of
 from ..core.series import Modality, PerfusionSeries, Source, check_enough_times
 from .candidates import SeriesCandidate, choose
+from .case_name import case_name
 from .dicom import Scan, dicom_candidates, read_dicom
 from .discover import FoundFiles, find_files
 from .intensities import fill_missing, looks_like_ct, to_hounsfield
@@ -22,7 +23,6 @@ from .notes import Notes
 from .nrrd import nrrd_candidate, read_nrrd
 
 _BY_DICOM: dict[str, Modality] = {"CT": "ctp", "MR": "dsc"}
-_SUFFIXES = (".nii.gz", ".seq.nrrd", ".nii", ".nrrd", ".nhdr", ".dcm")
 
 
 def scan(path: str | Path) -> list[SeriesCandidate]:
@@ -69,7 +69,7 @@ def read(
     select : int or str, optional
         Index of `scan` or SeriesInstanceUID; by default the usable series with the most slices x frames.
     case_id : str, optional
-        De-identified name; by default the name of the folder or file, never a name of the header.
+        De-identified name; by default the name of the folder or file, unless that holds a name or number of the patient.
     progress : callable, optional
         Called between files and slices.
 
@@ -102,7 +102,9 @@ def read(
     if kind == "ctp":
         to_hounsfield(found.data, notes, rescaled=found.rescaled)
     check_enough_times(found.times_s)
-    source = Source(chosen.kind, case_id or _stem(place), tuple(notes.decisions), tuple(notes.findings), found.dicom)
+    dicom_file = chosen.content.images[0].pixels.path if chosen.kind == "dicom" else None
+    name = case_id or case_name(place, dicom_file, notes)
+    source = Source(chosen.kind, name, tuple(notes.decisions), tuple(notes.findings), found.dicom)
     shuttle = found.acquisition.slice_times_s is not None and kind == "ctp"
     acquisition = replace(found.acquisition, shuttle=shuttle)
     report(1.0, "Series read")
@@ -164,10 +166,3 @@ def _only_frames(found: Scan, keep: BoolArray) -> Scan:
         slice_times = slice_times[:, keep] - start
     acquisition = replace(found.acquisition, slice_times_s=slice_times)
     return replace(found, data=found.data[..., keep], times_s=times - start, acquisition=acquisition)
-
-
-def _stem(place: Path) -> str:
-    name = place.resolve().name
-    if place.is_file():
-        name = next((name.removesuffix(end) for end in _SUFFIXES if name.lower().endswith(end)), place.stem)
-    return name or "case"

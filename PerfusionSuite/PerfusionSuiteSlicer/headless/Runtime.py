@@ -117,7 +117,7 @@ def startRuntime() -> slicer.vtkMRMLScene:
     global _running
     if getattr(slicer, "mrmlScene", None) is not None:
         return slicer.mrmlScene
-    _renderWithoutDisplay()
+    renderWithoutDisplay()
     _running = SceneRuntime()
     slicer.mrmlScene = _running.scene
     slicer.app = Application(_running)
@@ -164,7 +164,7 @@ def isDesktop() -> bool:
     return getattr(slicer, "app", None) is not None and not isinstance(slicer.app, Application)
 
 
-def _renderWithoutDisplay() -> None:
+def renderWithoutDisplay() -> None:
     """Without an X server VTK would try one first, complain and only then fall back to software rendering."""
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")

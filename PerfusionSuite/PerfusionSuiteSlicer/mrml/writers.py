@@ -8,6 +8,7 @@ from pathlib import Path
 from PerfusionSuiteLib.core import ProgressCallback, Study, part_of
 from PerfusionSuiteLib.core.files import staged_folder
 
+from ..headless.GraphicsCheck import canDraw
 from ..headless.Runtime import freshScene
 from .SceneFiles import writeBundle
 from .StudyPictures import writePictures
@@ -20,7 +21,7 @@ def writeScene(
     """Write ``OUT/scene.mrb`` and pictures of Slicer's own slice views and charts, ``OUT/qa/slicer_*.png``.
 
     The scene that the user may have open is left alone. Files appear in `out` together, after all of them were
-    written; a failed run leaves what was there before.
+    written; a failed run leaves what was there before. On a machine that cannot draw, there are no pictures.
 
     Parameters
     ----------
@@ -45,5 +46,6 @@ def writeScene(
         nodes = studyToScene(runtime.scene, study, name, includeSeries=includeSeries, progress=part_of(progress, 0.0, 0.2))
         part_of(progress, 0.2, 0.6)(0.0, "scene file")
         files = [writeBundle(runtime.scene, staging / "scene.mrb")]
-        files += writePictures(runtime, study, nodes, staging / "qa", part_of(progress, 0.6, 1.0))
+        if canDraw():
+            files += writePictures(runtime, study, nodes, staging / "qa", part_of(progress, 0.6, 1.0))
         return [out / file.relative_to(staging) for file in files]
