@@ -176,16 +176,16 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
     {
         "nlr": 0.0,
-        "osvd": -0.7,
-        "csvd": 0.0,
+        "osvd": -0.75,
+        "csvd": -0.25,
         "ssvd": 0.5,
-        "ssvd-delay": 0.7,
-        "tikhonov": -0.3,
+        "ssvd-delay": 0.75,
+        "tikhonov": -0.25,
     }
 )
 """Seconds added to every Tmax threshold for the maps of a method, so that 6 s means delay + MTT/2 = 6 s for all of them.
 
-The threshold of best mean Dice through the whole chain, its own arterial curve included, on development patients (seeds 11 to 15,
+The threshold of best mean Dice, in steps of 0.25 s, through the whole chain on development patients (seeds 11 to 15,
 17, 20; 4 HU; all families of residues). For ``nlr`` no offset serves all families: where residues decay from the start a fitted
 box is too long, and normal white matter passes 6 s; it is exact for boxes.
 """
