@@ -17,6 +17,8 @@ import numpy as np
 
 from .errors import InvalidInputError
 
+_STAGING = ".writing-"
+
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
@@ -42,7 +44,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix="-" + target.name, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=_STAGING, suffix="-" + target.name, dir=target.parent)
         os.close(handle)
     except OSError as error:
         msg = f"Cannot write to the folder of '{target}' ({error.strerror}). Choose another output folder or free space."
@@ -124,7 +126,9 @@ def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Itera
         _publish(staging, target, set(outdated))
         succeeded = True
     except OSError as error:
-        msg = f"Writing to '{target}' failed ({error.strerror or error}). Free disk space or choose another output folder."
+        # A writer inside of another one writes to a place that the user has never heard of.
+        place = "the results" if target.name.startswith(_STAGING) else f"to '{target}'"
+        msg = f"Writing {place} failed ({error.strerror or error}). Free disk space or choose another output folder."
         raise InvalidInputError(msg) from error
     finally:
         if staging is not None:
@@ -139,7 +143,7 @@ def _make_staging(target: Path) -> Path:
     # A mounted output folder (a container's /out) has no sibling on its own file system: then stage inside it.
     device = target.parent.stat().st_dev
     inside = target.exists() and (target.stat().st_dev != device or not os.access(target.parent, os.W_OK))
-    staging = Path(tempfile.mkdtemp(prefix=".writing-", suffix="-" + target.name, dir=target if inside else target.parent))
+    staging = Path(tempfile.mkdtemp(prefix=_STAGING, suffix="-" + target.name, dir=target if inside else target.parent))
     staging.chmod(0o755)
     return staging
 

@@ -247,11 +247,11 @@ def require_bolus(values: FloatArray, times_s: FloatArray, kind: str) -> None:
     if not np.isfinite(values).all():
         msg = f"The {name} has missing values. Give a finite number for each time."
         raise InvalidInputError(msg)
-    if kind == "aif":
-        _require_passage(values, times_s)
     if float(values.max()) <= 0 or float(curve_features(values[None], times_s).first_pass_area[0]) <= 0:
         msg = f"The {name} has no positive bolus: its maximum is {float(values.max()):.3g}. Choose another place."
         raise InvalidInputError(msg)
+    if kind == "aif":
+        _require_passage(values, times_s)
 
 
 def _require_passage(values: FloatArray, times_s: FloatArray) -> None:

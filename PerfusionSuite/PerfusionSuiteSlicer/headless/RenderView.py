@@ -137,5 +137,5 @@ def savePNG(picture: np.ndarray, path: Path) -> Path:
     writer.Write()
     if writer.GetErrorCode():
         reason = vtk.vtkErrorCode.GetStringFromErrorCode(writer.GetErrorCode())
-        raise OSError(writer.GetErrorCode(), reason, str(path))
+        raise OSError(writer.GetErrorCode(), f"picture {path.name}: {reason}", str(path))
     return Path(path)
