@@ -48,7 +48,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:n], for methods that can use a GPU")
     parser.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames when the files do not say")
     parser.add_argument("--series", metavar="UID|N", help="which series of the folder (default: the largest dynamic one)")
-    parser.add_argument("--case-id", metavar="NAME", help="de-identified name of the case (default: name of IN)")
+    parser.add_argument(
+        "--case-id", metavar="NAME", help="de-identified name of the case (default: name of IN, unless it names the patient)"
+    )
     parser.add_argument("--aif", metavar="FILE.csv", type=Path, help="arterial curve to use (time_sec,aif)")
     parser.add_argument("--vof", metavar="FILE.csv", type=Path, help="venous curve to use (time_sec,vof)")
     parser.add_argument("--brain-mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")

@@ -21,7 +21,9 @@ from .symmetry import largest_object, light_image, most_symmetric_plane, reflect
 
 MIN_CORRELATION = 0.8
 _ASYMMETRIC = 0.55
-MAX_TILT_DEG = 25.0
+MAX_TILT_DEG, LARGEST_TILT_DEG = 25.0, 40.0
+"""By the outline of the head alone; and when the inside of the brain confirms the plane."""
+
 _WINDOW_HU = (0.0, 90.0)
 
 
@@ -90,8 +92,9 @@ def estimate_midplane(
         raise InvalidInputError(msg)
     plane, score, inner = most_symmetric_plane(image, head, affine, window)
     tilt = float(np.degrees(np.arccos(np.clip(plane[0], -1, 1))))
-    if (inner is not None or score >= MIN_CORRELATION) and tilt <= MAX_TILT_DEG:
-        return Midplane(plane, score, tilt, () if score >= _ASYMMETRIC else (_asymmetric(score),))
+    if (inner is not None and tilt <= LARGEST_TILT_DEG) or (score >= MIN_CORRELATION and tilt <= MAX_TILT_DEG):
+        findings = (() if score >= _ASYMMETRIC else (_asymmetric(score),)) + (() if tilt <= MAX_TILT_DEG else (_tilted(tilt),))
+        return Midplane(plane, score, tilt, findings)
     centre = affine[:3, :3] @ np.argwhere(head).mean(axis=0) + affine[:3, 3]
     fallback = np.array([1.0, 0.0, 0.0, centre[0]])
     finding = QualityFinding(
@@ -111,6 +114,15 @@ def _asymmetric(score: float) -> QualityFinding:
         f"The head is not symmetric (correlation with its mirror image {score:.2f}), so the mid-sagittal plane rests on the "
         "inside of the brain alone.",
         "Check the plane and set it by hand if it misses the falx.",
+    )
+
+
+def _tilted(tilt_deg: float) -> QualityFinding:
+    return QualityFinding(
+        "head_tilted",
+        "warning",
+        f"The head lies tilted or turned by {tilt_deg:.0f} degrees; the mid-sagittal plane follows it.",
+        "Check the plane; slices of the two sides show different levels.",
     )
 
 

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder that is called after the patient must not name the case."""
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from PerfusionSuiteLib.series.case_name import case_name
+from PerfusionSuiteLib.series.notes import Notes
+
+
+@pytest.fixture
+def dicom_file(tmp_path):
+    def make(folder, **facts):
+        dataset = Dataset()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.PatientName, dataset.PatientID = "MUSTERMANN^ERIKA", "0012345"
+        for name, value in facts.items():
+            setattr(dataset, name, value)
+        place = tmp_path / folder
+        place.mkdir()
+        pydicom.dcmwrite(place / "image", dataset, enforce_file_format=False)
+        return place, place / "image"
+
+    return make
+
+
+@pytest.mark.parametrize("folder", ["Mustermann_Erika", "CTP-0012345", "MUSTERMANNERIKA", "erika"])
+def test_names_and_numbers_of_the_patient_are_not_taken(dicom_file, folder):
+    notes = Notes()
+    assert case_name(*dicom_file(folder), notes) == "case"
+    assert "called after the patient" in notes.decisions[0]
+    assert "rika" not in notes.decisions[0].lower()
+
+
+def test_other_names_are_taken_and_so_are_those_of_deidentified_scans(dicom_file):
+    assert case_name(*dicom_file("study-7"), Notes()) == "study-7"
+    assert case_name(*dicom_file("0012345", PatientIdentityRemoved="YES"), Notes()) == "0012345"
+
+
+def test_a_file_is_called_by_its_stem(tmp_path):
+    (tmp_path / "sub-01.nii.gz").write_bytes(b"")
+    assert case_name(tmp_path / "sub-01.nii.gz", None, Notes()) == "sub-01"
