@@ -151,3 +151,11 @@ def test_a_mask_of_another_grid_is_refused() -> None:
 
     with pytest.raises(GridMismatchError, match="contra mask has"):
         check_mask("contra mask", np.ones((2, 2, 2)), (3, 3, 3))
+
+
+def test_a_head_that_is_turned_far_is_followed_and_told() -> None:
+    image, truth = head(30.0)
+    found = estimate_midplane(image, FINE)
+    angle, _ = errors(found.plane, truth)
+    assert angle < 3.0
+    assert [finding.code for finding in found.findings] == ["head_tilted"]
