@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Print all figures, one after the other; each is a script of this folder that can be run alone.
 
-    python Testing/benchmarks/run_all.py [--quick]
+python Testing/benchmarks/run_all.py [--quick]
 """
 
 from __future__ import annotations
