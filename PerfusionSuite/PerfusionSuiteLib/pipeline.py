@@ -41,6 +41,9 @@ from .core.series import check_enough_times
 
 SOFTWARE = f"Perfusion Suite {__version__}"
 
+GPU_METHODS: frozenset[str] = frozenset()
+"""Methods that can use a GPU; the classical ones are memory-bound and gain nothing from it."""
+
 DEFAULT_METHOD = "csvd"
 
 
@@ -103,6 +106,9 @@ class Settings:
         methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
+            raise InvalidInputError(msg)
+        if self.device.startswith("cuda") and self.method not in GPU_METHODS:
+            msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
             raise InvalidInputError(msg)
 
     @classmethod

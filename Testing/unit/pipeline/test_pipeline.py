@@ -103,3 +103,8 @@ def test_unknown_settings_are_named():
         pipeline.Settings(noise_reduction="magic")
     with pytest.raises(InvalidInputError, match="density"):
         pipeline.Settings(density=0.0)
+
+
+def test_a_gpu_is_refused_for_a_method_that_cannot_use_it():
+    with pytest.raises(InvalidInputError, match="'csvd' computes on the CPU only"):
+        pipeline.Settings(method="csvd", device="cuda:0")
