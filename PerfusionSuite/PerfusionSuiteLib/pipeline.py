@@ -104,6 +104,7 @@ class Settings:
                 msg = f"The setting {what} is {value!r}; a number between 0.1 and 10 is expected. Correct the settings."
                 raise InvalidInputError(msg)
         methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
+        prepare.NOISE_METHODS[self.noise_reduction].check(self.noise_options)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
             raise InvalidInputError(msg)

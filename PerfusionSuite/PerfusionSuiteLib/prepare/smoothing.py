@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
@@ -44,6 +45,31 @@ class NoiseMethod:
     name: str
     title: str
     apply: Callable[..., NDArray[np.float32]]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the method's own options."""
+        parameters = signature(self.apply).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Refuse options that the method does not have.
+
+        Parameters
+        ----------
+        options : mapping
+            Options by name.
+
+        Raises
+        ------
+        InvalidInputError
+            Naming the unknown ones and those there are.
+        """
+        unknown = sorted(set(options) - set(self.options))
+        if unknown:
+            known = ", ".join(self.options) or "none"
+            msg = f"The noise reduction '{self.name}' has no option {', '.join(unknown)}. It has: {known}. Correct the settings."
+            raise InvalidInputError(msg)
 
 
 def gaussian(
@@ -229,6 +255,7 @@ def reduce_noise(
     if method not in NOISE_METHODS:
         msg = f"There is no noise reduction '{method}'. Choose one of: {', '.join(NOISE_METHODS)}."
         raise InvalidInputError(msg)
+    NOISE_METHODS[method].check(options)
     shape = concentration.data.shape
     for name, array, wanted in (("excluded region", exclude, shape[:3]), ("guide", guide, shape)):
         if array is not None and np.shape(array) != wanted:
@@ -238,13 +265,7 @@ def reduce_noise(
     if method == "none" or not mask.any():
         return concentration
     profiles = None if guide is None else np.asarray(guide, np.float32)
-    try:
-        curves = NOISE_METHODS[method].apply(concentration, mask, profiles, progress or no_progress, **options)
-    except TypeError as error:
-        if "keyword argument" not in str(error):
-            raise
-        msg = f"The noise reduction '{method}' has no such option among: {', '.join(options)}. Correct the settings."
-        raise InvalidInputError(msg) from error
+    curves = NOISE_METHODS[method].apply(concentration, mask, profiles, progress or no_progress, **options)
     data = concentration.data.copy()
     data[mask] = curves
     return replace(concentration, data=data)
