@@ -6,9 +6,9 @@ With the running integral G of the arterial input the tissue curve is ``F (G(t -
 functions of one shift x, ``p(x) = sum C(t) G(t - x)`` and its slope, and everything it needs about the scan is the products of
 shifted arterial curves with each other. Both are tabulated; a Gauss-Newton step reads tables and never touches the curve again.
 
-Between the nodes of the tables G is the cubic through its values and slopes. Every sum and every derivative is that of these cubics
-exactly, in double precision: a short box differs so little from a shorter, higher one (by F MTT^3 / 24 times the curvature of the
-input) that tables which disagree in the fifth digit make a fit stop at its start.
+Between the nodes of the tables G is the cubic through its values and slopes. Every sum and every derivative is that of these
+cubics exactly, in double precision: a short box differs from a shorter, higher one only by the curvature of the input times
+F MTT^3 / 24, so that tables which disagree in the fifth digit make a fit stop where it starts.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ MTT_RANGE_S = (0.5, 30.0)
 DELAY_RANGE_S = (-4.0, 20.0)
 SHIFT_STEP_S = 0.5
 LONGEST_STEP_S = 2.0
-MOST_STEPS = 12
-CONVERGED_S = 0.01
+MOST_STEPS = 6
+CONVERGED_S = 0.02
 TYPICAL_MTT_S = 5.0
 GAIN = 9
 DAMPING = 1e-3

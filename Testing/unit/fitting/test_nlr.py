@@ -11,6 +11,7 @@ from scipy.optimize import least_squares
 
 from PerfusionSuiteLib.core.errors import InvalidInputError, TimingError
 from PerfusionSuiteLib.deconvolution import QualityCode
+from PerfusionSuiteLib.deconvolution.box import shifted_inputs
 from PerfusionSuiteLib.fitting import METHODS, fit
 
 TIMES = np.linspace(0.0, 66.0, 45)
@@ -31,6 +32,23 @@ def box(flow: float, mtt: float, delay: float, times_s: np.ndarray = TIMES) -> n
     return flow / 6000.0 * (upper - np.interp(times_s - delay - mtt, FINE, WHOLE))
 
 
+def slow_arterial(times_s: np.ndarray) -> np.ndarray:
+    x = np.maximum(times_s - 10.0, 0.0) / 6.0
+    return 300.0 * (x * np.exp(1.0 - x)) ** 3
+
+
+def drawn_boxes(count: int, interval_s: float) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return times, exact curves below an input that frames 2 s apart still resolve, and the truth."""
+    rng = np.random.default_rng(12)
+    flow, mtt, delay = rng.uniform(8, 70, count), rng.uniform(2, 15, count), rng.uniform(0, 6, count)
+    times = np.linspace(0.0, 60.0, round(60.0 / interval_s) + 1)
+    input_now = slow_arterial(FINE)
+    whole = (np.cumsum(input_now) - 0.5 * input_now) * 0.01
+    start = times - delay[:, None]
+    curves = flow[:, None] / 6000.0 * (np.interp(start, FINE, whole) - np.interp(start - mtt[:, None], FINE, whole))
+    return times, curves, {"cbf": flow, "mtt": mtt, "delay": delay, "tmax": delay + mtt / 2}
+
+
 def run(curves: np.ndarray, times_s: np.ndarray = TIMES, **options: Any) -> dict[str, np.ndarray]:
     maps, field = fit(curves, arterial(times_s), times_s, method="nlr", density=1.0, hematocrit_factor=1.0, **options)
     assert field is None
@@ -44,17 +62,52 @@ class TestKnownBoxes:
     def test_are_recovered(self, truth: tuple[float, float, float]) -> None:
         flow, mtt, delay = truth
         maps = run(box(*truth))
-        assert maps["cbf"] == pytest.approx(flow, rel=0.02)
+        # Flow of short boxes hangs on the curvature of the input, which 1.5 s frames give to 3 %: exact least squares ends there.
+        assert maps["cbf"] == pytest.approx(flow, rel=0.005 if mtt > 4 else 0.03)
         assert maps["mtt"] == pytest.approx(mtt, abs=0.1)
         assert maps["delay"] == pytest.approx(delay, abs=0.1)
         assert maps["tmax"] == pytest.approx(maps["delay"] + maps["mtt"] / 2, abs=1e-4)
         assert maps["cbv"] == pytest.approx(flow * mtt / 60, rel=0.01)
         assert maps["quality"] == QualityCode.OK
 
+    @pytest.mark.parametrize("truth", [(50.0, 4.0, 0.0), (60.0, 3.0, -2.0), (45.0, 2.2, 1.4)])
+    def test_that_are_short_are_recovered_from_frames_1_s_apart(self, truth: tuple[float, float, float]) -> None:
+        times = np.linspace(0.0, 66.0, 67)
+        maps = run(box(*truth, times), times)
+        assert [float(maps[key]) for key in ("cbf", "mtt", "delay")] == pytest.approx(truth, rel=0.02, abs=0.01)
+
     def test_are_recovered_from_uneven_frames(self) -> None:
         uneven = np.concatenate([np.linspace(0, 34, 24), np.linspace(37, 66, 10)])
         maps = run(box(35.0, 7.0, 2.0, uneven), uneven)
         assert [float(maps[key]) for key in ("cbf", "mtt", "delay")] == pytest.approx([35.0, 7.0, 2.0], rel=0.03)
+
+
+class TestFloor:
+    @pytest.mark.parametrize(("interval_s", "percent"), [(1.0, 0.5), (1.5, 1.5), (2.0, 5.0)])
+    def test_exact_boxes_leave_only_the_error_of_the_sampled_input(self, interval_s: float, percent: float) -> None:
+        times, curves, truth = drawn_boxes(2000, interval_s)
+        for spread in (None, 0.5):
+            settings = {"mtt_spread": spread}
+            maps, _ = fit(curves, slow_arterial(times), times, density=1.0, hematocrit_factor=1.0, settings=settings)
+            assert (maps["quality"] == QualityCode.OK).all()
+            assert np.sqrt(np.mean((maps["cbf"] / truth["cbf"] - 1.0) ** 2)) <= percent / 100.0
+            assert np.sqrt(np.mean((maps["tmax"] - truth["tmax"]) ** 2)) <= 0.02
+
+    @pytest.mark.parametrize("interval_s", [1.0, 1.5, 2.0])
+    def test_is_that_of_exact_least_squares_with_the_same_input(self, interval_s: float) -> None:
+        times, curves, truth = drawn_boxes(40, interval_s)
+        input_now = slow_arterial(times)
+        maps, _ = fit(curves, input_now, times, density=1.0, hematocrit_factor=1.0, settings={"mtt_spread": None})
+        for number, curve in enumerate(curves):
+
+            def residual(p: np.ndarray, curve: np.ndarray = curve) -> np.ndarray:
+                integral, _ = shifted_inputs(times, input_now, np.array([p[1], p[1] + p[2]]))
+                return p[0] / 6000.0 * (integral[:, 0] - integral[:, 1]) - curve
+
+            start = [truth[key][number] for key in ("cbf", "delay", "mtt")]
+            best = least_squares(residual, start, xtol=1e-12, ftol=1e-12, gtol=1e-12, x_scale=(30.0, 1.0, 1.0)).x
+            assert maps["cbf"][number] == pytest.approx(best[0], rel=2e-3)
+            assert [maps["delay"][number], maps["mtt"][number]] == pytest.approx(best[1:], abs=5e-3)
 
 
 class TestStatistics:
