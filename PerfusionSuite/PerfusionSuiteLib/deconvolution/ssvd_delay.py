@@ -20,6 +20,9 @@ from .timegrid import spline_on_grid
 OPTIONS: Mapping[str, Any] = MappingProxyType({"truncation": 0.2, "lag_window": (-4.0, 20.0)})
 """Truncation relative to the largest singular value; lags in s after the voxel's own arrival."""
 
+MTT_RANGE_S = (1.5, 30.0)
+"""Shorter boxes are below what frames of 1 to 2 s resolve; without a lower limit noise would choose them and move the delay."""
+
 DELAY_STEP_S = 0.5
 
 
@@ -38,7 +41,7 @@ class DelayCorrected:
         grid = problem.grid
         lags = lag_indices(options["lag_window"], grid.interval_s, grid.times_s.size, causal=True)
         self.lags_s = lags * grid.interval_s
-        self._box = BoxRegression(problem.times_s, problem.aif)
+        self._box = BoxRegression(problem.times_s, problem.aif, mtt_range_s=MTT_RANGE_S)
         first, last = (round(edge / DELAY_STEP_S) for edge in DELAY_RANGE_S)
         self._first = first
 
