@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 FIGURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("phantom_checks.py", ("--seeds", "10"), ("--seeds", "3")),
     ("deconvolution_speed.py", ("--curves", "2097152"), ("--curves", "300000")),
+    ("full_run.py", (), ()),
     ("chain_accuracy.py", ("--patients", "6"), ("--patients", "2")),
 )
 """Script, arguments of a full run, arguments of a quick one."""
