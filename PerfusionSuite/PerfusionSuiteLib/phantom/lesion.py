@@ -251,11 +251,6 @@ class Effect:
     volume: FloatArray
     delay_s: FloatArray
 
-    @property
-    def white_flow(self) -> FloatArray:
-        """Factor on the flow of white matter."""
-        return self.flow**0.8
-
 
 def effect(lesion: Lesion, severity: FloatArray) -> Effect:
     """Return what a severity does.
