@@ -242,7 +242,7 @@ class Effect:
     Parameters
     ----------
     flow, volume : ndarray
-        Factors on CBF and CBV of grey matter.
+        Factors on CBF and CBV of all tissue.
     delay_s : ndarray, s
         Added to the arrival.
     """
