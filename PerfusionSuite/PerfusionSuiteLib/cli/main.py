@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from ..core import InvalidInputError, PerfusionError
+from ..core import InvalidInputError
+from ..core.failures import CANCELLED, failure_of
+from ..core.stop import StopSignals
 from . import demo, methods, phantom, run, segment
 from .console import print_event
-from .stop import SENTENCE, StopSignals
 
 COMMANDS = (run, segment, methods, phantom, demo)
-
-_UNEXPECTED = 1
-_CANCELLED = 3
-_OUT_OF_MEMORY = 4
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,17 +82,10 @@ def _execute(words: list[str], stop: StopSignals) -> tuple[str, int, BaseExcepti
         options = build_parser().parse_args(words)
         options.check_stop = stop.check
         return "", int(options.execute(options)), None
-    except PerfusionError as error:
-        return str(error), error.exit_code, error
-    except KeyboardInterrupt:
-        return SENTENCE, _CANCELLED, None
     except BrokenPipeError:
         # The reader of our output is gone: nobody is left to tell. Python would complain once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return "The program that read the output has ended, so the run was stopped.", _CANCELLED, None
-    except MemoryError as error:
-        sentence = "The scan does not fit in this machine's memory. Close other programs or crop the scan, then run again."
-        return sentence, _OUT_OF_MEMORY, error
-    except Exception as error:  # noqa: BLE001  # outermost boundary: any bug becomes one sentence and code 1
-        sentence = f"Unexpected {type(error).__name__}: {error}. Run again with --verbose and report what it prints."
-        return sentence, _UNEXPECTED, error
+        return "The program that read the output has ended, so the run was stopped.", CANCELLED, None
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # outermost boundary: any error becomes one sentence
+        failure = failure_of(error, advice="Run again with --verbose and report what it prints.")
+        return failure.sentence, failure.code, None if failure.code == CANCELLED else error

@@ -7,7 +7,7 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-from ..core import CancelledError
+from .errors import CancelledError
 
 SENTENCE = "Cancelled; no results were written."
 
