@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__, deconvolution, fitting, input_function, lesion, prepare
 from .core import (
@@ -35,7 +36,7 @@ from .core import (
     part_of,
 )
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
-from .core.geometry import BoolArray, check_same_grid
+from .core.geometry import BoolArray, FloatArray, check_same_grid
 from .core.quantities import unit_of
 from .core.series import check_enough_times
 
@@ -213,6 +214,8 @@ def run(
     *,
     inputs: UserInputs | None = None,
     progress: ProgressCallback | None = None,
+    overwrite_series: bool = False,
+    keep_series: bool = True,
 ) -> Study:
     """Turn a perfusion series into maps, lesions and metrics.
 
@@ -226,6 +229,10 @@ def run(
         Curves and masks that replace automatic ones.
     progress : callable, optional
         Called between chunks of work; may raise `CancelledError`.
+    overwrite_series : bool
+        Allow that the values of the given series are lost, which saves its size in memory.
+    keep_series : bool
+        Keep the values of the prepared series in the study, for a scene; without them the study takes half the memory.
 
     Returns
     -------
@@ -245,8 +252,13 @@ def run(
         raise InvalidInputError(msg)
     check_enough_times(series.times_s)
     clock = _Clock()
-    series, motion = _still_series(series, settings, clock, part_of(progress, 0.0, 0.42))
-    masks, concentration = _concentration(series, inputs, clock, part_of(progress, 0.42, 0.55))
+    given = series.data
+    series, motion = _still_series(series, settings, overwrite_series, clock, part_of(progress, 0.0, 0.42))
+    free = not keep_series and (overwrite_series or series.data is not given)
+    del given
+    masks, concentration = _concentration(series, inputs, free, clock, part_of(progress, 0.42, 0.55))
+    if not keep_series:
+        series = series.released()
     aif, vof = _curves(concentration, masks, settings, inputs, clock, part_of(progress, 0.55, 0.62))
     maps = _maps(concentration, masks, aif, settings, clock, part_of(progress, 0.62, 0.95))
     with clock.step("lesion"):
@@ -281,20 +293,21 @@ def run(
 
 
 def _still_series(
-    series: PerfusionSeries, settings: Settings, clock: _Clock, progress: ProgressCallback
+    series: PerfusionSeries, settings: Settings, overwrite: bool, clock: _Clock, progress: ProgressCallback
 ) -> tuple[PerfusionSeries, MotionReport | None]:
     """Bring all slices to common times and the head to one place."""
     with clock.step("timing"):
         progress(0.0, "Frame times")
-        series = prepare.common_times(series)
+        common = prepare.common_times(series)
+        overwrite, series = overwrite or common is not series, common
     if not settings.motion_correction:
         return series, None
     with clock.step("motion"):
-        return prepare.correct_motion(series, progress=progress)
+        return prepare.correct_motion(series, overwrite=overwrite, progress=progress)
 
 
 def _concentration(
-    series: PerfusionSeries, inputs: UserInputs, clock: _Clock, progress: ProgressCallback
+    series: PerfusionSeries, inputs: UserInputs, overwrite: bool, clock: _Clock, progress: ProgressCallback
 ) -> tuple[TissueMasks, Concentration]:
     """Find the brain and turn HU into enhancement on a uniform time grid."""
     for name in ("brain_mask", "roi_mask", "contra_mask"):
@@ -312,7 +325,7 @@ def _concentration(
             raise InvalidInputError(msg)
     with clock.step("concentration"):
         progress(0.5, "Enhancement")
-        concentration = prepare.regular_times(prepare.ct_concentration(series, masks))
+        concentration = prepare.regular_times(prepare.ct_concentration(series, masks, overwrite=overwrite))
     return masks, concentration
 
 
@@ -349,68 +362,70 @@ def _maps(
     progress: ProgressCallback,
 ) -> PerfusionMaps:
     """Reduce noise and compute all maps."""
+    times = concentration.times_s
+    provenance = Provenance(settings.method, {**asdict(settings), "interval_s": float(np.median(np.diff(times)))}, SOFTWARE)
     with clock.step("noise"):
-        exclude = masks.csf | masks.vessel | masks.bone
-        smooth = prepare.reduce_noise(
+        curves = prepare.smoothed_curves(
             concentration,
             method=settings.noise_reduction,
-            exclude=exclude,
+            exclude=masks.csf | masks.vessel | masks.bone,
             progress=part_of(progress, 0.0, 0.5),
             **settings.noise_options,
         )
-    common: dict[str, Any] = {
-        "method": settings.method,
-        "mask": concentration.mask,
-        "density": settings.density,
-        "hematocrit_factor": settings.hematocrit_factor,
-        "progress": part_of(progress, 0.5, 1.0),
-    }
     with clock.step("maps"):
-        if settings.method in deconvolution.METHODS:
-            arrays = deconvolution.deconvolve(smooth.data, aif.values, smooth.times_s, **common, **settings.method_options)
-        else:
-            arrays, _ = fitting.fit(
-                smooth.data,
-                aif.values,
-                smooth.times_s,
-                affine=smooth.affine,
-                settings=dict(settings.method_options),
-                device=settings.device,
-                **common,
-            )
+        arrays = _curve_by_curve(curves, times, aif, settings, part_of(progress, 0.5, 1.0))
     quality = arrays.pop("quality", None)
-    provenance = Provenance(
-        settings.method, {**asdict(settings), "interval_s": float(np.median(np.diff(smooth.times_s)))}, SOFTWARE
-    )
-    known = {key: value for key, value in arrays.items() if key in QUANTITIES}
+    mask = concentration.mask
+    known = {key: _on_grid(values, mask) for key, values in arrays.items() if key in QUANTITIES}
     maps = PerfusionMaps.from_arrays(
         known,
-        smooth.affine,
+        concentration.affine,
         provenance=provenance,
         units={key: unit_of(key, settings.density) for key in known},
-        quality=quality,
+        quality=None if quality is None else _on_grid(quality, mask, deconvolution.QualityCode.OUTSIDE_MASK),
     )
-    return maps.added(*_curve_maps(concentration, smooth, provenance))
+    return maps.added(*_curve_maps(concentration, curves, provenance))
 
 
-def _curve_maps(raw: Concentration, smooth: Concentration, provenance: Provenance) -> list[PerfusionMap]:
+def _curve_by_curve(
+    curves: NDArray[np.float32], times_s: FloatArray, aif: InputFunction, settings: Settings, progress: ProgressCallback
+) -> dict[str, NDArray[Any]]:
+    """Apply a method that looks at each curve by itself; one value per curve."""
+    common: dict[str, Any] = {
+        "method": settings.method,
+        "density": settings.density,
+        "hematocrit_factor": settings.hematocrit_factor,
+        "progress": progress,
+    }
+    if settings.method in deconvolution.METHODS:
+        return deconvolution.deconvolve(curves, aif.values, times_s, **common, **settings.method_options)
+    arrays, _ = fitting.fit(curves, aif.values, times_s, settings=dict(settings.method_options), device=settings.device, **common)
+    return arrays
+
+
+def _on_grid(values: NDArray[Any], mask: BoolArray, empty: float = np.nan) -> NDArray[Any]:
+    """Put values of the voxels of a mask into a volume."""
+    volume = np.full(mask.shape, empty, values.dtype)
+    volume[mask] = values
+    return volume
+
+
+def _curve_maps(raw: Concentration, curves: NDArray[np.float32], provenance: Provenance) -> list[PerfusionMap]:
     """Maps read off the curves themselves: time to peak, temporal maximum and baseline."""
-    data, times = smooth.data, smooth.times_s
-    means = np.empty_like(data, shape=data.shape[:3])
-    peak_at = np.empty(data.shape[:3], np.float32)
-    maximum = np.empty_like(means)
+    peak_at, maximum = np.empty(curves.shape[0], np.float32), np.empty(curves.shape[0], np.float32)
     kernel = np.array([0.25, 0.5, 0.25], np.float32)
-    for k in range(data.shape[2]):  # slice by slice keeps the working copies small
-        padded = np.pad(data[:, :, k], ((0, 0), (0, 0), (1, 1)), mode="edge")
-        filtered = kernel[0] * padded[..., :-2] + kernel[1] * padded[..., 1:-1] + kernel[2] * padded[..., 2:]
-        peak_at[:, :, k] = times[filtered.argmax(axis=-1)]
-        maximum[:, :, k] = filtered.max(axis=-1)
-        means[:, :, k] = raw.data[:, :, k].mean(axis=-1)
-    outside = ~raw.mask
-    peak_at[outside] = np.nan
-    mip = raw.baseline + np.where(outside, 0.0, maximum).astype(np.float32)
-    mean = raw.baseline + np.where(outside, 0.0, means).astype(np.float32)
-    values = {"ttp": peak_at, "mip": mip, "mean": mean, "baseline": raw.baseline}
+    for start in range(0, curves.shape[0], 16384):  # in parts, which keeps the working copies small
+        here = slice(start, start + 16384)
+        padded = np.pad(curves[here], ((0, 0), (1, 1)), mode="edge")
+        filtered = kernel[0] * padded[:, :-2] + kernel[1] * padded[:, 1:-1] + kernel[2] * padded[:, 2:]
+        peak_at[here] = raw.times_s[filtered.argmax(axis=1)]
+        maximum[here] = filtered.max(axis=1)
+    values = {
+        "ttp": _on_grid(peak_at, raw.mask),
+        "mip": raw.baseline + _on_grid(maximum, raw.mask, 0.0),
+        "mean": raw.baseline + raw.data.mean(axis=3),
+        "baseline": raw.baseline,
+    }
     return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance) for key, v in values.items()]
 
 

@@ -91,7 +91,14 @@ def execute(options: argparse.Namespace) -> int:
         )
         for decision in scan.source.decisions:
             console.message(f"  {decision}")
-        study = pipeline.run(scan, settings, inputs=user_inputs(options, scan), progress=part_of(console, 0.15, 0.8))
+        study = pipeline.run(
+            scan,
+            settings,
+            inputs=user_inputs(options, scan),
+            progress=part_of(console, 0.15, 0.8),
+            overwrite_series=True,
+            keep_series=writer is not None,
+        )
         files = write_study(study, options.output, layout=options.layout, writer=writer, progress=part_of(console, 0.8, 1.0))
         for line in summary(study):
             console.message(line)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -180,7 +180,9 @@ class PerfusionSeries:
         if 0 in data.shape:
             msg = f"The series is empty: its shape is {data.shape}. Choose another series."
             raise InvalidInputError(msg)
-        object.__setattr__(self, "data", np.ascontiguousarray(data, dtype=np.float32))
+        if any(data.strides):  # else it is one number everywhere, see `released`
+            data = np.ascontiguousarray(data, dtype=np.float32)
+        object.__setattr__(self, "data", data)
         object.__setattr__(self, "affine", check_affine(self.affine))
         object.__setattr__(self, "times_s", check_times(self.times_s, data.shape[3]))
         slice_times = self.acquisition.slice_times_s
@@ -189,6 +191,16 @@ class PerfusionSeries:
                 f"Slice times have shape {np.shape(slice_times)}, expected (slices, frames) = {data.shape[2:]}. Check the header."
             )
             raise TimingError(msg)
+
+    def released(self) -> PerfusionSeries:
+        """Return the series without its values, for those who only need to know what it was.
+
+        Returns
+        -------
+        PerfusionSeries
+            Same shape, grid, times and facts; every value is NaN and takes no memory.
+        """
+        return replace(self, data=np.broadcast_to(np.float32(np.nan), self.data.shape))
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -367,7 +367,7 @@ class Study:
     Parameters
     ----------
     series : PerfusionSeries
-        The scan after preparation (motion-corrected, common frame times).
+        The scan after preparation (motion-corrected, common frame times); its values are NaN when they were released.
     masks : TissueMasks
         Brain, CSF, vessels, bone.
     concentration : Concentration

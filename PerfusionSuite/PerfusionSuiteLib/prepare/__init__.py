@@ -6,7 +6,7 @@ from .enhancement import ct_concentration
 from .masks import tissue_masks
 from .motion import correct_motion
 from .noise import noise_sd
-from .smoothing import NOISE_METHODS, NoiseMethod, reduce_noise
+from .smoothing import NOISE_METHODS, NoiseMethod, reduce_noise, smoothed_curves
 from .timing import common_times, regular_times
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "noise_sd",
     "reduce_noise",
     "regular_times",
+    "smoothed_curves",
     "tissue_masks",
 ]

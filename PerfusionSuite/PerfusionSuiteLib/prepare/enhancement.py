@@ -29,7 +29,9 @@ TRUNCATED_MARGIN_S = 8.0
 VENOUS_DELAY_S = 2.0
 
 
-def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: ProgressCallback | None = None) -> Concentration:
+def ct_concentration(
+    series: PerfusionSeries, masks: TissueMasks, *, overwrite: bool = False, progress: ProgressCallback | None = None
+) -> Concentration:
     """Turn Hounsfield units into enhancement.
 
     Parameters
@@ -38,6 +40,8 @@ def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: P
         CT perfusion in HU, motion-corrected, all slices on one time axis.
     masks : TissueMasks
         Brain, vessels and bone of this scan.
+    overwrite : bool
+        Write the enhancement into the memory of the given series, whose values are lost.
     progress : callable, optional
         Called after each slice; may raise `CancelledError`.
 
@@ -65,16 +69,18 @@ def ct_concentration(series: PerfusionSeries, masks: TissueMasks, *, progress: P
         msg = f"The brain mask has {masks.brain.shape} voxels but the scan has {series.shape}. Use masks of this scan."
         raise GridMismatchError(msg)
     report = progress or no_progress
-    finite: BoolArray = np.asarray(np.isfinite(series.data).all(axis=3))
+    slices = range(series.shape[2])
+    finite: BoolArray = np.stack([np.isfinite(series.data[:, :, k]).all(axis=2) for k in slices], axis=2)
     mask, missing = _usable(masks, finite, series)
     report(0.1, "Baseline")
     arterial = arterial_curve(series.data[_away_from_bone(series, masks, mask)], series.times_s)
     frames = frames_before_contrast(arterial, series.times_s)
-    data = np.zeros_like(series.data)
+    data = series.data if overwrite else np.zeros_like(series.data)
     baseline = np.where(finite, series.data[..., 0], 0.0).astype(np.float32)
-    for k in range(series.shape[2]):
+    for k in slices:
         report(0.2 + 0.6 * k / series.shape[2], "Enhancement")
-        _subtract_baseline(series.data[:, :, k], mask[:, :, k], frames, data[:, :, k], baseline[:, :, k])
+        source = series.data[:, :, k]
+        _subtract_baseline(source, mask[:, :, k], frames, source if overwrite else data[:, :, k], baseline[:, :, k])
     mask, unenhanced = without_unenhanced_slices(data, mask, masks.brain)
     tissue = data[masks.tissue & mask] if (masks.tissue & mask).any() else data[mask]
     report(0.9, "Checks")
@@ -129,7 +135,10 @@ def _subtract_baseline(
     else:
         level = _lowest_running_mean(source, mask)
     baseline[...] = np.where(np.isfinite(level), level, baseline)
-    data[mask] = source[mask] - level[mask][:, None]
+    curves = source[mask] - level[mask][:, None]
+    if data is source:
+        data[...] = 0.0
+    data[mask] = curves
 
 
 def _lowest_running_mean(source: NDArray[np.float32], mask: BoolArray) -> NDArray[np.float32]:

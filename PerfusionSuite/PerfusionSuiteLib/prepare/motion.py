@@ -39,9 +39,9 @@ LEVELS = ((4.0, 4.0), (1.8, 1.5))
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """All frames on a shrunken grid."""
+    """All frames on a shrunken grid, (T, I, J, K)."""
 
-    frames: list[NDArray[np.float32]]
+    frames: NDArray[np.float32]
     affine: FloatArray
 
 
@@ -51,6 +51,7 @@ def correct_motion(
     progress: ProgressCallback | None = None,
     skip_if_still: bool = True,
     drop_frames: bool = True,
+    overwrite: bool = False,
 ) -> tuple[PerfusionSeries, MotionReport]:
     """Estimate head motion and move all frames to one position.
 
@@ -64,6 +65,8 @@ def correct_motion(
         Return the given series untouched when every frame lies within 0.3 mm and 0.3 degrees of the reference.
     drop_frames : bool
         Leave out frames that moved by more than 5 mm or 5 degrees or that do not fit after correction.
+    overwrite : bool
+        Write the moved frames into the memory of the given series, whose values are lost.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def correct_motion(
     kept = [t for t in range(len(poses)) if t not in dropped]
     transforms = voxel_transforms([p.matrix(center) for p in poses], series.affine)
     unmoved = [float(np.linalg.norm(p.shift)) < 0.02 and float(np.linalg.norm(p.rotation_deg)) < 0.02 for p in poses]
-    data = move_frames(series.data, transforms, kept, unmoved, part_of(report, 0.6, 1.0))
+    data = move_frames(series.data, transforms, kept, unmoved, part_of(report, 0.6, 1.0), overwrite=overwrite)
     findings = (*_motion_findings(shifts, angles, dropped), *severe, *_outside_findings(data, transforms, kept))
     slice_times = series.acquisition.slice_times_s
     acquisition = series.acquisition if slice_times is None else replace(series.acquisition, slice_times_s=slice_times[:, kept])
@@ -123,16 +126,17 @@ def _shrunken(series: PerfusionSeries, size_mm: float, sigma_mm: float) -> _Leve
     for axis in (0, 1):
         affine[:3, 3] += series.affine[:3, axis] * (factors[axis] - 1) / 2.0
         affine[:3, axis] *= factors[axis]
-    used = series.data[: counts[0] * factors[0], : counts[1] * factors[1]]
-    sums = np.zeros((*counts, *series.data.shape[2:]), np.float32)
-    for i in range(factors[0]):  # strided sums avoid a clipped copy of the whole series
-        for j in range(factors[1]):
-            sums += np.clip(used[i :: factors[0], j :: factors[1]], *SKULL_HU)
-    sums /= np.float32(factors[0] * factors[1])
-    np.nan_to_num(sums, copy=False, nan=SKULL_HU[0])
+    frames = np.empty((series.times_s.size, *counts, series.shape[2]), np.float32)
+    share = np.float32(1.0 / (factors[0] * factors[1]))
+    for i in range(counts[0]):  # row by row: no second copy of the scan, and memory is read in its own order
+        rows = np.clip(series.data[i * factors[0] : (i + 1) * factors[0], : counts[1] * factors[1]], *SKULL_HU).sum(axis=0)
+        np.nan_to_num(rows, copy=False, nan=SKULL_HU[0] * factors[0])
+        rows = rows.reshape(counts[1], factors[1], *rows.shape[1:]).sum(axis=1)
+        frames[:, i] = np.moveaxis(rows * share, -1, 0)
     sigma = [float(np.sqrt(max(sigma_mm**2 - (0.29 * s) ** 2, 0.0)) / s) for s in voxel_sizes(affine)]
     sigma[2] = sigma[2] if spacing[2] <= 3.0 else 0.0
-    frames = [ndimage.gaussian_filter(sums[..., t], sigma, mode="nearest", truncate=3.0) for t in range(sums.shape[3])]
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(lambda f: ndimage.gaussian_filter(f, sigma, output=f, mode="nearest", truncate=3.0), frames))
     return _Level(frames, affine)
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ..core.geometry import BoolArray, FloatArray
 from ..core.progress import ProgressCallback
 
+FRAMES_AT_ONCE = 6
+
 
 def voxel_transforms(matrices: Sequence[FloatArray], affine: FloatArray) -> list[FloatArray]:
     """Turn RAS transforms into voxel transforms.
@@ -38,6 +40,8 @@ def move_frames(
     frames: Sequence[int],
     still: Sequence[bool],
     progress: ProgressCallback,
+    *,
+    overwrite: bool = False,
 ) -> NDArray[np.float32]:
     """Interpolate frames (trilinear) where the head was at the reference.
 
@@ -48,23 +52,39 @@ def move_frames(
     transforms : sequence of ndarray, shape (4, 4)
         Voxel of the reference to voxel of each frame.
     frames : sequence of int
-        Frames to keep.
+        Frames to keep, increasing.
     still : sequence of bool
         Frames that are copied as they are.
     progress : callable
         Called after each frame.
+    overwrite : bool
+        Write the result into the memory of `data`, which is lost.
 
     Returns
     -------
     ndarray of float32, shape (I, J, K, len(frames))
         Moved frames; outside the measured volume the nearest measured value.
     """
-    result = np.empty((*data.shape[:3], len(frames)), np.float32)
-    for n, frame in enumerate(frames):
-        image = np.ascontiguousarray(data[..., frame])
-        result[..., n] = image if still[frame] else move_image(image, transforms[frame])
-        progress((n + 1) / len(frames), "Motion correction")
-    return result
+    result = data if overwrite else np.empty((*data.shape[:3], len(frames)), np.float32)
+    for first in range(0, len(frames), FRAMES_AT_ONCE):  # time lies innermost in memory, so some frames at once are faster
+        group = frames[first : first + FRAMES_AT_ONCE]
+        images = np.ascontiguousarray(np.moveaxis(data[..., list(group)], -1, 0))
+        for n, frame in enumerate(group):
+            if not still[frame]:
+                images[n] = move_image(images[n], transforms[frame])
+            progress((first + n + 1) / len(frames), "Motion correction")
+        result[..., first : first + len(group)] = np.moveaxis(images, 0, -1)  # never ahead of the frames still to be read
+    return _first_frames(data, len(frames)) if overwrite else result
+
+
+def _first_frames(data: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Move the first frames together in the memory of the array."""
+    if count == data.shape[3]:
+        return data
+    flat, row = data.reshape(-1), int(np.prod(data.shape[1:3])) * count
+    for i in range(data.shape[0]):
+        flat[i * row : (i + 1) * row] = data[i, ..., :count].ravel()
+    return flat[: data.shape[0] * row].reshape(*data.shape[:3], count)
 
 
 def move_image(image: NDArray[np.float32], transform: FloatArray) -> NDArray[np.float32]:

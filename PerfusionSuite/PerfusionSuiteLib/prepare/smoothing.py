@@ -252,6 +252,44 @@ def reduce_noise(
     GridMismatchError
         If a mask or the guide has another shape.
     """
+    curves = smoothed_curves(concentration, method=method, guide=guide, exclude=exclude, progress=progress, **options)
+    if method == "none":
+        return concentration
+    data = np.zeros_like(concentration.data)
+    data[concentration.mask] = curves
+    return replace(concentration, data=data)
+
+
+def smoothed_curves(
+    concentration: Concentration,
+    *,
+    method: str = "similarity",
+    guide: NDArray[Any] | None = None,
+    exclude: BoolArray | None = None,
+    progress: ProgressCallback | None = None,
+    **options: Any,
+) -> NDArray[np.float32]:
+    """Reduce noise as `reduce_noise` does, but return the curves alone: a fifth of the memory of a scan.
+
+    Parameters
+    ----------
+    concentration : Concentration
+        Enhancement.
+    method, guide, exclude, progress, **options
+        As in `reduce_noise`, with the same errors.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, T)
+        Curves of all voxels of ``concentration.mask``, in its order.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such method or option.
+    GridMismatchError
+        If a mask or the guide has another shape.
+    """
     if method not in NOISE_METHODS:
         msg = f"There is no noise reduction '{method}'. Choose one of: {', '.join(NOISE_METHODS)}."
         raise InvalidInputError(msg)
@@ -263,12 +301,12 @@ def reduce_noise(
             raise GridMismatchError(msg)
     mask = concentration.mask if exclude is None else concentration.mask & ~exclude
     if method == "none" or not mask.any():
-        return concentration
+        return concentration.data[concentration.mask]
     profiles = None if guide is None else np.asarray(guide, np.float32)
-    curves = NOISE_METHODS[method].apply(concentration, mask, profiles, progress or no_progress, **options)
-    data = concentration.data.copy()
-    data[mask] = curves
-    return replace(concentration, data=data)
+    smooth = NOISE_METHODS[method].apply(concentration, mask, profiles, progress or no_progress, **options)
+    curves = concentration.data[concentration.mask]
+    curves[mask[concentration.mask]] = smooth
+    return curves
 
 
 def _check_positive(name: str, value: float) -> None:
