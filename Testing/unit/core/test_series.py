@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from PerfusionSuiteLib.core import Acquisition, InvalidInputError, PerfusionSeries, TimingError
+from PerfusionSuiteLib.core import Acquisition, InvalidInputError, PerfusionSeries, Source, TimingError
 from PerfusionSuiteLib.core.series import check_enough_times
 
 
@@ -58,3 +60,13 @@ def test_a_static_volume_is_refused():
 def test_scans_too_short_for_a_bolus_are_refused(times, message):
     with pytest.raises(TimingError, match=message):
         check_enough_times(times)
+
+
+def test_a_released_series_still_says_what_it_was():
+    series = PerfusionSeries(np.ones((3, 4, 5, 12)), np.diag([2.0, 2.0, 5.0, 1.0]), np.arange(12.0))
+    released = series.released()
+    assert released.shape == (3, 4, 5)
+    assert released.interval_s == 1.0
+    assert released.voxel_mm == (2.0, 2.0, 5.0)
+    assert np.isnan(released.data).all()
+    assert replace(released, source=Source("dicom")).data.strides == (0, 0, 0, 0)

@@ -53,6 +53,25 @@ def test_core_and_penumbra_partition_the_hypoperfusion(study):
     assert np.array_equal(lesions.core | lesions.penumbra, lesions.hypoperfusion | lesions.core)
 
 
+def test_saving_memory_changes_no_number(study, patient):
+    scan = dataclasses.replace(patient[0], data=patient[0].data.copy())
+    small = pipeline.run(scan, overwrite_series=True, keep_series=False)
+    assert np.isnan(small.series.data).all()
+    assert small.series.shape == study.series.shape
+    assert np.isfinite(study.series.data).all()
+    assert np.array_equal(small.concentration.data, study.concentration.data)
+    for key, item in study.maps.items():
+        assert np.array_equal(small.maps[key].values, item.values, equal_nan=True), key
+    assert small.findings == study.findings
+
+
+def test_a_series_is_left_as_it_was_unless_it_may_be_overwritten(patient):
+    scan = dataclasses.replace(patient[0], data=patient[0].data.copy())
+    kept = pipeline.run(scan, keep_series=False)
+    assert np.array_equal(scan.data, patient[0].data)
+    assert np.isnan(kept.series.data).all()
+
+
 def test_the_same_scan_gives_the_same_numbers_twice(study, patient):
     again = pipeline.run(patient[0])
     assert np.array_equal(again.maps["tmax"].values, study.maps["tmax"].values, equal_nan=True)

@@ -29,6 +29,17 @@ def test_tissue_enhances_as_drawn(a_head: Any) -> None:
     assert not concentration.data[~concentration.mask].any()
 
 
+def test_enhancement_in_the_memory_of_the_scan_is_the_same(a_head: Any) -> None:
+    masks = tissue_masks(a_head.series)
+    copied = ct_concentration(a_head.series, masks)
+    own = replace(a_head.series, data=a_head.series.data.copy())
+    in_place = ct_concentration(own, masks, overwrite=True)
+    assert np.array_equal(in_place.data, copied.data)
+    assert np.array_equal(in_place.baseline, copied.baseline)
+    assert np.shares_memory(in_place.data, own.data)
+    assert in_place.findings == copied.findings
+
+
 def test_sinus_stays_available_and_bone_does_not(a_head: Any) -> None:
     masks = tissue_masks(a_head.series)
     concentration = ct_concentration(a_head.series, masks)

@@ -129,6 +129,29 @@ def test_a_frame_that_jumped_far_is_left_out_with_its_time(head_maker: Callable[
     assert report.translation_mm.shape[0] == 16
 
 
+def test_correcting_in_the_memory_of_the_scan_gives_the_same_frames(head_maker: Callable[..., Any]) -> None:
+    poses: list[np.ndarray | None] = [None] * 5 + [rigid([0, 0, 2.0], [2.0, -1.0, 0])] * 8
+    poses[3] = poses[9] = rigid([0, 0, 7.0], [6.0, 2.0, 0.0])
+    head = head_maker(frames=20, interval_s=2.0, poses=[*poses, *[None] * 7])
+    values = head.series.data.copy()
+    copied, report = correct_motion(head.series)
+    assert np.array_equal(head.series.data, values)
+    in_place, again = correct_motion(head.series, overwrite=True)
+    assert report.dropped == again.dropped == (3, 9)
+    assert np.array_equal(in_place.data, copied.data)
+    assert np.shares_memory(in_place.data, head.series.data)
+
+
+def test_missing_values_do_not_spoil_the_estimate(moving: Any) -> None:
+    head, poses = moving
+    data = head.series.data.copy()
+    data[::7, ::5, 3] = np.nan
+    _, report = correct_motion(replace(head.series, data=data))
+    voxels, degrees = mean_pose_error(head.series, report, poses)
+    assert voxels.max() < 0.4
+    assert degrees.max() < 0.4
+
+
 def test_too_many_bad_frames_are_reported_as_severe(head_maker: Callable[..., Any]) -> None:
     poses: list[np.ndarray | None] = [None] * 16
     for t in range(9, 16):

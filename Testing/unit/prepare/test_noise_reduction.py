@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from PerfusionSuiteLib.core import CancelledError, Concentration, GridMismatchError, InvalidInputError
-from PerfusionSuiteLib.prepare import NOISE_METHODS, reduce_noise
+from PerfusionSuiteLib.prepare import NOISE_METHODS, reduce_noise, smoothed_curves
 from PerfusionSuiteLib.prepare.similarity import whitened_components
 
 TIMES = np.linspace(0, 58.5, 40)
@@ -136,6 +136,15 @@ def test_none_changes_nothing() -> None:
     noisy, _ = two_tissues()
     assert reduce_noise(noisy, method="none") is noisy
     assert list(NOISE_METHODS) == ["similarity", "gaussian", "bilateral", "none"]
+
+
+@pytest.mark.parametrize("method", list(NOISE_METHODS))
+def test_curves_alone_are_those_of_the_volume(method: str) -> None:
+    noisy, _ = two_tissues()
+    volume = reduce_noise(noisy, method=method, exclude=vessel_mask())
+    curves = smoothed_curves(noisy, method=method, exclude=vessel_mask())
+    assert np.array_equal(curves, volume.data[noisy.mask])
+    assert not volume.data[~noisy.mask].any()
 
 
 def test_progress_reaches_the_end_and_can_cancel() -> None:
