@@ -10,6 +10,11 @@ from typing import Any
 from ..core.errors import InvalidInputError
 from .notes import Notes
 
+HOW_TO_SELECT = "with select=N in Python or --series N on the command line"
+"""How a user says which series to read."""
+
+_DERIVED = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesCandidate:
@@ -39,6 +44,8 @@ class SeriesCandidate:
         The file (NIfTI, NRRD); empty for DICOM.
     content : object
         Headers, for the reader.
+    preference : tuple of (float, str)
+        Among series of equal size the lowest number is read first, and the words say why.
     """
 
     index: int
@@ -53,6 +60,7 @@ class SeriesCandidate:
     uids: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
     content: Any = field(default=None, repr=False, compare=False)
+    preference: tuple[float, str] = field(default=(0.0, "comes first"), repr=False, compare=False)
 
     @property
     def size_text(self) -> str:
@@ -92,16 +100,31 @@ def choose(candidates: list[SeriesCandidate], select: int | str | None, notes: N
         more = f"; and {len(candidates) - 4} more" if len(candidates) > 4 else ""
         msg = f"None of the {len(candidates)} series found is a dynamic perfusion series ({shown}{more}). Choose another folder."
         raise InvalidInputError(msg)
-    chosen = max(usable, key=lambda item: (item.frames * item.slices, -item.index))
+    chosen = min(usable, key=lambda item: (-item.frames * item.slices, item.preference[0], item.index))
     if len(usable) > 1:
-        others = ", ".join(f"{item.index} ({item.size_text})" for item in usable if item is not chosen)
-        notes.decide(
-            f"{len(usable)} perfusion series were found; series {chosen.index} ({chosen.description}, {chosen.size_text}) "
-            f"has the most slices x frames and was taken, not {others}."
-        )
+        _tell_choice(chosen, usable, notes)
     else:
         notes.decide(f"Series {chosen.index} ({chosen.description}, {chosen.size_text}) was read.")
     return chosen
+
+
+def _tell_choice(chosen: SeriesCandidate, usable: list[SeriesCandidate], notes: Notes) -> None:
+    """A choice among several series is a guess that the user must be able to see and to change."""
+    rivals = [item for item in usable if item is not chosen]
+    equal = [item for item in rivals if item.frames * item.slices == chosen.frames * chosen.slices]
+    reason = "has the most slices x frames"
+    if equal:
+        other = min(equal, key=lambda item: item.preference[0])
+        better = chosen.preference[0] < other.preference[0]
+        word = other.preference[1] if other.preference[0] >= _DERIVED else chosen.preference[1]
+        reason = f"{word} among those of equal size" if better else "comes first among those of equal size"
+    others = ", ".join(f"{item.index} ({item.description}, {item.size_text})" for item in rivals)
+    notes.decide(
+        f"{len(usable)} perfusion series were found; series {chosen.index} ({chosen.description}, {chosen.size_text}) "
+        f"{reason} and was taken, not {others}."
+    )
+    message = f"{len(usable)} dynamic series were found; series {chosen.index} was read since it {reason}. The others: {others}."
+    notes.find("several_series", "warning", message, f"Choose another {HOW_TO_SELECT}.")
 
 
 def _selected(candidates: list[SeriesCandidate], select: int | str) -> SeriesCandidate:
@@ -111,6 +134,8 @@ def _selected(candidates: list[SeriesCandidate], select: int | str) -> SeriesCan
                 msg = f"Series {item.index} cannot be used: {item.reason}. Choose another series."
                 raise InvalidInputError(msg)
             return item
-    known = ", ".join(str(item.index) for item in candidates)
-    msg = f"There is no series '{select}' here. Choose one of the numbers {known}, or give a SeriesInstanceUID of this folder."
+    known = "; ".join(f"{item.index}: {item.description}, {item.size_text}" for item in candidates[:8])
+    msg = (
+        f"There is no series '{select}' here. Choose one of these numbers ({known}), or give a SeriesInstanceUID of this folder."
+    )
     raise InvalidInputError(msg)

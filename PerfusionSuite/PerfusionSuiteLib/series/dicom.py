@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +20,18 @@ from .candidates import SeriesCandidate
 from .dicom_files import read_headers
 from .dicom_frames import SAME_TIME, FrameTable, frame_table, note_gaps
 from .dicom_geometry import grid_of
-from .dicom_headers import ImageHeader
-from .dicom_pixels import FrameReader
-from .dicom_stacks import Stack, candidate_of, stacks_of
+from .dicom_headers import PLACED_BY_LOCATION, ImageHeader
+from .dicom_load import load_pixels
+from .dicom_stack import Stack
+from .dicom_stacks import candidate_of, stacks_of
 from .dicom_times import image_times
 from .notes import Notes
 
-_MAX_THREADS = 8
+_JOINED = {
+    "phases": "{} DICOM series on the same slices follow each other in time and were joined.",
+    "slabs": "{} DICOM series on neighboring slices take turns in time (the table moves between them) and were joined.",
+    "phases slabs": "{} DICOM series, phases of slabs that take turns in time, were joined.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,13 @@ def dicom_candidates(
     list of SeriesCandidate
         One per stack.
     """
-    headers, unreadable = read_headers(paths, progress)
-    if unreadable:
-        message = f"{len(unreadable)} of {len(paths)} files look like DICOM but cannot be read."
+    found = read_headers(paths, progress)
+    if found.unreadable:
+        message = f"{len(found.unreadable)} of {len(paths)} files look like DICOM but cannot be read."
         notes.find("unreadable_files", "warning", message, "Copy or export the series again.")
-    return [candidate_of(stack, first_index + n) for n, stack in enumerate(stacks_of(headers))]
+    candidates = [candidate_of(stack, first_index + n) for n, stack in enumerate(stacks_of(found.headers))]
+    _note_left_aside(candidates, found.without_image, notes)
+    return candidates
 
 
 def read_dicom(
@@ -118,11 +123,14 @@ def read_dicom(
     """
     stack: Stack = candidate.content
     if stack.series > 1:
-        notes.decide(f"{stack.series} DICOM series on the same slices follow each other in time and were joined.")
+        sentence = _JOINED[" ".join(sorted(stack.joined))].format(stack.series)
+        notes.decide(sentence)
+        notes.find("series_joined", "info", sentence)
+    _note_origin(stack, notes)
     times = image_times(stack, interval_s, notes)
     table = frame_table(stack, times.values_s, notes)
     affine = grid_of([stack.images[n] for n in table.image[:, 0]], notes)
-    data, good = _load(stack, table, part_of(progress, 0.05, 0.95))
+    data, good = load_pixels(stack, table, part_of(progress, 0.05, 0.95))
     if not good.all():
         data, table = _without_bad_frames(data, table, good, stack.images[0], notes)
     frame_times, slice_times = _common_or_slice_times(table.times_s)
@@ -137,38 +145,31 @@ def read_dicom(
     return Scan(data, affine, frame_times, image.modality, all(i.rescaled for i in first), acquisition, _references(first))
 
 
-def _load(stack: Stack, table: FrameTable, progress: ProgressCallback) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read all images slice by slice; `good` (K, T) says which could be decoded."""
-    layout = stack.images[0].pixels
-    slices, frames = table.image.shape
-    data = np.zeros((layout.columns, layout.rows, slices, frames), np.float32)
-    good = np.zeros((slices, frames), np.bool_)
-    reader = FrameReader()
-
-    def load(k: int) -> None:
-        block = np.zeros((frames, layout.rows, layout.columns), np.float32)
-        for t, n in enumerate(table.image[k]):
-            image = stack.images[n]
-            stored = reader.stored(image)
-            if stored is not None:
-                block[t] = stored * np.float64(image.slope) + image.intercept
-                good[k, t] = True
-        data[:, :, k] = block.transpose(2, 1, 0)
-
-    _in_threads(load, slices, progress)
-    return data, good
+def _note_left_aside(candidates: list[SeriesCandidate], without_image: int, notes: Notes) -> None:
+    """Say what else the folder holds: pictures, projections, localizers, maps, reports."""
+    if not any(candidate.usable for candidate in candidates):
+        return  # then the error says it
+    counts: Counter[str] = Counter()
+    for candidate in candidates:
+        if not candidate.usable:
+            counts[candidate.reason] += len(candidate.content.images)
+    parts = [f"{number} image(s): {reason}" for reason, number in sorted(counts.items())]
+    parts += [f"{without_image} file(s) without an image (reports, directories)"] if without_image else []
+    if parts:
+        notes.find("ignored_images", "info", f"Left aside: {'; '.join(parts)}.", "Nothing to do.")
 
 
-def _in_threads(work: Callable[[int], None], count: int, progress: ProgressCallback) -> None:
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        jobs = [pool.submit(work, n) for n in range(count)]
-        try:
-            for number, job in enumerate(jobs):
-                job.result()
-                progress((number + 1) / count, "Reading pixels")
-        finally:
-            for job in jobs:
-                job.cancel()
+def _note_origin(stack: Stack, notes: Notes) -> None:
+    """Say when places are guessed or images are no originals."""
+    if any(image.details.pop(PLACED_BY_LOCATION, False) for image in stack.images):
+        message = "The images have no position; slices were placed by SliceLocation, so that where the head lies is unknown."
+        notes.decide(message)
+        notes.find("unknown_position", "warning", message, "Use the original series to compare with other scans.")
+    if stack.derived:
+        message = (
+            "The series was derived from another (for example reformatted); its noise and slice profile are not the scanner's."
+        )
+        notes.find("derived_series", "info", message, "Prefer the original series when it is at hand.")
 
 
 def _without_bad_frames(

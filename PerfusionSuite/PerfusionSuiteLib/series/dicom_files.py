@@ -6,29 +6,31 @@ from __future__ import annotations
 import struct
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.tag import Tag
 
 from ..core.progress import ProgressCallback, no_progress
 from .dicom_enhanced import frame_headers
-from .dicom_headers import MIDSCAN, ImageHeader, PixelLayout, classic_header
+from .dicom_headers import ImageHeader, PixelLayout, classic_header
+from .dicom_mosaic import slice_headers
+from .dicom_private import PRIVATE_TAGS
 
 _NAMES = (
     "AcquisitionDate", "AcquisitionDateTime", "AcquisitionNumber", "AcquisitionTime", "BitsAllocated", "BitsStored",
-    "Columns", "ContentDate", "ContentTime", "ConvolutionKernel", "EchoTime", "FlipAngle", "FrameOfReferenceUID",
+    "Columns", "ContentDate", "ContentTime", "ConvolutionKernel", "EchoNumbers", "EchoTime", "FlipAngle", "FrameOfReferenceUID",
     "ImageOrientationPatient", "ImagePositionPatient", "ImageType", "InstanceNumber", "KVP", "MagneticFieldStrength",
     "Manufacturer", "ManufacturerModelName", "Modality", "NumberOfFrames", "PerFrameFunctionalGroupsSequence",
     "PhotometricInterpretation", "PixelRepresentation", "PixelSpacing", "RepetitionTime", "RescaleIntercept", "RescaleSlope",
     "Rows", "SOPClassUID", "SOPInstanceUID", "SamplesPerPixel", "SeriesDate", "SeriesInstanceUID", "SeriesNumber",
-    "SharedFunctionalGroupsSequence", "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID",
+    "SharedFunctionalGroupsSequence", "SliceLocation", "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID",
     "TemporalPositionIdentifier", "TemporalResolution", "TriggerTime",
 )  # fmt: skip
-_TAGS: list[Any] = [*_NAMES, Tag(0x0019, 0x0010), MIDSCAN]
+_TAGS: list[Any] = [*_NAMES, *PRIVATE_TAGS]
 _UNDEFINED = 0xFFFFFFFF
 _LITTLE_ENDIAN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
 _READ_ERRORS = (
@@ -44,7 +46,26 @@ _READ_ERRORS = (
 )
 
 
-def read_headers(paths: tuple[Path, ...], progress: ProgressCallback | None = None) -> tuple[list[ImageHeader], list[Path]]:
+@dataclass(frozen=True, slots=True)
+class FoundHeaders:
+    """What DICOM files hold.
+
+    Parameters
+    ----------
+    headers : list of ImageHeader
+        One per image.
+    unreadable : list of Path
+        Files that could not be parsed.
+    without_image : int
+        Number of other files: reports, DICOMDIR.
+    """
+
+    headers: list[ImageHeader]
+    unreadable: list[Path]
+    without_image: int
+
+
+def read_headers(paths: tuple[Path, ...], progress: ProgressCallback | None = None) -> FoundHeaders:
     """Read the headers of many files.
 
     Parameters
@@ -56,14 +77,13 @@ def read_headers(paths: tuple[Path, ...], progress: ProgressCallback | None = No
 
     Returns
     -------
-    headers : list of ImageHeader
-        One per image; files without pixels (DICOMDIR, reports) give none.
-    unreadable : list of Path
-        Files that could not be parsed.
+    FoundHeaders
+        Headers of images, and what is none.
     """
     report = progress or no_progress
     headers: list[ImageHeader] = []
     unreadable: list[Path] = []
+    without_image = 0
     with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
         warnings.simplefilter("ignore")  # odd values in a header are judged by their own checks
         for number, (path, found) in enumerate(zip(paths, pool.map(_read_file, paths), strict=True)):
@@ -71,9 +91,10 @@ def read_headers(paths: tuple[Path, ...], progress: ProgressCallback | None = No
                 unreadable.append(path)
             else:
                 headers += found
+                without_image += not found
             if number % 128 == 0:
                 report(number / len(paths), "Reading headers")
-    return headers, unreadable
+    return FoundHeaders(headers, unreadable, without_image)
 
 
 def _read_file(path: Path) -> list[ImageHeader] | None:
@@ -86,7 +107,8 @@ def _read_file(path: Path) -> list[ImageHeader] | None:
             layout = _pixel_layout(dataset, stream, path)
         if "PerFrameFunctionalGroupsSequence" in dataset:
             return frame_headers(dataset, layout)
-        return [classic_header(dataset, layout)]
+        header = classic_header(dataset, layout)
+        return slice_headers(dataset, header) if "MOSAIC" in header.image_type else [header]
     except _READ_ERRORS:
         return None
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError, TimingError
 from ..core.geometry import FloatArray
-from .dicom_stacks import Stack
+from .dicom_stack import Stack
 from .dicom_times import typical_interval
 from .notes import Notes
 

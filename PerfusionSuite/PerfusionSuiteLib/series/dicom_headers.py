@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
 from ..core.geometry import FloatArray
 from .dicom_clock import seconds_of_date, seconds_of_datetime, seconds_of_time
+from .dicom_private import private_clocks
 
-MIDSCAN = Tag(0x0019, 0x1024)
+PLACED_BY_LOCATION = "placed_by_slice_location"
+"""Key in `ImageHeader.details` of images without a position."""
 
 
 @dataclass(slots=True)
@@ -53,6 +54,24 @@ class PixelLayout:
     frames: int
 
 
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The part of a picture that is one slice.
+
+    Parameters
+    ----------
+    row, column : int
+        First row and column.
+    rows, columns : int
+        Size.
+    """
+
+    row: int
+    column: int
+    rows: int
+    columns: int
+
+
 @dataclass(slots=True)
 class ImageHeader:
     """One image: where it lies, when it was taken, how it is stored.
@@ -63,6 +82,8 @@ class ImageHeader:
         Shared by all frames of a file.
     frame : int
         Index within the file.
+    tile : Tile or None
+        Part of the picture, of a mosaic.
     sop_uid, series_uid, study_uid, frame_of_reference_uid : str
         Identifiers of the objects.
     modality, photometric : str
@@ -85,6 +106,8 @@ class ImageHeader:
         Reconstruction kernel.
     echo_time_ms, repetition_time_ms : float
         NaN for CT.
+    echo : int
+        Number of the echo; -1 when absent.
     instance, acquisition : int
         Numbers; -1 when absent.
     temporal_resolution_s : float
@@ -99,6 +122,7 @@ class ImageHeader:
 
     pixels: PixelLayout
     frame: int = 0
+    tile: Tile | None = None
     sop_uid: str = ""
     series_uid: str = ""
     study_uid: str = ""
@@ -117,12 +141,23 @@ class ImageHeader:
     kernel: str = ""
     echo_time_ms: float = float("nan")
     repetition_time_ms: float = float("nan")
+    echo: int = -1
     instance: int = -1
     acquisition: int = -1
     temporal_resolution_s: float = float("nan")
     manufacturer: str = ""
     clocks: dict[str, float] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> int:
+        """Columns of the slice."""
+        return self.pixels.columns if self.tile is None else self.tile.columns
+
+    @property
+    def rows(self) -> int:
+        """Rows of the slice."""
+        return self.pixels.rows if self.tile is None else self.tile.rows
 
 
 def classic_header(dataset: Dataset, layout: PixelLayout) -> ImageHeader:
@@ -149,10 +184,13 @@ def classic_header(dataset: Dataset, layout: PixelLayout) -> ImageHeader:
         floats(dataset, "ImagePositionPatient", 3),
         floats(dataset, "ImageOrientationPatient", 6),
     )
+    if header.position is None:
+        _place_by_slice_location(header, dataset)
     header.spacing = floats(dataset, "PixelSpacing", 2)
     header.thickness, header.slice_spacing = number(dataset, "SliceThickness"), number(dataset, "SpacingBetweenSlices")
     header.kernel, header.manufacturer = text(dataset, "ConvolutionKernel"), text(dataset, "Manufacturer")
     header.echo_time_ms, header.repetition_time_ms = number(dataset, "EchoTime"), number(dataset, "RepetitionTime")
+    header.echo = whole(dataset, "EchoNumbers")
     header.instance, header.acquisition = whole(dataset, "InstanceNumber"), whole(dataset, "AcquisitionNumber")
     header.temporal_resolution_s = number(dataset, "TemporalResolution") / 1000.0
     set_rescale(header, dataset)
@@ -165,6 +203,14 @@ def classic_header(dataset: Dataset, layout: PixelLayout) -> ImageHeader:
     if model:
         header.details["model"] = model
     return header
+
+
+def _place_by_slice_location(header: ImageHeader, dataset: Dataset) -> None:
+    """Put an image whose position was removed where its slice location says along the normal."""
+    directions, location = orientation_of(header), number(dataset, "SliceLocation")
+    if directions is not None and location == location:
+        header.position = tuple(float(x) for x in directions[2] * location)
+        header.details[PLACED_BY_LOCATION] = True
 
 
 def set_rescale(header: ImageHeader, item: Dataset) -> None:
@@ -190,22 +236,9 @@ def _set_clocks(header: ImageHeader, dataset: Dataset) -> None:
         "content_time": seconds_of_date(dataset.get("ContentDate", "")) + seconds_of_time(dataset.get("ContentTime", "")),
         "trigger_time": number(dataset, "TriggerTime") / 1000.0,
         "temporal_position": number(dataset, "TemporalPositionIdentifier"),
-        "midscan": _midscan(dataset),
+        **private_clocks(dataset),
     }
     header.clocks = {name: value for name, value in clocks.items() if value == value}
-
-
-def _midscan(dataset: Dataset) -> float:
-    if MIDSCAN not in dataset:
-        return float("nan")
-    creator = str(dataset[0x0019, 0x0010].value) if (0x0019, 0x0010) in dataset else ""
-    if creator and not creator.strip("\0 ").startswith("GEMS"):
-        return float("nan")
-    value = dataset[MIDSCAN].value
-    try:
-        return float(value.decode("ascii").strip("\0 ") if isinstance(value, bytes) else value)
-    except (ValueError, TypeError, UnicodeDecodeError):
-        return float("nan")
 
 
 def text(item: Dataset, name: str) -> str:

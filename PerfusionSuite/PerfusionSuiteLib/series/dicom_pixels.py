@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRBigEndian, RLELossless, generate_uid
 
 from .dicom_headers import ImageHeader, PixelLayout
 
@@ -34,11 +34,12 @@ _DECODE_ERRORS = (
 
 
 class FrameReader:
-    """Reads frames of many files; keeps the code streams of the multi-frame file it last took apart."""
+    """Reads frames of many files; keeps what it last took apart: code streams of a multi-frame file, picture of a mosaic."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._streams: tuple[Path | None, list[bytes]] = (None, [])
+        self._mosaic: tuple[Path | None, NDArray[Any] | None] = (None, None)
 
     def stored(self, header: ImageHeader) -> NDArray[Any] | None:
         """Return the stored values of one image.
@@ -53,22 +54,35 @@ class FrameReader:
         ndarray of int, shape (rows, columns), or None
             None when the file is cut off or its compression cannot be decoded.
         """
+        tile = header.tile
+        if tile is None:
+            return self._picture(header)
+        with self._lock:
+            if self._mosaic[0] != header.pixels.path:
+                self._mosaic = (header.pixels.path, self._picture(header))
+            picture = self._mosaic[1]
+        return None if picture is None else picture[tile.row : tile.row + tile.rows, tile.column : tile.column + tile.columns]
+
+    def _picture(self, header: ImageHeader) -> NDArray[Any] | None:
+        """Return the stored values of one frame of a file."""
         layout = header.pixels
         if layout.samples != 1 or layout.bits_allocated not in {8, 16, 32}:
             return None
         try:
             if layout.offset >= 0:
                 values = _direct(layout, header.frame)
-            elif UID(layout.transfer_syntax).is_encapsulated and layout.transfer_syntax != RLELossless:
+            elif layout.transfer_syntax == RLELossless:
+                values = _by_pydicom(layout, self._code_stream(layout, header.frame))
+            elif UID(layout.transfer_syntax).is_encapsulated:
                 return _decoded(layout, self._code_stream(layout, header.frame))
             else:
-                values = _by_pydicom(layout, header.frame)
+                values = _raw(layout, self._code_stream(layout, header.frame))
         except _DECODE_ERRORS:
             return None
         return None if values is None else _used_bits(values, layout)
 
     def _code_stream(self, layout: PixelLayout, frame: int) -> bytes:
-        if layout.frames == 1:
+        if layout.frames == 1:  # files of one frame never meet the lock, so that threads do not wait for each other
             return _code_streams(layout)[0]
         with self._lock:
             if self._streams[0] != layout.path:
@@ -77,8 +91,12 @@ class FrameReader:
 
 
 def _code_streams(layout: PixelLayout) -> list[bytes]:
-    dataset = pydicom.dcmread(layout.path, specific_tags=["PixelData"])
-    return list(generate_frames(dataset.PixelData, number_of_frames=layout.frames))
+    """Bytes of each frame of a file, compressed or not."""
+    content = pydicom.dcmread(layout.path, specific_tags=["PixelData"]).PixelData
+    if UID(layout.transfer_syntax).is_encapsulated:
+        return list(generate_frames(content, number_of_frames=layout.frames))
+    size = layout.rows * layout.columns * layout.bits_allocated // 8
+    return [content[n * size : (n + 1) * size] for n in range(layout.frames)]
 
 
 def _kind(layout: PixelLayout) -> np.dtype[Any]:
@@ -103,15 +121,22 @@ def _used_bits(values: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
     return (values << spare) >> spare
 
 
-def _by_pydicom(layout: PixelLayout, frame: int) -> NDArray[Any]:
-    if layout.transfer_syntax == DeflatedExplicitVRLittleEndian:
-        count = layout.rows * layout.columns
-        content = pydicom.dcmread(layout.path, specific_tags=["PixelData"]).PixelData
-        values = np.frombuffer(content, _kind(layout), count, frame * count * layout.bits_allocated // 8)
-        return values.reshape(layout.rows, layout.columns)
+def _raw(layout: PixelLayout, content: bytes) -> NDArray[Any] | None:
+    """Uncompressed pixels of a file whose offset is not known: big-endian or deflated as a whole."""
+    big = layout.transfer_syntax == ExplicitVRBigEndian
+    if big and layout.bits_allocated == 8:  # bytes lie swapped in pairs
+        content = np.frombuffer(content, "<u2").byteswap().tobytes()
+    kind = _kind(layout).newbyteorder(">" if big else "<")
+    values = np.frombuffer(content, kind)
+    if values.size != layout.rows * layout.columns:
+        return None
+    return values.astype(kind.newbyteorder("=")).reshape(layout.rows, layout.columns)
+
+
+def _by_pydicom(layout: PixelLayout, stream: bytes) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pixel_array(layout.path, index=frame if layout.frames > 1 else None, raw=True)
+        return pixel_array(_minimal(layout, stream), raw=True)
 
 
 def _decoded(layout: PixelLayout, stream: bytes) -> NDArray[Any]:

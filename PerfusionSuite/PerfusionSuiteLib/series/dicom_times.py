@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ from ..core.errors import TimingError
 from ..core.geometry import FloatArray
 from .dicom_clock import unwrap_midnight
 from .dicom_headers import ImageHeader
-from .dicom_stacks import Stack
-from .notes import Notes
+from .dicom_stack import Stack
+from .notes import GIVE_INTERVAL, Notes
 
 SOURCES = {
     "midscan": "GE private mid-scan time (0019,1024)",
@@ -21,6 +22,8 @@ SOURCES = {
     "frame_acquisition_datetime": "DICOM FrameAcquisitionDateTime",
     "acquisition_datetime": "DICOM AcquisitionDateTime",
     "acquisition_time": "DICOM AcquisitionTime",
+    "delta_start": "GE private start time (0043,101E)",
+    "dynamic_begin": "Philips private dynamic scan begin time (2005,10A0)",
     "reference_datetime": "DICOM FrameReferenceDateTime",
     "temporal_offset": "DICOM TemporalPositionTimeOffset",
     "trigger_time": "DICOM TriggerTime",
@@ -29,6 +32,7 @@ SOURCES = {
 """Sources in order of trust, in words."""
 
 _CLOCK_NAMES = {"frame_acquisition_datetime", "acquisition_datetime", "acquisition_time", "reference_datetime", "content_time"}
+_RELATIVE = {"midscan", "delta_start", "dynamic_begin", "temporal_offset", "trigger_time"}
 _SAME_S = 1e-4
 _MIN_SPAN_S = 5.0
 _MIN_DISTINCT = 0.9
@@ -78,6 +82,8 @@ def image_times(stack: Stack, interval_s: float | None, notes: Notes) -> ImageTi
         if values is None:
             continue
         reason = _why_useless(stack.slice_of, values)
+        if not reason and name in _RELATIVE and _restarts(stack, values):
+            reason = "restarts in each series"
         if not reason:
             values = _midscan_seconds(stack, values, notes) if name == "midscan" else values
             notes.decide(f"Frame times come from {words}{_rejected_text(rejected)}.")
@@ -110,6 +116,16 @@ def _why_useless(slice_of: NDArray[np.int64], values: FloatArray) -> str:
     if pairs < _MIN_DISTINCT * values.size:
         return "does not tell the images of a slice apart"
     return "spans too little time" if np.ptp(values) < _MIN_SPAN_S else ""
+
+
+def _restarts(stack: Stack, values: FloatArray) -> bool:
+    """Whether joined series count from their own beginning; slabs that take turns share one beginning."""
+    if "phases" not in stack.joined:
+        return False
+    uids = [image.series_uid for image in stack.images]
+    spans = sorted((float(part.min()), float(part.max())) for uid in set(uids) for part in [values[[u == uid for u in uids]]])
+    overlap = [after[0] <= before[1] for before, after in pairwise(spans)]
+    return any(overlap) if "slabs" not in stack.joined else False
 
 
 def typical_interval(slice_of: NDArray[np.int64], values: FloatArray) -> float:
@@ -177,7 +193,7 @@ def _counted(stack: Stack, interval_s: float | None, rejected: list[str], notes:
         return ImageTimes(words, positions * step)
     if interval_s is None:
         found = f" ({'; '.join(rejected)})" if rejected else ""
-        msg = f"The DICOM files hold no usable frame times{found}. Give the interval between frames in seconds."
+        msg = f"The DICOM files hold no usable frame times{found}. {GIVE_INTERVAL}"
         raise TimingError(msg)
     words = f"order of instance numbers times the given interval of {interval_s:g} s"
     notes.decide(f"Frame times come from the {words}{_rejected_text(rejected)}.")

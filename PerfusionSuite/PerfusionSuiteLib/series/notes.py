@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from ..core.findings import QualityFinding, Severity
 
+GIVE_INTERVAL = "Give the interval between frames in seconds (interval_s=1.5 in Python, --interval 1.5 on the command line)."
+"""What to do about a scan without frame times."""
+
 
 @dataclass(slots=True)
 class Notes:

@@ -22,7 +22,7 @@ from ..core.series import Acquisition, check_times
 from .candidates import SeriesCandidate
 from .dicom import Scan
 from .nifti import why_not
-from .notes import Notes
+from .notes import GIVE_INTERVAL, Notes
 
 _TYPES = {
     "char": "int8", "uchar": "uint8", "short": "int16", "ushort": "uint16", "int": "int32", "uint": "uint32",
@@ -223,7 +223,7 @@ def _times(header: NrrdHeader, interval_s: float | None, notes: Notes) -> tuple[
         if values:
             return _listed(f"axis {axis} index values", values, _axis_unit(header, axis), frames, interval_s)
     if interval_s is None:
-        msg = "The NRRD file holds no frame times (index values). Give the interval between frames in seconds."
+        msg = f"The NRRD file holds no frame times (index values). {GIVE_INTERVAL}"
         raise TimingError(msg)
     return f"the given interval of {interval_s:g} s", np.linspace(0.0, (frames - 1) * interval_s, frames)
 
@@ -239,13 +239,13 @@ def _listed(name: str, words: list[str], unit: str, frames: int, interval_s: flo
     except ValueError as error:
         if isinstance(error, TimingError):
             raise
-        msg = f"'{name}' of the NRRD file holds something that is no number. Give the interval between frames in seconds."
+        msg = f"'{name}' of the NRRD file holds something that is no number. {GIVE_INTERVAL}"
         raise TimingError(msg) from error
     factor = _UNITS.get(unit.strip().lower())
     if factor is None:
         if interval_s is None:
             named = f"the unit '{unit}'" if unit else "no unit"
-            msg = f"'{name}' of the NRRD file has {named} and may only count frames. Give the interval between frames in seconds."
+            msg = f"'{name}' of the NRRD file has {named} and may only count frames. {GIVE_INTERVAL}"
             raise TimingError(msg)
         return f"the given interval of {interval_s:g} s", np.linspace(0.0, (frames - 1) * interval_s, frames)
     times = (values - values[0]) * factor

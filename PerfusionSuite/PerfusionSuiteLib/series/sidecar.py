@@ -121,7 +121,7 @@ def file_times(
         return _decided(f"the time step of {header_step_s:g} s in the NIfTI header", _regular(frames, header_step_s), notes)
     msg = (
         "The NIfTI file comes without frame times. Put a JSON file of the same name with 'VolumeTiming' (seconds) beside it, "
-        "or give the interval between frames in seconds."
+        "or give the interval between frames: interval_s=1.5 in Python, --interval 1.5 on the command line."
     )
     raise TimingError(msg)
 

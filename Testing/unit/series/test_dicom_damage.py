@@ -165,7 +165,7 @@ def no_times(dataset: Dataset) -> None:
 
 
 def strip_position(dataset: Dataset) -> None:
-    del dataset.ImagePositionPatient
+    del dataset.ImagePositionPatient, dataset.SliceLocation
 
 
 def localizer(dataset: Dataset) -> None:
