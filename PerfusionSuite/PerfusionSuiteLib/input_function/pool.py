@@ -20,6 +20,7 @@ from ..core.geometry import BoolArray, FloatArray, check_affine
 from ..core.progress import ProgressCallback, no_progress
 from ..core.series import check_enough_times, check_times
 from .features import CurveFeatures, curve_features, median_of_three
+from .motion_artifact import CONTRAST_SHARE, Courses, find_courses
 
 CHUNK = 65536
 TISSUE_SAMPLE = 20000
@@ -29,6 +30,9 @@ POOL_MAX = 150_000
 MIN_RANK, MAX_RANK = 3, 6
 BASIS_EDGES_S = (-5.0, -0.5)
 """Peak times, relative to tissue, between which voxels count together when the shared time courses are determined."""
+
+MOST_MOTION = 0.35
+"""Largest part of motion in the curve of a candidate."""
 
 BASIS_SHARE, BASIS_VOXELS = 0.02, (60, 600)
 
@@ -59,6 +63,10 @@ class Pool:
         Noise of one voxel and frame.
     nonfinite : int
         Voxels of the mask that were left out because of missing values.
+    motion_share : ndarray, shape (n,)
+        How large the part of remaining motion is in each candidate's curve; 0 for a still head.
+    courses : Courses or None
+        Time courses of contrast and motion.
     """
 
     data: NDArray[Any]
@@ -71,6 +79,8 @@ class Pool:
     tissue_ttp_s: float
     noise_sd: float
     nonfinite: int
+    motion_share: FloatArray
+    courses: Courses | None = None
 
     def voxels(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return voxel coordinates (n, 3) of flat indices."""
@@ -130,6 +140,7 @@ def build_pool(
     *,
     tissue_curve: FloatArray | None = None,
     share: float = POOL_SHARE,
+    calm: BoolArray | None = None,
     progress: ProgressCallback | None = None,
 ) -> Pool:
     """Find the most strongly enhancing voxels and describe their curves.
@@ -146,6 +157,9 @@ def build_pool(
         Mean curve of tissue; by default from ordinary voxels of the mask.
     share : float
         Part of the mask that becomes a candidate.
+    calm : ndarray of bool, shape (I, J, K), optional
+        Where the skull cannot be moved in (see `motion_artifact.calm_region`); with it, voxels that the skull passes are
+        recognized and left out.
     progress : callable, optional
         Progress and cancelling.
 
@@ -162,12 +176,13 @@ def build_pool(
     tell = progress or no_progress
     flat = data.reshape(-1, data.shape[3])
     index = np.flatnonzero(mask)
-    height = np.empty(index.size, np.float32)
+    height, depth = np.empty(index.size, np.float32), np.empty(index.size, np.float32)
     for start in range(0, index.size, CHUNK):
         tell(0.6 * start / index.size, "looking for vessels")
-        height[start : start + CHUNK] = _smooth(flat[index[start : start + CHUNK]]).max(axis=1)
-    finite = np.isfinite(height)
-    index, height = index[finite], height[finite]
+        part = _smooth(flat[index[start : start + CHUNK]])
+        height[start : start + CHUNK], depth[start : start + CHUNK] = part.max(axis=1), part.min(axis=1)
+    finite = np.isfinite(height) & np.isfinite(depth)
+    index, height, depth = index[finite], height[finite], depth[finite]
     if index.size == 0 or float(height.max()) <= 0:
         msg = "No voxel of the mask enhances. Check that the baseline was subtracted and that contrast was given."
         raise InvalidInputError(msg)
@@ -175,13 +190,74 @@ def build_pool(
     if tissue_curve is not None:
         tissue = np.asarray(tissue_curve, np.float64)
     tissue_peak = int(_smooth(tissue[None])[0].argmax())
+    courses = None if calm is None else _courses(flat, index, height, depth, calm, noise)
     count = int(np.clip(share * index.size, min(POOL_MIN, index.size), POOL_MAX))
-    chosen = np.sort(index[np.argsort(-height, kind="stable")[:count]])
-    curves = denoised(flat[chosen], times_s, float(times_s[tissue_peak]))
+    chosen, motion = _strongest(flat, index[np.argsort(-height, kind="stable")], count, courses)
+    curves = denoised(chosen_curves(flat[chosen], courses), times_s, float(times_s[tissue_peak]))
     tell(0.8, "describing candidates")
     features = _features(curves, times_s)
     nonfinite = int((~finite).sum())
-    return Pool(flat, mask.shape, times_s, chosen, curves, features, tissue, float(times_s[tissue_peak]), noise, nonfinite)
+    return Pool(
+        flat, mask.shape, times_s, chosen, curves, features, tissue, float(times_s[tissue_peak]), noise, nonfinite, motion, courses
+    )
+
+
+def chosen_curves(curves: NDArray[Any], courses: Courses | None) -> NDArray[np.float32]:
+    """Return curves without the part of the motion.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (n, T)
+        Measured curves.
+    courses : Courses or None
+        None changes nothing.
+
+    Returns
+    -------
+    ndarray, shape (n, T)
+        Float32 copy.
+    """
+    measured = curves.astype(np.float32)
+    return measured if courses is None else measured - courses.motion_part(_smooth(measured))
+
+
+def _courses(
+    flat: NDArray[Any],
+    index: NDArray[np.int64],
+    height: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    calm: BoolArray,
+    noise: float,
+) -> Courses | None:
+    inner = np.flatnonzero(calm.reshape(-1)[index])
+    inner = inner[np.argsort(-height[inner], kind="stable")[: max(int(CONTRAST_SHARE * index.size), 1)]]
+    deep = np.flatnonzero(depth < 0)
+    deep = deep[np.argsort(depth[deep], kind="stable")[: max(int(CONTRAST_SHARE * index.size), 1)]]
+    rows = np.concatenate([inner, np.setdiff1d(deep, inner)])
+    return find_courses(_smooth(flat[index[rows]].astype(np.float32)), np.arange(rows.size) < inner.size, noise)
+
+
+def _strongest(
+    flat: NDArray[Any], order: NDArray[np.int64], count: int, courses: Courses | None
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Take the first voxels of a list that motion did not make; return flat indices, sorted, and the share of motion."""
+    if courses is None:
+        return np.sort(order[:count]), np.zeros(min(count, order.size))
+    kept, shares = [], []
+    for start in range(0, order.size, max(count, 1)):
+        part = order[start : start + count]
+        smooth = _smooth(flat[part].astype(np.float32))
+        share = np.linalg.norm(courses.motion_part(smooth), axis=1) / np.maximum(np.linalg.norm(smooth, axis=1), 1e-9)
+        good = share <= MOST_MOTION
+        kept.append(part[good])
+        shares.append(share[good])
+        if sum(k.size for k in kept) >= count:
+            break
+    chosen, found = np.concatenate(kept)[:count], np.concatenate(shares)[:count].astype(np.float64)
+    if chosen.size < min(POOL_MIN // 4, order.size):  # hardly anything is left: better all than none
+        return np.sort(order[:count]), np.zeros(min(count, order.size))
+    by_place = np.argsort(chosen)
+    return chosen[by_place], found[by_place]
 
 
 def denoised(curves: NDArray[Any], times_s: FloatArray, tissue_ttp_s: float) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.values import InputFunction
-from . import gamma_variate
+from . import gamma_variate, transport
 from .quality import TRUNCATED_TAIL, describe, warning, with_findings
 
 POOR_FIT = 0.10
@@ -18,6 +18,12 @@ HOPELESS_TAIL = 0.5
 """A venous curve that ends above this part of its peak says nothing about its area unless a fit succeeds."""
 
 LARGE_FACTOR = 4.0
+
+POOR_TRANSPORT = 0.06
+"""Residual of the transport fit, over the venous peak, from which on vein and artery do not belong together."""
+
+UNSURE_FACTOR = 0.10
+"""Relative standard deviation of the factor from which on absolute values are called unreliable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +35,26 @@ class AreaRatio:
     factor : float
         Area of the VOF over area of the AIF; NaN when it could not be determined.
     from_fit : bool
-        True when the areas are those of fitted gamma variates.
+        True when a fit carries it; False for sampled areas alone.
     fit_rms : float
-        The worse of the two residuals, over the peak.
+        Residual of the fit, over the peak.
+    sd : float
+        Relative standard deviation of the factor; NaN when it was not fitted as transport.
     """
 
     factor: float
     from_fit: bool
     fit_rms: float
+    sd: float = float("nan")
 
 
 def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     """Compare the areas of a venous and an arterial curve.
 
-    Two estimates are used. One is the ratio of the first-pass areas of fitted gamma variates. The other compares sampled
-    areas up to the same age of the bolus: the artery is cut as long before the end of the scan as it precedes the vein, so that
-    both curves hold the same part of the recirculation. Where the venous curve is cut off the fits are used alone; where
-    they miss, the sampled areas alone, unless the curve ends above half of its peak; otherwise the geometric mean of both.
+    The vein is fitted as the delayed and dispersed artery (see `transport`), which serves truncated curves as well as whole ones.
+    Where that fit misses by more than 6 % of the peak, the ratio of areas is used: of the first passes by fitted gamma variates
+    and of the samples up to the same age of the bolus (the artery is cut as long before the end of the scan as it precedes the
+    vein, so that both hold the same part of the recirculation), or their geometric mean.
 
     Parameters
     ----------
@@ -55,8 +64,15 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     Returns
     -------
     AreaRatio
-        NaN as factor when the venous curve ends above half of its peak and a fit misses by more than 10 % of the peak.
+        NaN as factor when no fit succeeds and the venous curve ends above half of its peak.
     """
+    passage = transport.fit(aif, vof)
+    if passage.success and passage.rms <= POOR_TRANSPORT:
+        return AreaRatio(passage.factor, True, passage.rms, passage.factor_sd)
+    return _ratio_of_areas(aif, vof)
+
+
+def _ratio_of_areas(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     a = gamma_variate.fit(aif.values, aif.times_s)
     v = gamma_variate.fit(vof.values, vof.times_s)
     rms = max(float(a.rms), float(v.rms))
@@ -113,7 +129,7 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
         return with_findings(aif, missing, _unreliable("no venous curve is available"), quality={**aif.quality, "scale": 1.0})
     ratio = area_ratio(aif, vof)
     delay = float(vof.times_s[int(np.argmax(vof.values))] - aif.times_s[int(np.argmax(aif.values))])
-    quality = {**aif.quality, "area_ratio": ratio.factor, "aif_vof_delay_s": delay, "scale_fit_rms": ratio.fit_rms}
+    quality = {**aif.quality, "area_ratio": ratio.factor, "aif_vof_delay_s": delay, "scale_fit_rms": ratio.fit_rms, "scale_sd": ratio.sd}
     if not np.isfinite(ratio.factor):
         reason = f"the venous curve is cut off and its fit misses by {100 * ratio.fit_rms:.0f} % of the peak"
         return with_findings(aif, _unreliable(reason), quality={**quality, "scale": 1.0})
@@ -128,8 +144,10 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
                 "The arterial voxels hold little blood; check both curves and read absolute values with care.",
             )
         )
-    if not ratio.from_fit and "truncated_venous" in vof.flags:
-        findings.append(_unreliable("the venous curve is cut off and was compared with the artery up to the same age only"))
+    if np.isnan(ratio.sd):
+        findings.append(_unreliable("the venous curve is no delayed and dispersed copy of the arterial one"))
+    elif ratio.sd > UNSURE_FACTOR:
+        findings.append(_unreliable(f"the ratio of venous to arterial area is known to {ratio.sd:.0%} only"))
     elif ratio.factor > max_factor:
         findings.append(_unreliable(f"the scale factor {ratio.factor:.1f} exceeds {max_factor:g}"))
     return with_findings(aif, *findings, values=aif.values * factor, scale=factor, quality={**quality, "scale": factor})

@@ -16,6 +16,7 @@ from ..core.progress import ProgressCallback, part_of
 from ..core.values import InputFunction
 from . import arterial, cluster, hierarchical
 from .arterial import Choice
+from .motion_artifact import calm_region
 from .pool import Pool, build_pool, check_inputs
 from .quality import baseline_shift, describe, judge_aif, require_bolus, saturated_fraction, warning, with_findings
 
@@ -93,7 +94,8 @@ def select_aif(
     data, times, inside, matrix = check_inputs(concentration, times_s, mask, affine)
     _check_extras(data, baseline, exclude, tissue_curve)
     tissue = None if tissue_curve is None else np.asarray(tissue_curve, np.float64)
-    pool = build_pool(data, times, inside, tissue_curve=tissue, progress=part_of(progress, 0.0, 0.8))
+    calm = None if baseline is None else calm_region(baseline, inside, matrix)
+    pool = build_pool(data, times, inside, tissue_curve=tissue, calm=calm, progress=part_of(progress, 0.0, 0.8))
     choice = _choose(pool, inside, matrix, baseline, exclude, method)
     part_of(progress, 0.8, 1.0)(0.5, "reading the arterial curve")
     if choice is None:

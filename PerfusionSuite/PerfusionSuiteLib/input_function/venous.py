@@ -12,6 +12,7 @@ from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
 from .arterial import WIDEST_VEIN_S, correlation, starts_quietly
 from .neighbors import components
+from .motion_artifact import calm_region
 from .pool import Pool, build_pool, check_inputs
 from .quality import describe, judge_vof, with_findings
 
@@ -70,11 +71,12 @@ def select_vof(
         If shapes or times do not fit, or nothing enhances.
     """
     data, times, inside, matrix = check_inputs(concentration, times_s, mask, affine)
+    calm = None if baseline is None else calm_region(baseline, inside, matrix)
     if baseline is not None:
         inside = inside & (np.asarray(baseline) <= HIGHEST_BASELINE_HU)
     if not inside.any():
         return None
-    pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE)
+    pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE, calm=calm)
     group = _best_group(pool, aif, inside, matrix)
     if group is None:
         return None
