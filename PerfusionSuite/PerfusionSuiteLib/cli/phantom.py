@@ -10,6 +10,7 @@ from typing import Any
 from .. import phantom
 from ..core import PerfusionSeries, part_of
 from ..core.files import check_output_folder, staged_folder
+from ..phantom.motion import KINDS as MOTIONS
 from .console import ConsoleProgress
 
 
@@ -28,6 +29,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--recipe", choices=("clean", "typical", "hard"), default="typical", help="difficulty (default typical)")
     parser.add_argument("--noise", metavar="HU", type=float, help="noise of a voxel (default: of the recipe)")
     parser.add_argument("--residue", help="box, exponential, gamma:K or mixed (default: drawn from the seed)")
+    parser.add_argument("--motion", choices=MOTIONS, help="how the head moves (default: drawn from the seed)")
+    parser.add_argument("--motion-mm", metavar="MM", type=float, help="how far the brain gets at most (default: drawn)")
     parser.add_argument("--format", choices=("dicom", "nifti"), default="dicom", help="how the scan is written (default dicom)")
     parser.add_argument("--vendor", choices=tuple(phantom.VENDORS), default="generic", help="whose manner of DICOM")
     parser.set_defaults(execute=execute)
@@ -57,6 +60,8 @@ def execute(options: argparse.Namespace) -> int:
                 recipe=options.recipe,
                 noise_hu=options.noise,
                 residue=options.residue,
+                motion=options.motion,
+                motion_mm=options.motion_mm,
                 progress=part_of(console, 0.0, 0.6),
             )
         with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:

@@ -59,6 +59,7 @@ def ctp(
     residue: str | None = None,
     site: str | None = None,
     motion: str | None = None,
+    motion_mm: float | None = None,
     shape: tuple[int, int, int] | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
     interval_s: float | None = None,
@@ -84,6 +85,8 @@ def ctp(
         Lesion: ``ica m1 m2-superior m2-inferior m3 aca pca basilar lacunar none stenosis bilateral luxury seizure``.
     motion : {"none", "drift", "nod", "jerks"}, optional
         Head motion.
+    motion_mm : float, mm, optional
+        Its size: how far the point of the brain that moves most gets.
     shape : tuple of int, optional
         (I, J, K).
     spacing_mm : tuple of float, mm, optional
@@ -116,7 +119,7 @@ def ctp(
     protocol = draw_protocol(seed, recipe, lesion.site, shape=shape, spacing_mm=spacing_mm, interval_s=interval_s, frames=frames)
     bolus = draw_bolus(seed, float(protocol.times_s[-1]) + 3.0)
     onset = bolus.parameters["start_s"] + 0.5 * bolus.parameters["rise_s"]
-    transforms, moved = draw_motion(seed, recipe, motion, protocol.times_s, onset)
+    transforms, moved = draw_motion(seed, recipe, motion, protocol.times_s, onset, motion_mm)
     patient = make_patient(seed, atlas, lesion, fine_grid(protocol), recipe)
     report(0.25, "Building curves")
     sources = make_sources(

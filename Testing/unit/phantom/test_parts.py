@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteLib.phantom.acquisition import draw_protocol, fine_grid, sampling
 from PerfusionSuiteLib.phantom.anatomy import draw_pose
 from PerfusionSuiteLib.phantom.atlas import GROUPS, load_atlas
@@ -204,6 +205,27 @@ def test_motion_starts_still_and_stays_within_its_limits(kind):
         assert np.abs(pivot - [0.0, -30.0, -30.0]).max() <= 6.0 + 1e-9
         moved = np.abs(transforms - np.eye(4)).max() > 1e-6
         assert moved == (kind != "none")
+
+
+@pytest.mark.parametrize("kind", ["drift", "nod", "jerks"])
+@pytest.mark.parametrize("size_mm", [0.5, 4.0, 12.0])
+def test_motion_of_a_given_size_moves_the_brain_that_far_and_no_farther(kind, size_mm):
+    times = np.linspace(0.0, 50.0, 51)
+    transforms, drawn = draw_motion(5, "typical", kind, times, 12.0, size_mm)
+    azimuth, height = np.meshgrid(np.linspace(0, 2 * np.pi, 40), np.linspace(-1, 1, 21))
+    ring = np.sqrt(1 - height**2)
+    surface = np.stack([65 * ring * np.cos(azimuth), 80 * ring * np.sin(azimuth), 55 * height], axis=-1).reshape(-1, 3)
+    brain = surface + np.array([0.0, -18.0, 12.0])
+    far = np.linalg.norm(brain @ transforms[:, :3, :3].transpose(0, 2, 1) + transforms[:, None, :3, 3] - brain, axis=2).max()
+    assert far == pytest.approx(size_mm, rel=0.15)
+    assert drawn["farthest_mm"] == pytest.approx(size_mm, rel=1e-3)
+    assert drawn["kind"] == kind
+
+
+@pytest.mark.parametrize("size_mm", [0.0, -1.0, 50.0, float("nan")])
+def test_a_motion_that_cannot_be_made_is_refused(size_mm):
+    with pytest.raises(InvalidInputError, match="at most 20 mm"):
+        draw_motion(5, "typical", "drift", np.linspace(0.0, 50.0, 51), 12.0, size_mm)
 
 
 def test_mixed_residues_differ_between_tissues():
