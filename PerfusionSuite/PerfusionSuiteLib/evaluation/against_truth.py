@@ -20,13 +20,13 @@ _LESIONS = ("hypoperfusion", "core", "penumbra")
 _TISSUES = {"gray matter": ("gm", "deep"), "white matter": ("wm",)}
 
 
-def score_study(study: Study, truth: Any) -> dict[str, Any]:
+def score_study(study: Study | Any, truth: Any) -> dict[str, Any]:
     """Compare maps, lesions, curves and plane with the truth.
 
     Parameters
     ----------
-    study : Study
-        What was computed.
+    study : Study or object
+        What was computed: ``maps masks lesions aif vof`` are used, so that finished maps from files serve as well.
     truth : object
         With ``maps``, ``masks``, ``fractions`` (mappings of arrays on the grid of the study), ``aif``
         and ``times_s``; ``vof``, ``affine``, ``side`` and ``midplane`` are used when there are.
@@ -115,7 +115,7 @@ def as_text(scores: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(f"{subject}: {', '.join(parts)}" for subject, parts in lines.items())
 
 
-def _maps(study: Study, truth: Any) -> dict[str, Any]:
+def _maps(study: Any, truth: Any) -> dict[str, Any]:
     scored = study.lesions.tissue & np.asarray(truth.masks.get("scored", study.lesions.tissue), bool)
     regions: dict[str, NDArray[np.bool_]] = {"tissue": scored}
     for name, parts in _TISSUES.items():
@@ -130,7 +130,7 @@ def _maps(study: Study, truth: Any) -> dict[str, Any]:
     return result
 
 
-def _lesions(study: Study, truth: Any) -> dict[str, Any]:
+def _lesions(study: Any, truth: Any) -> dict[str, Any]:
     names = [name for name in _LESIONS if name in truth.masks]
     found = {name: overlap(getattr(study.lesions, name), truth.masks[name], study.maps.affine) for name in names}
     if "brain" in truth.masks:
@@ -138,7 +138,7 @@ def _lesions(study: Study, truth: Any) -> dict[str, Any]:
     return found
 
 
-def _curves(study: Study, truth: Any) -> dict[str, Any]:
+def _curves(study: Any, truth: Any) -> dict[str, Any]:
     result = {}
     for name, curve in (("aif", study.aif), ("vof", study.vof)):
         known = getattr(truth, name, None)
@@ -158,9 +158,9 @@ def _curve(curve: InputFunction, times_s: NDArray[np.float64], known: NDArray[np
     }
 
 
-def _midplane(study: Study, truth: Any) -> dict[str, float]:
+def _midplane(study: Any, truth: Any) -> dict[str, float]:
     known = getattr(truth, "midplane", None)
-    if known is None:
+    if known is None or study.lesions.midplane is None:
         return {}
     a, b = np.asarray(study.lesions.midplane, float), np.asarray(known, float)
     brain = np.argwhere(study.masks.brain)

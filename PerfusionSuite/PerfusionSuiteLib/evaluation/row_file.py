@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The growing table of a study: rows are added as they are made, and a stop never leaves half a row."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import InvalidInputError
+from ..core.files import plain, written_beside
+from .conditions import FACTORS, Condition
+
+COLUMNS = (
+    "condition", *FACTORS, "seed", "drawn_site", "drawn_residue", "method", "subject", "region", "measure", "value", "unit",
+    "code",
+)  # fmt: skip
+FAILED = "failed"
+"""Subject of the row of an analysis that ended with an error."""
+
+_NO_NUMBERS = {"asl", "cli", "cohort", "data", "hemopic", "jobs", "report", "results", "training"}
+
+
+@cache
+def code_fingerprint() -> str:
+    """Return a name of the code that numbers depend on, so that figures of two versions are never mixed unseen.
+
+    Returns
+    -------
+    str
+        Ten hexadecimal digits of the SHA-256 of the package's source files, without those that only show or write, or that
+        serve other modalities.
+    """
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if not _NO_NUMBERS.intersection(name.parts):
+            digest.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:10]
+
+
+def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows to the table: a copy grows beside it and takes its place.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV file; made with its header when missing.
+    rows : iterable of mapping
+        With the keys `COLUMNS`; a missing one becomes an empty cell.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder cannot be written to or the disk is full.
+    """
+    with written_beside(path) as temporary:
+        exists = path.is_file()
+        if exists:
+            shutil.copyfile(path, temporary)
+        with temporary.open("a", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            if not exists:
+                writer.writerow(COLUMNS)
+            for row in rows:
+                writer.writerow([_cell(plain(row.get(name))) for name in COLUMNS])
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read the table.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV file.
+
+    Returns
+    -------
+    list of dict
+        Rows with numbers where columns are numbers; nothing when there is no file.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is not such a table.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                msg = f"'{path}' is not a table of this study, or of another version. Choose another folder."
+                raise InvalidInputError(msg)
+            return [_typed(row) for row in reader]
+    except (OSError, ValueError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        msg = f"The table '{path}' cannot be read ({error}). Choose another folder."
+        raise InvalidInputError(msg) from error
+
+
+def condition_of(row: Mapping[str, Any]) -> Condition:
+    """Return the condition of a row.
+
+    Parameters
+    ----------
+    row : mapping
+        From `read_rows`.
+
+    Returns
+    -------
+    Condition
+        Made of its columns.
+    """
+    return Condition(**{factor: row[factor] for factor in FACTORS})
+
+
+_NUMBERS = {"noise_hu": float, "interval_s": float, "frames": int, "seed": int, "value": float}
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    return {key: _NUMBERS[key](text) if key in _NUMBERS else text for key, text in row.items()}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else value
