@@ -89,8 +89,9 @@ def acquisition_truth(
 ) -> ScanTruth:
     """Average the fine truth over the scan's voxels and draw the masks.
 
-    CBF, CBV and delay are means weighted by tissue volume. The mean transit time of a mixed voxel is
-    60 CBV / CBF of these means, which by the central volume theorem is the true one of its curve.
+    CBF and CBV are means weighted by tissue volume. The mean transit time of a mixed voxel is 60 CBV / CBF of these means and
+    its delay the mean weighted by flow: the first moment of what leaves the voxel is the sum of the two (central volume
+    theorem for compartments in parallel), while a delay weighted by volume would be that of blood which hardly flows.
 
     Parameters
     ----------
@@ -118,10 +119,13 @@ def acquisition_truth(
     """
     mean = {name: averaging.average(values.reshape(grid.shape)) for name, values in parts.items()}
     amount = mean["gm"] + mean["wm"] + mean["deep"]
-    sums = {key: averaging.average(_summed(grid, tissue, key)) for key in ("cbf", "cbv", "delay_s", "normal_cbf", "added_s")}
+    sums = {key: averaging.average(_summed(grid, tissue, key)) for key in ("cbf", "cbv", "normal_cbf")}
+    times = {key: averaging.average(_summed(grid, tissue, key, "cbf")) for key in ("delay_s", "added_s")}
     have = amount > _LEAST_TISSUE
     share = np.where(have, amount, 1.0)
-    cbf, cbv, delay, normal = (np.where(have, sums[k] / share, np.nan) for k in ("cbf", "cbv", "delay_s", "normal_cbf"))
+    cbf, cbv, normal = (np.where(have, sums[k] / share, np.nan) for k in ("cbf", "cbv", "normal_cbf"))
+    inflow = np.where(have, sums["cbf"], 1.0)
+    delay, added = (np.where(have, times[k] / inflow, np.nan) for k in ("delay_s", "added_s"))
     mtt = 60.0 * cbv / cbf
     maps = {"cbf": cbf, "cbv": cbv, "mtt": mtt, "delay": delay, "tmax": delay + 0.5 * mtt}
     vessel = mean["artery"] + mean["vein"]
@@ -135,7 +139,7 @@ def acquisition_truth(
     fluid = np.clip(1.0 - amount - vessel - mean["bone"], 0.0, 1.0)
     masks["scored"] = have & (vessel <= MIXED_SHARE) & (mean["bone"] <= MIXED_SHARE) & (fluid <= MIXED_SHARE)
     masks["old_infarct"] = (brain > 0.5) & (mean["scar"] > 0.5)
-    struck = (amount > LEAST_COUNTED) & (sums["added_s"] / share > STRUCK_S) & ~masks["old_infarct"]
+    struck = (amount > LEAST_COUNTED) & (added > STRUCK_S) & ~masks["old_infarct"]
     masks["pure"] = masks["scored"] & (vessel <= VESSEL_TRACE) & ~masks["old_infarct"]
     masks.update(_lesion_masks(maps, masks, struck, lesion, pose, protocol))
     own = np.where(have, cbf / np.where(have, normal, 1.0), 1.0)
@@ -167,11 +171,12 @@ def _turned(values: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(values.transpose(2, 1, 0))
 
 
-def _summed(grid: FineGrid, tissue: Tissue, key: str) -> NDArray[np.float32]:
-    """Return fraction times value, summed over tissues, on the fine grid."""
+def _summed(grid: FineGrid, tissue: Tissue, key: str, weight: str | None = None) -> NDArray[np.float32]:
+    """Return fraction times value (times a second value as weight), summed over tissues, on the fine grid."""
     total = np.zeros(int(np.prod(grid.shape)), np.float32)
     for part in tissue.compartments.values():
-        total[part.where] += part.fraction * getattr(part, key)
+        amount = part.fraction if weight is None else part.fraction * getattr(part, weight)
+        total[part.where] += amount * getattr(part, key)
     return total.reshape(grid.shape)
 
 
