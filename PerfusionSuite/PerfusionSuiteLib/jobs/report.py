@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a task tells the outside what it does."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TextIO
+
+from ..core import CancelledError, QualityFinding
+from ..core.stop import SENTENCE
+from .events import line_of
+from .folder import JobFolder
+
+_QUIET_S = 0.1
+_LEAST_FRACTION = 0.05
+"""Before that a guess of the remaining time would be worthless."""
+
+
+class Report:
+    """Says events on a stream and keeps them in the job's folder.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        Where to keep them.
+    stream : text stream
+        Where to say them.
+    check_stop : callable
+        Raises `CancelledError` when the job shall stop; called with every progress.
+    """
+
+    def __init__(self, folder: JobFolder, stream: TextIO, check_stop: Callable[[], None]) -> None:
+        self._folder = folder
+        self._stream = stream
+        self._check_stop = check_stop
+        self._start = time.perf_counter()
+        self._last_time = -_QUIET_S
+        self._last_stage = ""
+
+    def emit(self, kind: str, **content: object) -> None:
+        """Say anything.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the event, see `events`.
+        **content : object
+            What it says.
+        """
+        line = line_of(kind, seconds=round(self.seconds, 3), **content)
+        with suppress(OSError), self._folder.events_file.open("a", encoding="utf-8") as file:  # a full disk silences nobody
+            file.write(line)
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except BrokenPipeError as error:
+            # The reader is gone: nobody waits for the job. Python would complain once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise CancelledError(SENTENCE) from error
+
+    def progress(self, fraction: float, stage: str) -> None:
+        """Say how far the work is; raises when the job shall stop.
+
+        Parameters
+        ----------
+        fraction : float
+            Finished part, 0 to 1.
+        stage : str
+            What is being done.
+        """
+        self._check_stop()
+        now = time.perf_counter()
+        if stage == self._last_stage and now - self._last_time < _QUIET_S:
+            return
+        self._last_time, self._last_stage = now, stage
+        done = min(max(fraction, 0.0), 1.0)
+        left = round(self.seconds * (1.0 - done) / done, 1) if done >= _LEAST_FRACTION else None
+        self.emit("progress", fraction=round(done, 4), stage=stage, left_s=left)
+
+    def finding(self, finding: QualityFinding) -> None:
+        """Say something that the user should know about the data.
+
+        Parameters
+        ----------
+        finding : QualityFinding
+            The finding.
+        """
+        self.emit("finding", **asdict(finding))
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.perf_counter() - self._start

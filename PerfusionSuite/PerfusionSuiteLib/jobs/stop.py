@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The four ways in which a worker is asked to stop: signals, a cancel file, and the end of its standard input.
+
+The last one is how a worker notices that the program that started it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from ..core import CancelledError
+from ..core.failures import CANCELLED
+from ..core.stop import SENTENCE, StopSignals
+
+GRACE_S = 10.0
+"""A worker whose starter is gone and that does not come to its next step within this time ends at once."""
+
+_LOOK_S = 0.2
+
+
+class StopRequests(StopSignals):
+    """Turns every kind of request into `CancelledError` at the next step.
+
+    Parameters
+    ----------
+    cancel_file : Path
+        The job shall stop when it appears.
+    stdin : int, optional
+        File descriptor whose end means that nobody waits for the job any more.
+    """
+
+    def __init__(self, cancel_file: Path, stdin: int | None = 0) -> None:
+        super().__init__()
+        self._file = cancel_file
+        self._stdin = stdin
+        self._orphaned = threading.Event()
+        self._over = threading.Event()
+        self._next_look = 0.0
+
+    def __enter__(self) -> StopRequests:
+        """Begin to watch."""
+        super().__enter__()
+        if self._stdin is not None:
+            threading.Thread(target=self._watch, args=(self._stdin,), daemon=True, name="standard input").start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop to watch."""
+        self._over.set()
+        super().__exit__(kind, error, trace)
+
+    def check(self) -> None:
+        """Raise an error when a stop was requested.
+
+        Raises
+        ------
+        CancelledError
+            If somebody asked.
+        """
+        super().check()
+        if self._orphaned.is_set() or self._file_appeared():
+            raise CancelledError(SENTENCE)
+
+    def _file_appeared(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK_S
+        return self._file.exists()
+
+    def _watch(self, descriptor: int) -> None:
+        try:
+            while os.read(descriptor, 4096):  # not sys.stdin, whose lock would be held when Python ends
+                pass
+        except OSError:
+            return  # there is no standard input: nobody promised to keep one open
+        self._orphaned.set()
+        if not self._over.wait(GRACE_S):
+            os._exit(CANCELLED)

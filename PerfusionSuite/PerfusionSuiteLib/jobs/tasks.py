@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker can do. A new task is a function and one line in `TASKS`; rooms are imported when they are needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..core import Concentration, InputFunction, InvalidInputError, PerfusionSeries, Study, part_of
+from ..core.files import check_output_folder
+from .report import Report
+from .spec import JobSpec
+
+Task = Callable[[JobSpec, Report], Any]
+
+_CURVES_AND_MASKS = ("aif", "vof", "brain_mask", "roi_mask", "contra_mask")
+
+
+def run(spec: JobSpec, report: Report) -> Study:
+    """Do the whole job for one scan.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        Inputs: ``series``, or in the settings ``path`` and ``reading`` (options of `series.read`); any of ``aif``, ``vof``,
+        ``brain_mask``, ``roi_mask``, ``contra_mask``. Settings: ``pipeline`` (fields of `pipeline.Settings`) and ``layout``.
+        With an output folder the results are also written as files.
+    report : Report
+        Progress and findings.
+
+    Returns
+    -------
+    Study
+        Everything that was found.
+    """
+    from .. import pipeline, results
+
+    _check_names("setting", spec.settings, ("path", "reading", "pipeline", "layout"))
+    _check_names("input", spec.inputs, ("series", *_CURVES_AND_MASKS))
+    if spec.output is not None:
+        check_output_folder(spec.output)
+    choices = dict(spec.settings.get("pipeline", {}))
+    _check_names("setting of the pipeline", choices, tuple(field.name for field in fields(pipeline.Settings)))
+    settings = pipeline.Settings(**{"device": spec.device, **choices})
+    scan = _scan(spec, part_of(report.progress, 0.0, 0.1))
+    given = pipeline.UserInputs(**{name: value for name, value in spec.inputs.items() if name != "series"})
+    end = 0.8 if spec.output is not None else 0.95
+    study = pipeline.run(scan, settings, inputs=given, progress=part_of(report.progress, 0.1, end))
+    for finding in study.findings:
+        report.finding(finding)
+    if spec.output is not None:
+        layout = spec.settings.get("layout", "flat")
+        results.write(study, spec.output, layout=layout, progress=part_of(report.progress, end, 0.95))
+    report.progress(0.95, "Results")
+    return study
+
+
+def _scan(spec: JobSpec, progress: Callable[[float, str], None]) -> PerfusionSeries:
+    scan = spec.inputs.get("series")
+    if isinstance(scan, PerfusionSeries):
+        return scan
+    path = spec.settings.get("path")
+    if scan is not None or not isinstance(path, str):
+        msg = "The job has no scan. Give a perfusion series, or the path of a DICOM folder or a 4D file."
+        raise InvalidInputError(msg)
+    from .. import series
+
+    return series.read(Path(path), **spec.settings.get("reading", {}), progress=progress)
+
+
+def fit(spec: JobSpec, report: Report) -> Study | dict[str, Any]:
+    """Compute maps by one method, from curves or from a scan.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        Inputs: ``concentration`` (array or `Concentration`), ``aif`` (array or `InputFunction`), ``times_s``, and optionally
+        ``mask`` and ``affine``; or a ``series``, which goes through the whole chain. Settings: ``method``, ``options`` of
+        the method, ``density``, ``hematocrit_factor``; with a series those of `run`.
+    report : Report
+        Progress.
+
+    Returns
+    -------
+    dict of ndarray, or Study
+        The maps; for a series the study.
+    """
+    if "series" in spec.inputs or "path" in spec.settings:
+        return run(spec, report)
+    from .. import deconvolution, fitting
+
+    _check_names("setting", spec.settings, ("method", "options", "density", "hematocrit_factor"))
+    _check_names("input", spec.inputs, ("concentration", "aif", "times_s", "mask", "affine"))
+    curves = _curves(spec.inputs)
+    method = spec.settings.get("method", "nlr")
+    options = spec.settings.get("options", {})
+    common = {key: spec.settings[key] for key in ("density", "hematocrit_factor") if key in spec.settings}
+    common |= {"method": method, "mask": curves.pop("mask"), "progress": part_of(report.progress, 0.0, 0.95)}
+    affine = curves.pop("affine")
+    if method in deconvolution.METHODS:
+        return deconvolution.deconvolve(**curves, **common, **options)
+    maps, _field = fitting.fit(**curves, **common, affine=affine, settings=options, device=spec.device)
+    return maps
+
+
+def _curves(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Sort the inputs of `fit` into arguments, whether they came as arrays or as values of the package."""
+    given = dict.fromkeys(("times_s", "mask", "affine")) | dict(inputs)
+    if isinstance(tissue := given.get("concentration"), Concentration):
+        facts = {"times_s": tissue.times_s, "mask": tissue.mask, "affine": tissue.affine}
+        given = {"concentration": tissue.data} | {key: value for key, value in given.items() if key != "concentration"}
+        given |= {key: value for key, value in facts.items() if given[key] is None}
+    if isinstance(artery := given.get("aif"), InputFunction):
+        given["aif"] = artery.values
+    missing = [name for name in ("concentration", "aif", "times_s") if given.get(name) is None]
+    if missing:
+        msg = f"The job has no {', no '.join(missing)}. Give the tissue curves, the arterial curve and the frame times."
+        raise InvalidInputError(msg)
+    return {name: value if name in {"mask", "affine"} else np.asarray(value) for name, value in given.items()}
+
+
+def devices(spec: JobSpec, report: Report) -> dict[str, Any]:
+    """List what this machine can compute on.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        Without settings and inputs.
+    report : Report
+        Not needed.
+
+    Returns
+    -------
+    dict
+        ``devices``: a list of ``name`` and ``label``; ``note``: why there is no GPU, or empty.
+    """
+    found = [{"name": "cpu", "label": f"CPU ({os.cpu_count() or 1} cores)"}]
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a library that torch needs may be missing
+        why = "is not installed" if isinstance(error, ModuleNotFoundError) else "cannot be loaded"
+        return {"devices": found, "note": f"Only the CPU can be used, because PyTorch {why} in the worker's Python."}
+    if not torch.cuda.is_available():
+        return {"devices": found, "note": "Only the CPU can be used, because PyTorch finds no CUDA GPU."}
+    for number in range(torch.cuda.device_count()):
+        free, _total = torch.cuda.mem_get_info(number)
+        label = f"{torch.cuda.get_device_name(number)} ({free / 2**30:.1f} GiB free)"
+        found.append({"name": f"cuda:{number}", "label": label})
+    return {"devices": found, "note": ""}
+
+
+def _check_names(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        msg = f"There is no {what} '{unknown[0]}'. Known ones: {', '.join(known)}."
+        raise InvalidInputError(msg)
+
+
+TASKS: Mapping[str, Task] = MappingProxyType({"run": run, "fit": fit, "devices": devices})
+"""All tasks by name."""
+
+
+def find_task(name: str) -> Task:
+    """Return a task by name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TASKS`.
+
+    Returns
+    -------
+    callable
+        Takes a `JobSpec` and a `Report`, returns the result.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of that name.
+    """
+    if name not in TASKS:
+        msg = f"There is no task '{name}'. Known ones: {', '.join(TASKS)}."
+        raise InvalidInputError(msg)
+    return TASKS[name]
