@@ -179,7 +179,7 @@ def build_pool(
     height, depth = np.empty(index.size, np.float32), np.empty(index.size, np.float32)
     for start in range(0, index.size, CHUNK):
         tell(0.6 * start / index.size, "looking for vessels")
-        part = _smooth(flat[index[start : start + CHUNK]])
+        part = smoothed(flat[index[start : start + CHUNK]])
         height[start : start + CHUNK], depth[start : start + CHUNK] = part.max(axis=1), part.min(axis=1)
     finite = np.isfinite(height) & np.isfinite(depth)
     index, height, depth = index[finite], height[finite], depth[finite]
@@ -189,7 +189,7 @@ def build_pool(
     tissue, noise = _tissue(flat, index, height)
     if tissue_curve is not None:
         tissue = np.asarray(tissue_curve, np.float64)
-    tissue_peak = int(_smooth(tissue[None])[0].argmax())
+    tissue_peak = int(smoothed(tissue[None])[0].argmax())
     courses = None if calm is None else _courses(flat, index, height, depth, calm, noise)
     count = int(np.clip(share * index.size, min(POOL_MIN, index.size), POOL_MAX))
     chosen, motion = _strongest(flat, index[np.argsort(-height, kind="stable")], count, courses)
@@ -218,7 +218,7 @@ def chosen_curves(curves: NDArray[Any], courses: Courses | None) -> NDArray[np.f
         Float32 copy.
     """
     measured = curves.astype(np.float32)
-    return measured if courses is None else measured - courses.motion_part(_smooth(measured))
+    return measured if courses is None else measured - courses.motion_part(smoothed(measured))
 
 
 def _courses(
@@ -234,7 +234,7 @@ def _courses(
     deep = np.flatnonzero(depth < 0)
     deep = deep[np.argsort(depth[deep], kind="stable")[: max(int(CONTRAST_SHARE * index.size), 1)]]
     rows = np.concatenate([inner, np.setdiff1d(deep, inner)])
-    return find_courses(_smooth(flat[index[rows]].astype(np.float32)), np.arange(rows.size) < inner.size, noise)
+    return find_courses(smoothed(flat[index[rows]].astype(np.float32)), np.arange(rows.size) < inner.size, noise)
 
 
 def _strongest(
@@ -246,7 +246,7 @@ def _strongest(
     kept, shares = [], []
     for start in range(0, order.size, max(count, 1)):
         part = order[start : start + count]
-        smooth = _smooth(flat[part].astype(np.float32))
+        smooth = smoothed(flat[part].astype(np.float32))
         share = np.linalg.norm(courses.motion_part(smooth), axis=1) / np.maximum(np.linalg.norm(smooth, axis=1), 1e-9)
         good = share <= MOST_MOTION
         kept.append(part[good])
@@ -280,7 +280,7 @@ def denoised(curves: NDArray[Any], times_s: FloatArray, tissue_ttp_s: float) -> 
         Float32 copy.
     """
     clean = median_of_three(curves.astype(np.float32))
-    smooth = _smooth(clean)
+    smooth = smoothed(clean)
     when = np.digitize(times_s[smooth.argmax(axis=1)], tissue_ttp_s + np.array(BASIS_EDGES_S))
     gram = np.zeros((times_s.size, times_s.size))
     for bin_number in np.unique(when):
@@ -296,8 +296,19 @@ def denoised(curves: NDArray[Any], times_s: FloatArray, tissue_ttp_s: float) -> 
     return result
 
 
-def _smooth(curves: NDArray[Any]) -> NDArray[Any]:
-    """Median of three, then binomial weights, both along time."""
+def smoothed(curves: NDArray[Any]) -> NDArray[Any]:
+    """Smooth curves by a median of three and then binomial weights, both along time.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (..., T)
+        Curves.
+
+    Returns
+    -------
+    ndarray, shape (..., T)
+        The ends are kept.
+    """
     median = median_of_three(curves)
     result = median.copy()
     result[..., 1:-1] = 0.25 * median[..., :-2] + 0.5 * median[..., 1:-1] + 0.25 * median[..., 2:]

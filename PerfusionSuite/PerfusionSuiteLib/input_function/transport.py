@@ -50,6 +50,8 @@ class Transport:
         Pure delay and mean of the dispersion.
     rms : float
         Root mean square of the residual over the venous peak.
+    curve : ndarray, shape (T,)
+        The fitted vein at its frame times.
     success : bool
         Whether the fit converged inside its bounds.
     """
@@ -59,6 +61,7 @@ class Transport:
     shift_s: float
     spread_s: float
     rms: float
+    curve: FloatArray
     success: bool
 
 
@@ -84,7 +87,7 @@ def fit(aif: InputFunction, vof: InputFunction) -> Transport:
     artery = _resampled(aif, fine)
     height = float(np.max(vof.values))
     target = vof.values / height
-    artery /= height
+    artery /= max(float(np.max(aif.values)), 1e-12)
     gap = _moment_gap(aif, vof)
     best = None
     for shift_part in (0.2, 0.5):
@@ -98,12 +101,13 @@ def fit(aif: InputFunction, vof: InputFunction) -> Transport:
         if best is None or found.cost < best.cost:
             best = found
     assert best is not None
-    rms = float(np.sqrt(np.mean((_model(best.x, artery, fine, vof.times_s) - target) ** 2)))
+    curve = _model(best.x, artery, fine, vof.times_s)
+    rms = float(np.sqrt(np.mean((curve - target) ** 2)))
     normal = best.jac.T @ best.jac
     variance = max((rms / LEAST_RESIDUAL) ** 2, 1.0) * np.linalg.pinv(normal)[0, 0]
-    return Transport(
-        float(np.exp(best.x[0])), float(np.sqrt(variance)), float(best.x[1]), float(np.exp(best.x[2])), rms, bool(best.success)
-    )
+    factor = float(np.exp(best.x[0])) * height / max(float(np.max(aif.values)), 1e-12)
+    shift, spread = float(best.x[1]), float(np.exp(best.x[2]))
+    return Transport(factor, float(np.sqrt(variance)), shift, spread, rms, curve * height, bool(best.success))
 
 
 def _residual(p: FloatArray, artery: FloatArray, fine: FloatArray, times: FloatArray, target: FloatArray) -> FloatArray:

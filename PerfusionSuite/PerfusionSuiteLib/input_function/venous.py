@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
-from .arterial import WIDEST_VEIN_S, correlation, starts_quietly
+from . import transport
+from .arterial import WIDEST_VEIN_S, starts_quietly
 from .neighbors import components
 from .motion_artifact import calm_region
-from .pool import Pool, build_pool, check_inputs
+from .pool import Pool, build_pool, check_inputs, smoothed
 from .quality import describe, judge_vof, with_findings
 
 TOP_SHARE = 0.01
@@ -23,11 +24,18 @@ HIGHEST_BASELINE_HU = 75.0
 PEAK_GAP_S = (2.0, 15.0)
 ARRIVAL_GAPS_S = (2.0, 1.0)
 RISE_GAP_S = 1.0
-LEAST_LIKENESS = 0.97
 MIDLINE_MM = 15.0
-CORE_LEVEL = 0.93
-MOST_VOXELS = 15
+CORE_LEVEL = 0.95
+MOST_VOXELS = 12
 SMALLEST = 3
+LOWEST_PEAK = 0.25
+MIDLINE_BONUS = 1.08
+DOUBT = 3.0
+"""How many times the misfit of a curve is taken off its height."""
+
+CALM_SHARE, TEMPLATE_VOXELS, TEMPLATE_SHARE, TEMPLATE_ROUNDS = 0.1, 20, 0.3, 3
+SMOOTH_VARIANCE = 0.4
+"""What smoothing in time leaves of the variance of noise."""
 
 
 def select_vof(
@@ -41,8 +49,8 @@ def select_vof(
 ) -> InputFunction | None:
     """Choose venous voxels and return their mean curve.
 
-    Candidates belong to the tallest 1 % of the mask, peak 2-15 s after the artery and arrive later; the tallest core of the
-    largest group wins, where groups at the back near the midline (sagittal sinus, torcula) count three times.
+    Candidates are tall, peak 2-15 s after the artery and arrive later. Among connected groups the one wins whose voxels surely
+    hold most blood (see `sure_level`); groups at the back near the midline (sagittal sinus, torcula) are preferred.
 
     Parameters
     ----------
@@ -91,58 +99,86 @@ def select_vof(
 def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatArray) -> tuple[NDArray[np.int64], float] | None:
     f = pool.features
     artery = describe(aif.times_s, aif.values)
-    count = max(int(TOP_SHARE * mask.sum()), 4 * SMALLEST)
     like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
     gap, arrival, rise = f.ttp_s - artery["ttp_s"], f.bat_s - artery["bat_s"], f.rise_s - artery["rise_s"]
     in_time = (gap >= PEAK_GAP_S[0] - 1e-6) & (gap <= PEAK_GAP_S[1])
     narrow = f.fwhm_s <= WIDEST_VEIN_S
     late = [in_time & narrow & (arrival >= least) for least in ARRIVAL_GAPS_S]
     late += [in_time & narrow & (rise >= RISE_GAP_S), (gap >= 0) & narrow & (rise >= RISE_GAP_S), in_time & (rise >= RISE_GAP_S)]
-    tall = np.zeros(pool.index.size, bool)
-    tall[np.argsort(-np.where(like_bolus, f.peak, -np.inf), kind="stable")[:count]] = True
+    tall = f.peak >= LOWEST_PEAK * np.quantile(f.peak[like_bolus], 0.98) if like_bolus.any() else like_bolus
     for timing in late:  # from what a vein should be to what may just pass for one
-        found = _largest(pool, np.flatnonzero(tall & like_bolus & timing), mask, affine)
+        members = np.flatnonzero(tall & like_bolus & timing)
+        found = _fullest(pool, members, aif, mask, affine) if members.size >= SMALLEST else None
         if found is not None:
             return found
     return None
 
 
-def _largest(
-    pool: Pool, members: NDArray[np.int64], mask: BoolArray, affine: FloatArray
+def _fullest(
+    pool: Pool, members: NDArray[np.int64], aif: InputFunction, mask: BoolArray, affine: FloatArray
 ) -> tuple[NDArray[np.int64], float] | None:
-    if members.size < SMALLEST:
-        return None
+    """Return the connected voxels that surely hold most blood, and how far they stand out of the noise."""
+    level = sure_level(pool, members, aif)
     labels = components(pool.index[members], pool.shape)
     central = _posterior_midline(pool, members, mask, affine)
-    peaks = pool.features.peak[members]
     best: tuple[float, NDArray[np.int64]] | None = None
     for label in np.unique(labels):
         group = np.flatnonzero(labels == label)
         if group.size < SMALLEST:
             continue
-        weight = float((peaks[group] * np.where(central[group], 3.0, 1.0)).sum())
-        if best is None or weight > best[0]:
-            best = weight, group
-    if best is None:
+        for part, bonus in ((group, 1.0), (group[central[group]], MIDLINE_BONUS)):
+            if part.size < SMALLEST:
+                continue
+            order = part[np.argsort(-level[part], kind="stable")]
+            value = bonus * float(level[order[SMALLEST - 1]])
+            if best is None or value > best[0]:
+                best = value, order
+    if best is None or best[0] <= 0:
         return None
-    group = best[1]
-    if central[group].sum() >= SMALLEST:
-        group = group[central[group]]
-    group = _alike(pool, members, group, peaks)
-    order = group[np.argsort(-peaks[group], kind="stable")]
-    level = float(np.median(peaks[order[:SMALLEST]]))
-    core = order[peaks[order] >= CORE_LEVEL * level][:MOST_VOXELS]
-    if core.size < SMALLEST:
-        core = order[:SMALLEST]
-    return pool.index[members[core]], float(level / max(pool.noise_sd, 1e-9))
+    order = best[1]
+    reference = float(level[order[SMALLEST - 1]])
+    core = order[level[order] >= CORE_LEVEL * reference][:MOST_VOXELS]
+    return pool.index[members[core]], reference / max(pool.noise_sd, 1e-9)
 
 
-def _alike(pool: Pool, members: NDArray[np.int64], group: NDArray[np.int64], peaks: FloatArray) -> NDArray[np.int64]:
-    """Drop voxels whose time course differs from that of the group's taller half, such as those that the skull passes."""
-    curves = pool.curves[members[group]]
-    typical = np.median(curves[peaks[group] >= np.median(peaks[group])], axis=0)
-    alike = group[correlation(curves, typical) >= LEAST_LIKENESS]
-    return alike if alike.size >= SMALLEST else group
+def sure_level(pool: Pool, members: NDArray[np.int64], aif: InputFunction) -> FloatArray:
+    """Return how high the venous curve in each voxel surely is.
+
+    A vein is a delayed and dispersed artery; what else a voxel shows (bone that motion brings in, tissue) makes its height
+    as uncertain as it is large. The tallest voxels of a scan in motion are mostly such; so from the height several times that
+    rest is taken off.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+    members : ndarray of int, shape (m,)
+        Which of them look like veins.
+    aif : InputFunction
+        The arterial curve.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        Height in the unit of the curves, below zero for voxels that do not fit.
+    """
+    times = pool.times_s
+    curves = smoothed(pool.data[pool.index[members]].astype(np.float64))
+    heights = np.maximum(curves.max(axis=1, keepdims=True), 1e-9)
+    share = pool.motion_share[members]
+    kept = share <= max(CALM_SHARE, float(np.sort(share)[min(TEMPLATE_VOXELS, share.size) - 1]))
+    for _ in range(TEMPLATE_ROUNDS):
+        typical = np.median(curves[kept] / heights[kept], axis=0)
+        fitted = transport.fit(aif, InputFunction(times, typical, kind="vof"))
+        shape = fitted.curve / max(float(fitted.curve.max()), 1e-9)
+        parts = np.stack([shape, np.gradient(shape, times)], axis=1)
+        weights = np.linalg.lstsq(parts, curves.T, rcond=None)[0]
+        rest = np.sqrt(np.sum((curves - (parts @ weights).T) ** 2, axis=1)) / np.linalg.norm(shape)
+        relative = rest / np.maximum(weights[0], 1e-9)
+        kept = relative <= max(np.quantile(relative, TEMPLATE_SHARE), np.sort(relative)[min(SMALLEST, relative.size) - 1])
+    noise = pool.noise_sd * np.sqrt(SMOOTH_VARIANCE * times.size) / np.linalg.norm(shape)
+    result: FloatArray = weights[0] - DOUBT * np.sqrt(np.maximum(rest**2 - noise**2, 0.0))
+    return result
 
 
 def _posterior_midline(pool: Pool, members: NDArray[np.int64], mask: BoolArray, affine: FloatArray) -> BoolArray:
