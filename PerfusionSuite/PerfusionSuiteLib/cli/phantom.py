@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import phantom
-from ..core import PerfusionSeries, part_of
+from ..core import InvalidInputError, PerfusionSeries, ProgressCallback, part_of
 from ..core.files import check_output_folder, staged_folder
+from ..core.nifti import write_volume
+from ..phantom.dsc import SITES
 from ..phantom.motion import KINDS as MOTIONS
 from .console import ConsoleProgress
 
@@ -23,11 +25,19 @@ def add_parser(commands: Any) -> None:
         Where to add it.
     """
     parser = commands.add_parser("phantom", help="make a digital patient with known truth")
-    parser.add_argument("kind", choices=("ctp", "tiles"), help="ctp: a head with a lesion; tiles: the grid of Kudo 2013")
+    parser.add_argument(
+        "kind", choices=("ctp", "dsc", "tiles"), help="ctp, dsc: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013"
+    )
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the scan and its truth")
     parser.add_argument("--seed", type=int, required=True, help="one seed, one patient")
     parser.add_argument("--recipe", choices=("clean", "typical", "hard"), default="typical", help="difficulty (default typical)")
-    parser.add_argument("--noise", metavar="HU", type=float, help="noise of a voxel (default: of the recipe)")
+    parser.add_argument("--noise", metavar="HU", type=float, help="noise of a CT voxel (default: of the recipe)")
+    parser.add_argument(
+        "--snr", metavar="RATIO", type=float, help="dsc: signal over noise, inf for none (default: of the recipe)"
+    )
+    parser.add_argument("--site", choices=SITES, help="where the lesion lies; tumor for dsc only (default: drawn from the seed)")
+    parser.add_argument("--field", metavar="TESLA", type=float, help="dsc: 1.5 or 3 (default: drawn from the seed)")
+    parser.add_argument("--dual-echo", action="store_true", help="dsc: also write a second echo")
     parser.add_argument("--residue", help="box, exponential, gamma:K or mixed (default: drawn from the seed)")
     parser.add_argument("--motion", choices=MOTIONS, help="how the head moves (default: drawn from the seed)")
     parser.add_argument("--motion-mm", metavar="MM", type=float, help="how far the brain gets at most (default: drawn)")
@@ -52,26 +62,45 @@ def execute(options: argparse.Namespace) -> int:
     console = ConsoleProgress(check_stop=options.check_stop)
     try:
         check_output_folder(options.output)
-        if options.kind == "tiles":
-            scan, truth = phantom.tiles(seed=options.seed, noise_hu=options.noise or 0.0, residue=options.residue)
-        else:
-            scan, truth = phantom.ctp(
-                seed=options.seed,
-                recipe=options.recipe,
-                noise_hu=options.noise,
-                residue=options.residue,
-                motion=options.motion,
-                motion_mm=options.motion_mm,
-                progress=part_of(console, 0.0, 0.6),
-            )
+        echoes, truth = _patient(options, part_of(console, 0.0, 0.6))
         with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
-            write_scan(scan, staging, options.format, options.vendor, options.seed, part_of(console, 0.6, 0.95))
+            for number, scan in enumerate(echoes):
+                part = part_of(console, 0.6 + 0.35 * number / len(echoes), 0.6 + 0.35 * (number + 1) / len(echoes))
+                write_scan(scan, staging, options.format, options.vendor, options.seed, part, echo=number)
+            if "adc_measured" in truth.maps:
+                write_volume(staging / "adc.nii.gz", truth.maps["adc_measured"], truth.affine, unit="1e-6 mm2/s")
             phantom.write_truth(truth, staging / "truth")
         console(1.0, "Done")
         console.message(f"Scan and truth in {options.output}")
     finally:
         console.close()
     return 0
+
+
+def _patient(options: argparse.Namespace, progress: ProgressCallback) -> tuple[tuple[PerfusionSeries, ...], phantom.PhantomTruth]:
+    """Make the patient that the options ask for; one series per echo."""
+    _check_kind(options)
+    if options.kind == "tiles":
+        scan, truth = phantom.tiles(seed=options.seed, noise_hu=options.noise or 0.0, residue=options.residue)
+        return (scan,), truth
+    common = {key: getattr(options, key) for key in ("seed", "recipe", "residue", "site", "motion", "motion_mm")}
+    if options.kind == "dsc":
+        return phantom.dsc_echoes(
+            **common, snr=options.snr, field_t=options.field, dual_echo=options.dual_echo, progress=progress
+        )
+    scan, truth = phantom.ctp(**common, noise_hu=options.noise, progress=progress)
+    return (scan,), truth
+
+
+def _check_kind(options: argparse.Namespace) -> None:
+    """Refuse options that say nothing about this kind of patient."""
+    mine = {"ctp": ("noise", "site"), "dsc": ("snr", "site", "field", "dual_echo"), "tiles": ("noise",)}[options.kind]
+    foreign = [name for name in ("noise", "snr", "site", "field", "dual_echo") if getattr(options, name) and name not in mine]
+    if foreign:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
+        hint = " Give its noise as --snr." if "noise" in foreign else ""
+        msg = f"A '{options.kind}' patient has no option {words}. Leave it out.{hint}"
+        raise InvalidInputError(msg)
 
 
 def earlier_scan(folder: Path) -> set[Path]:
@@ -87,11 +116,12 @@ def earlier_scan(folder: Path) -> set[Path]:
     set of Path
         Files relative to `folder`.
     """
-    files = [path for part in ("dicom", "truth") for path in (folder / part).rglob("*")] + list(folder.glob("scan.*"))
+    files = [path for part in ("dicom", "dicom_echo2", "truth") for path in (folder / part).rglob("*")]
+    files += [*folder.glob("scan.*"), *folder.glob("scan_echo2.*"), folder / "adc.nii.gz"]
     return {path.relative_to(folder) for path in files if path.is_file()}
 
 
-def write_scan(scan: PerfusionSeries, folder: Path, form: str, vendor: str, seed: int, progress: Any) -> None:
+def write_scan(scan: PerfusionSeries, folder: Path, form: str, vendor: str, seed: int, progress: Any, *, echo: int = 0) -> None:
     """Write a scan as DICOM files or as a NIfTI file.
 
     Parameters
@@ -108,8 +138,11 @@ def write_scan(scan: PerfusionSeries, folder: Path, form: str, vendor: str, seed
         Makes the invented identifiers.
     progress : callable
         Progress.
+    echo : int
+        0 for the only or first echo; further ones get names of their own.
     """
+    suffix = f"_echo{echo + 1}" if echo else ""
     if form == "dicom":
-        phantom.write_dicom(scan, folder / "dicom", vendor=vendor, seed=seed, progress=progress)
+        phantom.write_dicom(scan, folder / f"dicom{suffix}", vendor=vendor, seed=seed, progress=progress)
     else:
-        phantom.write_nifti(scan, folder / "scan.nii.gz")
+        phantom.write_nifti(scan, folder / f"scan{suffix}.nii.gz")

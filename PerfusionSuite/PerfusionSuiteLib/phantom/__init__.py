@@ -2,8 +2,9 @@
 """Digital patients: series made from a known truth, different from what the solvers assume."""
 
 from .ctp import ctp
+from .dsc import dsc, dsc_echoes
 from .export import VENDORS, write_dicom, write_nifti
 from .tiles import tiles
 from .truth import PhantomTruth, write_truth
 
-__all__ = ["VENDORS", "PhantomTruth", "ctp", "tiles", "write_dicom", "write_nifti", "write_truth"]
+__all__ = ["VENDORS", "PhantomTruth", "ctp", "dsc", "dsc_echoes", "tiles", "write_dicom", "write_nifti", "write_truth"]

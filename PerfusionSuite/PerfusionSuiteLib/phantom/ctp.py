@@ -130,7 +130,9 @@ def ctp(
         (patient.veins.where, patient.veins.fraction, patient.veins.delay_s),
     )
     averaging = sampling(protocol, patient.grid)
-    truth = acquisition_truth(seed, patient.grid, averaging, _parts(patient), patient.tissue, lesion, patient.pose, protocol)
+    truth = acquisition_truth(
+        seed, patient.grid, averaging, volume_parts(patient), patient.tissue, lesion, patient.pose, protocol
+    )
     scanner = draw_degrader(seed, recipe, noise_hu, protocol, truth.brain, truth.bone)
     holder = draw_holder(seed, recipe)
     support = _support(seed, holder, protocol, patient, averaging)
@@ -261,8 +263,19 @@ def _blocked(lesion: Lesion) -> Any:
     return closed
 
 
-def _parts(patient: Patient) -> dict[str, NDArray[np.float32]]:
-    """Return volume fractions on the flat fine grid; vessels displace what they run through."""
+def volume_parts(patient: Patient) -> dict[str, NDArray[np.float32]]:
+    """Return volume fractions on the flat fine grid; vessels displace what they run through.
+
+    Parameters
+    ----------
+    patient : Patient
+        The patient.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (V,)
+        ``gm wm deep csf artery vein bone``, and ``inside`` (the skull) and ``scar``.
+    """
     size = int(np.prod(patient.grid.shape))
     flat = {name: np.zeros(size, np.float32) for name in ("gm", "wm", "deep", "csf", "artery", "vein", "bone", "inside", "scar")}
     arteries, veins = patient.arteries, patient.veins

@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from ..core.files import write_json, written_beside
 from ..core.geometry import LPS_TO_RAS, BoolArray, FloatArray, voxel_sizes
 
+_UNITS = {
+    "cbf": "mL/100g/min", "cbv": "mL/100g", "mtt": "s", "delay": "s", "tmax": "s", "ktrans": "1/min", "adc": "1e-6 mm2/s",
+    "adc_measured": "1e-6 mm2/s",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class PhantomTruth:
@@ -52,6 +57,8 @@ class PhantomTruth:
         Volumes of the lesion masks.
     parameters : mapping
         Every drawn parameter, nested by subject, as plain JSON values.
+    curve_unit : {"HU", "mM"}
+        Unit of the curves.
     """
 
     maps: Mapping[str, NDArray[np.float32]]
@@ -69,6 +76,7 @@ class PhantomTruth:
     midplane: FloatArray = field(default_factory=lambda: np.array([1.0, 0.0, 0.0, 0.0]))
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    curve_unit: str = "HU"
 
 
 def write_truth(truth: PhantomTruth, folder: str | Path) -> Path:
@@ -108,7 +116,7 @@ def write_truth(truth: PhantomTruth, folder: str | Path) -> Path:
             "affine": truth.affine,
             "times_s": truth.times_s,
             "frame_transforms": truth.frame_transforms,
-            "units": {"cbf": "mL/100g/min", "cbv": "mL/100g", "mtt": "s", "delay": "s", "tmax": "s", "aif": "HU", "vof": "HU"},
+            "units": {**_UNITS, "aif": truth.curve_unit, "vof": truth.curve_unit},
             "parameters": truth.parameters,
         },
     )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A phantom written by the command reads back as the same scan, also over an earlier one."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,29 @@ def test_an_unknown_residue_is_named(tmp_path, capsys):
     assert main(["phantom", "ctp", str(tmp_path / "x"), "--seed", "3", "--residue", "triangle"]) == 2
     assert "triangle" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_dsc_patient_is_written_with_its_echoes_and_diffusion(tmp_path, monkeypatch):
+    made = phantom.dsc_echoes(
+        seed=2,
+        recipe="clean",
+        site="m1",
+        motion="none",
+        shape=(24, 24, 2),
+        spacing_mm=(9.0, 9.0, 12.0),
+        frames=14,
+        interval_s=2.0,
+    )
+    monkeypatch.setattr(phantom, "dsc_echoes", lambda **_: made)
+    assert main(["phantom", "dsc", str(tmp_path), "--seed", "2", "--dual-echo", "--format", "nifti"]) == 0
+    for name, echo in (("scan", 0), ("scan_echo2", 1)):
+        facts = json.loads((tmp_path / f"{name}.json").read_text())
+        assert facts["EchoTime"] == made[0][echo].acquisition.echo_times_s[0]
+    assert (tmp_path / "adc.nii.gz").is_file()
+
+
+def test_options_of_another_kind_of_patient_are_refused(tmp_path, capsys):
+    assert main(["phantom", "ctp", str(tmp_path), "--seed", "2", "--snr", "40"]) == 2
+    assert "no option --snr" in capsys.readouterr().err
+    assert main(["phantom", "dsc", str(tmp_path), "--seed", "2", "--noise", "4"]) == 2
+    assert "--snr" in capsys.readouterr().err
