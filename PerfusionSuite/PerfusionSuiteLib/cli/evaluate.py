@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..evaluation import Condition, Design
 from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
 
-_MOTIONS = ("none", "drift", "nod", "jerks")
+_MOTIONS = ("none", "drift:4", "nod:4", "jerks:4")
 _DEFAULT_NOISE_REDUCTION = pipeline.Settings().noise_reduction
 
 
@@ -63,7 +64,13 @@ def _add_factors(group: Any) -> None:
         "--intervals", metavar="S", type=float, nargs="*", default=[2.0, 3.0], help="frame intervals (reference 1)"
     )
     group.add_argument("--frames", metavar="N", type=int, nargs="*", default=[30], help="lengths of a truncated scan in frames")
-    group.add_argument("--motion", nargs="*", choices=_MOTIONS, default=list(_MOTIONS), help="kinds of head motion")
+    group.add_argument(
+        "--motion",
+        metavar="KIND[:MM]",
+        nargs="*",
+        default=list(_MOTIONS),
+        help="head motion: none, drift, nod, jerks; with its size",
+    )
     group.add_argument("--sites", nargs="*", default=["none"], help="sites of the lesion, for example none or stenosis")
     group.add_argument(
         "--noise-reduction", nargs="*", choices=tuple(prepare.NOISE_METHODS), default=list(prepare.NOISE_METHODS), help="filters"
@@ -148,6 +155,8 @@ def study_design(options: argparse.Namespace) -> Design:
         "site": options.sites,
         "noise_reduction": ["" if name == _DEFAULT_NOISE_REDUCTION else name for name in options.noise_reduction],
     }
+    for words in options.motion:
+        moved(words)  # a mistake is told now, not after hours of work
     if options.seeds is None and options.patients < 1:
         msg = f"{options.patients} patients cannot be studied. Give 1 or more."
         raise InvalidInputError(msg)
@@ -176,19 +185,49 @@ def make_patient(condition: Condition, seed: int, progress: ProgressCallback) ->
         What is true about it.
     """
     shape, spacing_mm = evaluation.GRIDS[condition.grid]
+    motion, motion_mm = moved(condition.motion)
     return phantom.ctp(
         seed=seed,
         recipe=condition.recipe,
         noise_hu=condition.noise_hu,
         residue=condition.residue or None,
         site=condition.site or None,
-        motion=condition.motion or None,
+        motion=motion,
+        motion_mm=motion_mm,
         interval_s=condition.interval_s,
         frames=condition.frames or None,
         shape=shape,
         spacing_mm=spacing_mm,
         progress=progress,
     )
+
+
+def moved(words: str) -> tuple[str | None, float | None]:
+    """Read a head motion.
+
+    Parameters
+    ----------
+    words : str
+        For example ``drift``, or ``drift:4`` for 4 mm; empty to let the patient draw it.
+
+    Returns
+    -------
+    kind : str or None
+        Kind of motion.
+    size_mm : float or None, mm
+        Its size.
+
+    Raises
+    ------
+    InvalidInputError
+        If the size is not a number.
+    """
+    kind, colon, size = words.partition(":")
+    try:
+        return kind or None, float(size) if colon else None
+    except ValueError as error:
+        msg = f"The motion '{words}' has no size that can be read. Write it like drift:4, for 4 mm."
+        raise InvalidInputError(msg) from error
 
 
 def analyze(series: Any, noise_reduction: str, method: str, earlier: Any, progress: ProgressCallback) -> Any:
@@ -217,4 +256,5 @@ def analyze(series: Any, noise_reduction: str, method: str, earlier: Any, progre
         return pipeline.run(series, pipeline.Settings(method=method, noise_reduction=chosen), progress=progress)
     settings = pipeline.Settings(method=method, noise_reduction=chosen, motion_correction=False)
     inputs = pipeline.UserInputs(aif=earlier.aif, vof=earlier.vof)
-    return pipeline.run(earlier.series, settings, inputs=inputs, progress=progress)
+    study = pipeline.run(earlier.series, settings, inputs=inputs, progress=progress)
+    return replace(study, motion=earlier.motion)

@@ -5,6 +5,7 @@ from .against_truth import as_rows, as_text, score_study
 from .conditions import GRIDS, Condition, one_at_a_time
 from .curves import area_error, curve_error, voxel_shares
 from .errors import bland_altman, map_errors
+from .head_pose import seen_truth
 from .overlap import dice, overlap, surface_distances
 from .patient_rows import patient_rows, residue_class
 from .report import StudyFiles, agreement_text, write_agreement, write_study
@@ -32,6 +33,7 @@ __all__ = [
     "residue_class",
     "run_study",
     "score_study",
+    "seen_truth",
     "surface_distances",
     "voxel_shares",
     "write_agreement",

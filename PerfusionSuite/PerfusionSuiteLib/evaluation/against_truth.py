@@ -14,6 +14,7 @@ from ..core.geometry import check_same_grid
 from ..core.quantities import QUANTITIES
 from ..core.values import InputFunction, Study
 from .errors import map_errors
+from .head_pose import seen_truth
 from .overlap import overlap
 
 _LESIONS = ("hypoperfusion", "core", "penumbra")
@@ -29,7 +30,8 @@ def score_study(study: Study | Any, truth: Any) -> dict[str, Any]:
         What was computed: ``maps masks lesions aif vof`` are used, so that finished maps from files serve as well.
     truth : object
         With ``maps``, ``masks``, ``fractions`` (mappings of arrays on the grid of the study), ``aif``
-        and ``times_s``; ``vof``, ``affine``, ``side`` and ``midplane`` are used when there are.
+        and ``times_s``; ``vof``, ``affine``, ``side`` and ``midplane`` are used when there are, and ``frame_transforms``
+        to move the truth to where the study sees the head.
 
     Returns
     -------
@@ -46,6 +48,7 @@ def score_study(study: Study | Any, truth: Any) -> dict[str, Any]:
     if (affine := getattr(truth, "affine", None)) is not None:
         some = next(iter(truth.maps.values()))
         check_same_grid("The truth", np.shape(some), affine, study.maps.shape, study.maps.affine)
+        truth = seen_truth(study, truth)
     scores: dict[str, Any] = plain(
         {
             "maps": _maps(study, truth),

@@ -35,7 +35,7 @@ class Condition:
     frames : int
         Number of frames, or 0 to draw the duration.
     motion : str
-        Kind of head motion, or empty for what the recipe draws.
+        Kind of head motion, with its size in mm as in ``drift:4``, or empty for what the recipe draws.
     site : str
         Site of the lesion, or empty to draw it.
     noise_reduction : str

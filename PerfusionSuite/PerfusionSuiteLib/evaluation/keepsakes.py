@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.files import written_beside
 from ..core.quantities import QUANTITIES
+from .head_pose import seen_truth
 
 FOLDER = "cases"
 BINS = 60
@@ -36,6 +37,7 @@ def keep_case(out: Path, seed: int, method: str, study: Any, truth: Any) -> None
     study, truth
         As for `patient_rows`.
     """
+    truth = seen_truth(study, truth)
     counted = np.asarray(truth.masks["scored"], bool) & np.asarray(study.masks.brain, bool)
     content = {key: histogram(study.maps[key].values, truth.maps[key], counted, key) for key in HISTOGRAMS}
     _save(out / FOLDER / f"histogram-{seed}-{method}.npz", content)

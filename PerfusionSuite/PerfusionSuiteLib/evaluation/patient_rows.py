@@ -13,6 +13,7 @@ from ..core.geometry import BoolArray, check_same_grid, voxel_volume_ml
 from ..core.quantities import QUANTITIES
 from .curves import area_error, curve_error, voxel_shares
 from .errors import map_errors
+from .head_pose import seen_truth
 from .overlap import dice
 from .regions import delay_regions, near_six, truth_regions
 
@@ -30,9 +31,9 @@ def patient_rows(study: Any, truth: Any) -> list[dict[str, Any]]:
     Parameters
     ----------
     study : Study
-        With ``maps``, ``masks``, ``lesions``, ``aif`` and ``seconds``.
+        With ``maps``, ``masks``, ``lesions``, ``aif``, ``motion`` and ``seconds``.
     truth : object
-        As for `score_study`, with all masks and fractions of a digital patient.
+        As for `score_study`, with all masks and fractions of a digital patient. It is moved to where the study sees the head.
 
     Returns
     -------
@@ -47,6 +48,7 @@ def patient_rows(study: Any, truth: Any) -> list[dict[str, Any]]:
     GridMismatchError
         If study and truth do not share one grid.
     """
+    truth = seen_truth(study, truth)
     check_same_grid("The truth", truth.masks["scored"].shape, truth.affine, study.maps.shape, study.maps.affine)
     counted = np.asarray(study.masks.brain, bool)
     found = [*_map_rows(study, truth, counted), *_delay_rows(study, truth, counted), *_lesion_rows(study, truth)]

@@ -80,7 +80,7 @@ TARGETS: tuple[Target, ...] = (
     Target("AIF against the true curve after scaling", "median <= 5 %", "default", "",
            "aif", "", "curve_error_percent", "median", 5.0, False, "%"),
 )  # fmt: skip
-"""Those of issue 3 that maps can show; times and memory are measured by ``make benchmark``."""
+"""Those of issue 3 that maps can show; motion, times and memory are measured by ``make benchmark``."""
 
 _STATISTICS: Mapping[str, Callable[[Any], float]] = {
     "median": lambda values: float(np.median(values)),
