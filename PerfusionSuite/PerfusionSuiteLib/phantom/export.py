@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write a series as scanners do (DICOM) or as research data sets do (NIfTI with a BIDS sidecar)."""
+"""Write a series as scanners do: DICOM files in the manner of several makers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1
 
 from ..core.errors import InvalidInputError
-from ..core.files import write_json, written_beside
-from ..core.nifti import write_volume
 from ..core.progress import ProgressCallback, no_progress
 from ..core.series import PerfusionSeries
-from .dicom_vendors import VENDORS, Plan, classic_image, enhanced_image, plan_of
-from .jpeg import jpeg_lossless
+from ..series.write_nifti import write_nifti
+from .dicom_encoding import ENCODINGS, save_image
+from .dicom_mosaic import mosaic_image, tiled
+from .dicom_multiframe import enhanced_image
+from .dicom_plan import MULTIFRAME, VENDORS, Place, Plan, plan_of
+from .dicom_split import SPLITS, series_numbers
+from .dicom_vendors import classic_image
 
-__all__ = ["VENDORS", "write_dicom", "write_nifti"]
-
-_UNIFORM_S = 1e-4
+__all__ = ["ENCODINGS", "SPLITS", "VENDORS", "write_dicom", "write_nifti"]
 
 
 def write_dicom(
@@ -32,6 +31,9 @@ def write_dicom(
     seed: int = 0,
     shuffle: bool = True,
     compress: bool = False,
+    encoding: str | None = None,
+    split: str | None = None,
+    further_echoes: Sequence[PerfusionSeries] = (),
     progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Write a series as a folder of DICOM files in the manner of a scanner.
@@ -43,16 +45,24 @@ def write_dicom(
         Slice times in ``acquisition.slice_times_s`` are written as they are; without them all slices of a frame share its time.
     folder : path-like
         Where to write; made when missing.
-    vendor : {"generic", "siemens", "ge", "philips", "canon"}
-        ``generic``: AcquisitionTime per frame. ``siemens``: AcquisitionDateTime. ``ge``: cine, one AcquisitionTime for all and a
-        private mid-scan time (0019,1024). ``philips``: ContentTime and TemporalPositionIdentifier. ``canon``: one enhanced
-        multi-frame file.
+    vendor : {"generic", "siemens", "siemens-mosaic", "ge", "philips", "philips-enhanced", "canon", "enhanced"}
+        ``generic``: AcquisitionTime per frame. ``siemens``: AcquisitionDateTime. ``siemens-mosaic``: MR, all slices of a frame in
+        one picture. ``ge``: one AcquisitionTime for all, with a private mid-scan time (0019,1024) in CT (cine) and TriggerTime
+        in MR. ``philips``: ContentTime and TemporalPositionIdentifier in CT, private dynamic time (2005,10A0) in MR.
+        ``canon``: CT, volume times, a series per phase. ``enhanced``: one multi-frame file with FrameAcquisitionDateTime.
+        ``philips-enhanced``: one multi-frame file with TemporalPositionTimeOffset (CT) or private times (MR).
     seed : int
         Makes UIDs and the invented patient ("PHANTOM-<seed>"); equal seeds give equal files.
     shuffle : bool
         Whether the order of files (and of frames in a multi-frame file) says nothing about time or place.
     compress : bool
-        Whether pixels are stored as JPEG-lossless.
+        Whether pixels are stored as JPEG-lossless, when no encoding is given.
+    encoding : {"explicit", "implicit", "big-endian", "deflated", "jpeg-lossless", "rle"}, optional
+        How files are encoded.
+    split : {"none", "phases", "slabs", "frames"}, optional
+        What starts a new DICOM series; by default phases for ``canon``, else nothing.
+    further_echoes : sequence of PerfusionSeries
+        Later echoes of an MR scan, kept in the same DICOM series.
     progress : callable, optional
         Called between files.
 
@@ -64,35 +74,65 @@ def write_dicom(
     Raises
     ------
     InvalidInputError
-        If the vendor is unknown, the modality has no DICOM form here, or the folder cannot be written to.
+        If the vendor or encoding is unknown, the modality has no DICOM form here, or the folder cannot be written to.
 
     Notes
     -----
     DICOM has no left-handed stacks: when the slice axis of `series` runs against the normal of its rows and columns, a reader
     that sorts along the normal returns the slices in opposite order, with the affine that belongs to it.
     """
+    encoding = encoding or ("jpeg-lossless" if compress else "explicit")
     if vendor not in VENDORS:
         msg = f"The vendor '{vendor}' is unknown. Choose one of: {', '.join(VENDORS)}."
         raise InvalidInputError(msg)
-    report = progress or no_progress
-    plan = plan_of(series, vendor, seed, compress=compress)
-    frames, slices = series.times_s.size, series.shape[2]
-    order = np.arange(frames * slices)
+    if encoding not in ENCODINGS:
+        msg = f"The encoding '{encoding}' is unknown. Choose one of: {', '.join(ENCODINGS)}."
+        raise InvalidInputError(msg)
+    echoes = (series, *further_echoes)
+    plan = plan_of(echoes, vendor, seed)
+    groups = _groups(plan, len(echoes), split or ("phases" if vendor == "canon" else "none"))
+    order = np.arange(len(groups[0]) if vendor in MULTIFRAME else len(groups))
     if shuffle:
         np.random.default_rng([seed, 20]).shuffle(order)
-    if vendor == "canon":
-        return [_write_enhanced(series, plan, Path(folder), order)]
+    if vendor in MULTIFRAME:
+        groups = [[groups[0][n] for n in order]]
+    else:
+        groups = [groups[n] for n in order]
+    report = progress or no_progress
     written = []
-    for number, place in enumerate(order):
-        frame, k = divmod(int(place), slices)
-        pixels = stored_pixels(series, plan, k, frame)
+    for number, group in enumerate(groups):
         path = Path(folder) / f"IM{number + 1:05d}.dcm"
-        _save(classic_image(plan, k, frame), [pixels], path, plan)
+        _write_group(echoes, plan, group, path, encoding)
         written.append(path)
         if number % 64 == 0:
-            report(number / order.size, "Writing DICOM")
+            report(number / len(groups), "Writing DICOM")
     report(1.0, "Writing DICOM")
     return written
+
+
+def _groups(plan: Plan, echoes: int, split: str) -> list[list[Place]]:
+    """Images that share a file: all, the slices of a frame, or one."""
+    numbers = series_numbers(split, plan.slice_times_s, plan.frame_times_s)
+    slices, frames = numbers.shape
+    if (plan.vendor in MULTIFRAME and split != "none") or (plan.vendor == "siemens-mosaic" and split == "slabs"):
+        msg = f"The vendor '{plan.vendor}' keeps a scan in one series. Leave the split out, or choose another vendor."
+        raise InvalidInputError(msg)
+    every = [Place(e, t, k, int(numbers[k, t])) for t in range(frames) for k in range(slices) for e in range(echoes)]
+    if plan.vendor in MULTIFRAME:
+        return [every]
+    if plan.vendor != "siemens-mosaic":
+        return [[place] for place in every]
+    return [[place for place in every if (place.frame, place.echo) == (t, e)] for t in range(frames) for e in range(echoes)]
+
+
+def _write_group(echoes: Sequence[PerfusionSeries], plan: Plan, group: list[Place], path: Path, encoding: str) -> None:
+    pixels = [stored_pixels(echoes[place.echo], plan, place.k, place.frame) for place in group]
+    if plan.vendor in MULTIFRAME:
+        save_image(enhanced_image(plan, group), pixels, path, encoding)
+    elif plan.vendor == "siemens-mosaic":
+        save_image(mosaic_image(plan, group[0]), [tiled(pixels)], path, encoding)
+    else:
+        save_image(classic_image(plan, group[0]), pixels, path, encoding)
 
 
 def stored_pixels(series: PerfusionSeries, plan: Plan, k: int, frame: int) -> NDArray[np.uint16]:
@@ -115,79 +155,3 @@ def stored_pixels(series: PerfusionSeries, plan: Plan, k: int, frame: int) -> ND
     values = np.nan_to_num(series.data[:, :, k, frame].astype(np.float64), nan=plan.intercept)
     stored = np.clip(np.rint((values - plan.intercept) / plan.slope), 0, 2**plan.bits - 1)
     return np.ascontiguousarray(stored.T.astype(np.uint16))
-
-
-def _write_enhanced(series: PerfusionSeries, plan: Plan, folder: Path, order: NDArray[np.int64]) -> Path:
-    slices = series.shape[2]
-    places = [(int(place) % slices, int(place) // slices) for place in order]
-    pixels = [stored_pixels(series, plan, k, frame) for k, frame in places]
-    path = folder / "IM00001.dcm"
-    _save(enhanced_image(plan, places), pixels, path, plan)
-    return path
-
-
-def _save(image: Dataset, pixels: list[NDArray[np.uint16]], path: Path, plan: Plan) -> None:
-    if plan.compress:
-        image.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-        image.PixelData = encapsulate([jpeg_lossless(item) for item in pixels])
-    else:
-        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        image.PixelData = b"".join(item.astype("<u2").tobytes() for item in pixels)
-    image["PixelData"].VR = "OB" if plan.compress else "OW"
-    with written_beside(path) as temporary:
-        image.save_as(temporary, enforce_file_format=True)
-
-
-def write_nifti(series: PerfusionSeries, path: str | Path) -> Path:
-    """Write a series as 4D NIfTI with a BIDS sidecar that holds the frame times.
-
-    Parameters
-    ----------
-    series : PerfusionSeries
-        The scan. Whole numbers that fit are stored as 16-bit integers, others as 32-bit floats.
-    path : path-like
-        ``.nii`` or ``.nii.gz``; the sidecar gets the same name with ``.json``.
-
-    Returns
-    -------
-    Path
-        The NIfTI file.
-
-    Raises
-    ------
-    InvalidInputError
-        If the name has another suffix or the file cannot be written.
-    """
-    target = Path(path)
-    stem = next((target.name.removesuffix(end) for end in (".nii.gz", ".nii") if target.name.endswith(end)), None)
-    if stem is None:
-        msg = f"'{target.name}' is no name for a NIfTI file. Let it end in .nii or .nii.gz."
-        raise InvalidInputError(msg)
-    steps = np.diff(series.times_s)
-    uniform = steps.size > 0 and float(np.ptp(steps)) < _UNIFORM_S
-    whole = bool(np.array_equal(series.data, np.rint(series.data))) and float(np.abs(series.data).max()) < 32767
-    write_volume(
-        target,
-        series.data,
-        series.affine,
-        dtype=np.int16 if whole else np.float32,
-        description="Perfusion Suite phantom",
-        unit="HU" if series.modality == "ctp" else "",
-        interval_s=series.interval_s if uniform else None,
-    )
-    write_json(target.with_name(f"{stem}.json"), _sidecar(series))
-    return target
-
-
-def _sidecar(series: PerfusionSeries) -> dict[str, object]:
-    sidecar: dict[str, object] = {
-        "Modality": "CT" if series.modality == "ctp" else "MR",
-        "VolumeTiming": [round(float(t - series.times_s[0]), 6) for t in series.times_s],
-        "Manufacturer": series.acquisition.manufacturer or "Perfusion Suite phantom",
-    }
-    if series.acquisition.echo_times_s:
-        sidecar["EchoTime"] = series.acquisition.echo_times_s[0]
-    if series.acquisition.slice_times_s is not None:
-        # BIDS has no field for slice times that differ between frames, so this one is ours.
-        sidecar["SliceVolumeTiming"] = np.round(series.acquisition.slice_times_s - series.times_s[0], 6)
-    return sidecar

@@ -2,6 +2,7 @@
 """Reading: DICOM folders, 4D NIfTI and 4D NRRD become a `PerfusionSeries` that explains how it was read."""
 
 from .candidates import SeriesCandidate
-from .reading import read, scan
+from .reading import read, read_echoes, scan
+from .write_nifti import write_nifti
 
-__all__ = ["SeriesCandidate", "read", "scan"]
+__all__ = ["SeriesCandidate", "read", "read_echoes", "scan", "write_nifti"]

@@ -128,14 +128,34 @@ def _tell_choice(chosen: SeriesCandidate, usable: list[SeriesCandidate], notes: 
 
 
 def _selected(candidates: list[SeriesCandidate], select: int | str) -> SeriesCandidate:
-    for item in candidates:
-        if select == item.index or select in item.uids:
-            if not item.usable:
-                msg = f"Series {item.index} cannot be used: {item.reason}. Choose another series."
-                raise InvalidInputError(msg)
-            return item
+    matches = [item for item in candidates if select == item.index or select in item.uids]
+    usable = [item for item in matches if item.usable]
+    if usable:
+        return min(usable, key=lambda item: (-item.frames * item.slices, item.preference[0], item.index))
+    if matches:
+        msg = f"Series {matches[0].index} cannot be used: {matches[0].reason}. Choose another series."
+        raise InvalidInputError(msg)
     known = "; ".join(f"{item.index}: {item.description}, {item.size_text}" for item in candidates[:8])
     msg = (
         f"There is no series '{select}' here. Choose one of these numbers ({known}), or give a SeriesInstanceUID of this folder."
     )
     raise InvalidInputError(msg)
+
+
+def same_scan_other_echo(item: SeriesCandidate, chosen: SeriesCandidate) -> bool:
+    """Say whether two candidates are echoes of one scan.
+
+    Parameters
+    ----------
+    item, chosen : SeriesCandidate
+        Two candidates, or one twice.
+
+    Returns
+    -------
+    bool
+        True when they come from the same DICOM series and have one size.
+    """
+    if item is chosen:
+        return True
+    size = (item.frames, item.slices, item.matrix) == (chosen.frames, chosen.slices, chosen.matrix)
+    return item.kind == "dicom" and item.modality == "MR" and bool(item.uids) and item.uids == chosen.uids and size

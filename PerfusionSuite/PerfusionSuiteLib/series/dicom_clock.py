@@ -11,6 +11,7 @@ import numpy as np
 from ..core.geometry import FloatArray
 
 DAY_S = 86400.0
+_EPOCH_S = date(2000, 1, 1).toordinal() * DAY_S
 _TIME = re.compile(r"^(\d{2}):?(\d{2})?:?(\d{2})?(\.\d+)?$")
 _ZONE = re.compile(r"[+-]\d{4}$")
 
@@ -46,11 +47,12 @@ def seconds_of_date(text: object) -> float:
     Returns
     -------
     float, s
-        Seconds since the first day of the calendar; 0 when unreadable or absent.
+        Seconds since the first day of 2000, near enough to today that a 64-bit number still tells microseconds apart; 0 when
+        unreadable or absent.
     """
     digits = re.sub(r"\D", "", str(text))
     try:
-        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])).toordinal() * DAY_S
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])).toordinal() * DAY_S - _EPOCH_S
     except ValueError:
         return 0.0
 
@@ -66,7 +68,7 @@ def seconds_of_datetime(text: object) -> float:
     Returns
     -------
     float, s
-        Seconds since the first day of the calendar; NaN when there is no time of day.
+        Seconds since the first day of 2000; NaN when there is no time of day.
     """
     plain = _ZONE.sub("", str(text).strip())
     return seconds_of_date(plain[:8]) + seconds_of_time(plain[8:]) if len(plain) >= 10 else float("nan")

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from .dicom_clock import seconds_of_datetime
 from .dicom_headers import ImageHeader, PixelLayout, classic_header, floats, number, set_rescale, text
+from .dicom_private import PHILIPS_FRAME, private_clocks
+
+_NOTHING = DataElement(PHILIPS_FRAME, "SQ", [])
 
 
 def frame_headers(dataset: Dataset, layout: PixelLayout) -> list[ImageHeader]:
@@ -35,7 +40,7 @@ def frame_headers(dataset: Dataset, layout: PixelLayout) -> list[ImageHeader]:
     for index, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
         header = replace(shared, frame=index, clocks=dict(shared.clocks), details=dict(shared.details))
         header.sop_uid = f"{shared.sop_uid}#{index}"
-        header.instance = index
+        header.instance = max(shared.instance, 0) * len(dataset.PerFrameFunctionalGroupsSequence) + index
         _apply(header, group)
         # A file per time point says its time at the top level only.
         header.clocks = {**file_clocks, **header.clocks}
@@ -69,6 +74,9 @@ def _apply(header: ImageHeader, group: Dataset) -> None:
     content = _first(group, "FrameContentSequence")
     if content is not None:
         _apply_content(header, content)
+    repeated = group.get(PHILIPS_FRAME, _NOTHING).value
+    for private in repeated if isinstance(repeated, Sequence) else ():  # bytes when an archive lost the type
+        header.clocks.update({name: value for name, value in private_clocks(private).items() if value == value})
 
 
 def _apply_technique(header: ImageHeader, group: Dataset) -> None:
@@ -80,6 +88,8 @@ def _apply_technique(header: ImageHeader, group: Dataset) -> None:
     timing, xray = _first(group, "MRTimingAndRelatedParametersSequence"), _first(group, "CTXRayDetailsSequence")
     if timing is not None:
         header.repetition_time_ms = number(timing, "RepetitionTime")
+        if number(timing, "FlipAngle") == number(timing, "FlipAngle"):
+            header.details["flip_angle_deg"] = number(timing, "FlipAngle")
     if xray is not None and number(xray, "KVP") == number(xray, "KVP"):
         header.details["kvp"] = number(xray, "KVP")
     for name in ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence"):

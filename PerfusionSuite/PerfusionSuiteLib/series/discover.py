@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import InvalidInputError
+from .notes import Notes
 
 _NIFTI = (".nii", ".nii.gz")
 _NRRD = (".nrrd", ".nhdr")
 _NOT_DICOM = (".json", ".txt", ".csv", ".tsv", ".xml", ".html", ".png", ".jpg", ".jpeg", ".pdf", ".zip", ".gz", ".raw", ".md")
+_DIRECTORY = "DICOMDIR"
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 
 
@@ -30,6 +32,27 @@ class FoundFiles:
     nifti: tuple[Path, ...]
     nrrd: tuple[Path, ...]
     other: int
+
+
+def media_folder(path: Path, notes: Notes) -> Path:
+    """Take the folder of a DICOMDIR for the DICOMDIR itself, which only lists files.
+
+    Parameters
+    ----------
+    path : Path
+        What the user gave.
+    notes : Notes
+        Gets the decision.
+
+    Returns
+    -------
+    Path
+        A folder or another file.
+    """
+    if path.name.upper() != _DIRECTORY or not path.is_file():
+        return path
+    notes.decide("A DICOMDIR was given; the files of its folder were read.")
+    return path.resolve().parent
 
 
 def find_files(path: str | Path) -> FoundFiles:

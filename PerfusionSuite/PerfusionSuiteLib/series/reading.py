@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from ..core.errors import InvalidInputError, TimingError
 from ..core.geometry import BoolArray
-from ..core.progress import ProgressCallback, no_progress, part_of
+from ..core.progress import ProgressCallback, part_of
 from ..core.series import Modality, PerfusionSeries, Source, check_enough_times
-from .candidates import SeriesCandidate, choose
+from .candidates import SeriesCandidate, choose, same_scan_other_echo
 from .case_name import case_name
 from .dicom import Scan, dicom_candidates, read_dicom
-from .discover import FoundFiles, find_files
+from .discover import FoundFiles, find_files, media_folder
 from .intensities import fill_missing, looks_like_ct, to_hounsfield
 from .nifti import nifti_candidate, read_nifti
 from .notes import Notes
@@ -43,7 +43,7 @@ def scan(path: str | Path) -> list[SeriesCandidate]:
     InvalidInputError
         If the path does not exist or holds no images at all.
     """
-    return _candidates(Path(path), Notes(), None)
+    return _candidates(media_folder(Path(path), Notes()), Notes(), None)
 
 
 def read(
@@ -60,8 +60,8 @@ def read(
     Parameters
     ----------
     path : path-like
-        A folder with DICOM files (any names, any order, other files among them), a 4D NIfTI with a JSON sidecar, a 4D NRRD, or
-        a folder with one of these.
+        A folder with DICOM files (any names, any order, other files among them) or its DICOMDIR, a 4D NIfTI with a JSON sidecar,
+        a 4D NRRD, or a folder with one of these.
     modality : {"auto", "ctp", "dsc"}
         ``auto`` takes it from the DICOM header, the JSON sidecar, or the air peak near -1000 HU.
     interval_s : float, s, optional
@@ -86,16 +86,82 @@ def read(
     TimingError
         If frame times are missing, too few or inconsistent.
     """
-    report, place, notes = progress or no_progress, Path(path), Notes()
+    place, notes = _checked(path, modality, interval_s)
+    chosen = choose(_candidates(place, notes, part_of(progress, 0.0, 0.4)), select, notes)
+    wishes = _Wishes(place, modality, interval_s, case_id)
+    series = _series(chosen, wishes, notes, part_of(progress, 0.4, 0.98))
+    if progress is not None:
+        progress(1.0, "Series read")
+    return series
+
+
+def read_echoes(
+    path: str | Path,
+    *,
+    interval_s: float | None = None,
+    select: int | str | None = None,
+    case_id: str | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[PerfusionSeries, ...]:
+    """Read all echoes of a DSC MR scan that holds several.
+
+    Parameters
+    ----------
+    path, interval_s, select, case_id, progress
+        See `read`; `select` may name any of the echoes.
+
+    Returns
+    -------
+    tuple of PerfusionSeries
+        One per echo, the shortest echo time first; a single one when the scan has no other. All have the same grid and frames.
+
+    Raises
+    ------
+    InvalidInputError, TimingError
+        See `read`.
+    """
+    place, notes = _checked(path, "auto", interval_s)
+    candidates = _candidates(place, notes, part_of(progress, 0.0, 0.4))
+    found = len(notes.findings)
+    chosen = choose(candidates, select, notes)
+    members = [item for item in candidates if item.usable and same_scan_other_echo(item, chosen)]
+    if len(members) > 1:
+        del notes.findings[found:]  # all echoes are read, so there was no choice among them
+        notes.decide(f"All {len(members)} echoes of the scan were read: {', '.join(item.description for item in members)}.")
+    wishes = _Wishes(place, "auto", interval_s, case_id)
+    result = []
+    for number, member in enumerate(members):
+        part = part_of(progress, 0.4 + 0.6 * number / len(members), 0.4 + 0.6 * (number + 1) / len(members))
+        own = Notes(list(notes.decisions), list(notes.findings))
+        result.append(_series(member, wishes, own, part))
+    return tuple(sorted(result, key=lambda item: item.acquisition.echo_times_s))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the caller asked for."""
+
+    place: Path
+    modality: str
+    interval_s: float | None
+    case_id: str | None
+
+
+def _checked(path: str | Path, modality: str, interval_s: float | None) -> tuple[Path, Notes]:
     if modality not in {"auto", "ctp", "dsc"}:
         msg = f"Modality '{modality}' cannot be read as a dynamic contrast series. Choose auto, ctp or dsc."
         raise InvalidInputError(msg)
     if interval_s is not None and not (np.isfinite(interval_s) and 0.0 < interval_s <= 100.0):
         msg = f"An interval of {interval_s:g} s between frames is not possible. Give it in seconds, for example 1.5."
         raise TimingError(msg)
-    chosen = choose(_candidates(place, notes, part_of(progress, 0.0, 0.4)), select, notes)
-    found = _read_candidate(chosen, interval_s, notes, part_of(progress, 0.4, 0.95))
-    kind = _modality(found, modality)
+    notes = Notes()
+    return media_folder(Path(path), notes), notes
+
+
+def _series(chosen: SeriesCandidate, wishes: _Wishes, notes: Notes, progress: ProgressCallback) -> PerfusionSeries:
+    """Read one candidate and judge its values."""
+    found = _read_candidate(chosen, wishes.interval_s, notes, progress)
+    kind = _modality(found, wishes.modality)
     keep = fill_missing(found.data, kind, notes)
     if not keep.all():
         found = _only_frames(found, keep)
@@ -103,11 +169,10 @@ def read(
         to_hounsfield(found.data, notes, rescaled=found.rescaled)
     check_enough_times(found.times_s)
     dicom_file = chosen.content.images[0].pixels.path if chosen.kind == "dicom" else None
-    name = case_id or case_name(place, dicom_file, notes)
+    name = wishes.case_id or case_name(wishes.place, dicom_file, notes)
     source = Source(chosen.kind, name, tuple(notes.decisions), tuple(notes.findings), found.dicom)
     shuttle = found.acquisition.slice_times_s is not None and kind == "ctp"
     acquisition = replace(found.acquisition, shuttle=shuttle)
-    report(1.0, "Series read")
     return PerfusionSeries(found.data, found.affine, found.times_s, kind, acquisition, source)
 
 
