@@ -12,6 +12,8 @@ from .. import evaluation, phantom, pipeline, prepare
 from ..core import CancelledError, InvalidInputError, ProgressCallback
 from ..core.files import check_output_folder
 from ..evaluation import Condition, Design
+from ..phantom.lesion import SITES
+from ..phantom.residues import parse_family
 from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
 
@@ -112,8 +114,8 @@ def execute_maps(options: argparse.Namespace) -> int:
 def _study(options: argparse.Namespace) -> int:
     console = ConsoleProgress(check_stop=options.check_stop)
     try:
-        check_output_folder(options.study)
         design = study_design(options)
+        check_output_folder(options.study)
         rows = evaluation.run_study(
             design,
             options.study,
@@ -155,14 +157,25 @@ def study_design(options: argparse.Namespace) -> Design:
         "site": options.sites,
         "noise_reduction": ["" if name == _DEFAULT_NOISE_REDUCTION else name for name in options.noise_reduction],
     }
-    for words in options.motion:
-        moved(words)  # a mistake is told now, not after hours of work
+    _check_words(options)
     if options.seeds is None and options.patients < 1:
         msg = f"{options.patients} patients cannot be studied. Give 1 or more."
         raise InvalidInputError(msg)
     seeds = options.seeds or list(range(1, options.patients + 1))
     methods = sorted(options.methods, key=lambda name: name != pipeline.DEFAULT_METHOD)
     return Design(evaluation.one_at_a_time(base, levels), list(dict.fromkeys(seeds)), list(dict.fromkeys(methods)))
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    """Tell a mistake now, not after hours of work."""
+    for words in options.motion:
+        moved(words)
+    for name in options.residues:
+        if name != "mixed":
+            parse_family(name)
+    if unknown := [site for site in options.sites if site not in SITES]:
+        msg = f"There is no lesion site '{unknown[0]}'. Use one of {', '.join(SITES)}."
+        raise InvalidInputError(msg)
 
 
 def make_patient(condition: Condition, seed: int, progress: ProgressCallback) -> tuple[Any, Any]:
