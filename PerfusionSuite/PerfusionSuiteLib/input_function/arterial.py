@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..core.geometry import BoolArray, FloatArray
 from .features import CurveFeatures, curve_features
-from .neighbors import any_near, components, offsets_within, touching
-from .pool import Pool
+from .neighbors import any_near, components, offsets_within
+from .pool import Pool, smoothed
 
 PEAK_WEIGHT, ARRIVAL_WEIGHT, WIDTH_WEIGHT = 1.0, 3.5, 1.0
 """Weights of the standardised features (Straka et al., J. Magn. Reson. Imaging 32:1024, 2010)."""
@@ -30,6 +30,12 @@ LEAST_TIME_SPREAD_S = 1.0
 """Candidates that all arrive together differ by noise only, which must not be blown up to unit variance."""
 
 BLOOD_VOXELS = 20
+CALM_SHARE = 0.1
+"""Part of remaining motion in a curve up to which it is used before any other."""
+
+DOUBT = 3.0
+"""How many times the misfit of a curve is taken off its height."""
+
 WIDEST_VEIN_S, HIGHEST_TAIL = 25.0, 0.6
 MUCH_BLOOD, LEAST_BLOOD = 0.35, 0.25
 """Part of blood, estimated by area, of a voxel that stands for an artery: wanted, and asked for while any group has it."""
@@ -40,9 +46,10 @@ LEAST_OVER_TISSUE = 2.5
 
 CORE_VOXELS = 5
 FEWEST_VOXELS, MOST_VOXELS = 3, 15
-ENOUGH_VOXELS = 8
-JOIN_TIME_S, JOIN_LEVEL, JOIN_LIKENESS = 0.5, 0.7, 0.985
-GROW_LEVEL, GROW_LIKENESS, KEEP_LEVEL = 0.6, 0.97, 0.7
+KEEP_LEVEL, SAME_TIME_S, REFINING_ROUNDS = 0.6, 0.2, 3
+MOST_DELAY_S, EARLY_SHARE = 1.0, 0.15
+SMOOTH_VARIANCE = 0.4
+"""What smoothing in time leaves of the variance of noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +206,8 @@ def blood_part(pool: Pool) -> FloatArray:
     """
     f = pool.features
     like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak) & (f.fwhm_s <= WIDEST_VEIN_S) & (f.tail < HIGHEST_TAIL)
+    calm = pool.motion_share <= CALM_SHARE
+    like_bolus &= calm if (like_bolus & calm).sum() >= BLOOD_VOXELS else True
     connected = components(pool.index, pool.shape)  # a lone voxel may be an artifact
     like_bolus &= np.bincount(connected)[connected] >= 3
     top = np.sort(f.area[like_bolus] if like_bolus.any() else f.area)[-BLOOD_VOXELS:]
@@ -244,8 +253,10 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
     means = np.stack([pool.curves[core].mean(axis=0) for core in cores])
     values = scale.score(curve_features(means, pool.times_s))  # of mean curves: features of single voxels are noisier
     winner = int(np.argmax(values))
-    core = _joined(pool, _grown(pool, cores[winner], members), members)
-    return Choice(core, float(values[winner]))
+    if baseline is not None:
+        own = np.asarray(baseline).reshape(-1)[pool.index[members]]
+        members = np.union1d(members[(own >= BASELINE_HU[0]) & (own <= BASELINE_HU[1])], cores[winner])
+    return Choice(_refined(pool, cores[winner], members), float(values[winner]))
 
 
 def _earliest(pool: Pool, members: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
@@ -286,41 +297,59 @@ def _plausible_tissue(pool: Pool, group: NDArray[np.int64], baseline: NDArray[np
     return BASELINE_HU[0] <= level <= BASELINE_HU[1]
 
 
-def _grown(pool: Pool, core: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Add neighbors that are bright, early and shaped like the core; return flat indices, the brightest first."""
-    f = pool.features
-    reference = pool.curves[core].mean(axis=0)
-    height = float(reference.max())
-    ttp = float(pool.times_s[int(reference.argmax())])
-    likeness = correlation(pool.curves[members], reference)
+def _refined(pool: Pool, core: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the voxels of all arteries that carry the core's time course with most blood and least else.
+
+    Each curve is split into the core's course, its derivative (an earlier or later arrival) and a rest. Voxels are ranked by the
+    height of the first part less several times the rest; flat indices, the surest first.
+    """
     interval = float(np.median(np.diff(pool.times_s)))
-    near_peak = np.abs(f.ttp_s[members] - ttp) <= max(2.0, 1.01 * interval)
-    alike = members[near_peak & (f.peak[members] >= GROW_LEVEL * height) & (likeness > GROW_LIKENESS)]
-    chosen = pool.index[core]
-    for _ in range(2):
-        chosen = np.union1d(chosen, touching(chosen, pool.index[alike], pool.shape))
-    place = np.searchsorted(pool.index, chosen)
-    kept = place[np.argsort(-f.peak[place], kind="stable")][:MOST_VOXELS]
-    bright = f.peak[kept] >= KEEP_LEVEL * f.peak[kept[0]]
-    bright[:FEWEST_VOXELS] = True  # a single voxel is too noisy to stand for the artery
-    result: NDArray[np.int64] = pool.index[kept[bright]]
+    widest = max(SAME_TIME_S, 0.2 * interval)
+    curves = smoothed(pool.data[pool.index[members]].astype(np.float64))
+    chosen = np.searchsorted(members, np.sort(core))
+    for _ in range(REFINING_ROUNDS):
+        level, delay = matched(curves, curves[chosen].mean(axis=0), pool.times_s, pool.noise_sd)
+        top = float(np.sort(level)[-min(FEWEST_VOXELS, level.size) :].mean())
+        full = np.flatnonzero((level >= KEEP_LEVEL * top) & (np.abs(delay) <= MOST_DELAY_S))
+        if full.size < min(FEWEST_VOXELS, chosen.size):
+            break
+        early = float(np.quantile(delay[full], EARLY_SHARE if pool.motion is None else 0.5))
+        order = full[np.argsort(np.abs(delay[full] - early), kind="stable")]
+        near = full[np.abs(delay[full] - early) <= widest]
+        near = near if near.size >= FEWEST_VOXELS else order[:FEWEST_VOXELS]
+        chosen = near[np.argsort(-level[near], kind="stable")][:MOST_VOXELS]
+    result: NDArray[np.int64] = pool.index[members[chosen]]
     return result
 
 
-def _joined(pool: Pool, chosen: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Add voxels of other arteries with the same time course until the mean curve is quiet enough."""
-    if chosen.size >= ENOUGH_VOXELS:
-        return chosen
-    f = pool.features
-    reference = pool.curves[np.searchsorted(pool.index, chosen)].mean(axis=0)
-    own = curve_features(reference[None], pool.times_s)
-    same = np.abs(f.first_moment_s[members] - own.first_moment_s[0]) <= JOIN_TIME_S
-    same &= np.abs(f.bat_s[members] - own.bat_s[0]) <= 2.0 * JOIN_TIME_S
-    same &= f.peak[members] >= JOIN_LEVEL * own.peak[0]
-    same &= correlation(pool.curves[members], reference) >= JOIN_LIKENESS
-    others = np.setdiff1d(members[same], np.searchsorted(pool.index, chosen))
-    others = others[np.argsort(-f.peak[others], kind="stable")][: ENOUGH_VOXELS - chosen.size]
-    return np.concatenate([chosen, pool.index[others]])
+def matched(curves: FloatArray, shape: FloatArray, times_s: FloatArray, noise_sd: float) -> tuple[FloatArray, FloatArray]:
+    """Return how high a time course surely is in each curve and how much later it comes.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (n, T)
+        Curves smoothed in time.
+    shape : ndarray, shape (T,)
+        The time course.
+    times_s : ndarray, shape (T,), s
+        Frame times.
+    noise_sd : float
+        Noise of a sample before smoothing.
+
+    Returns
+    -------
+    level : ndarray, shape (n,)
+        Height less `DOUBT` times the misfit, in the unit of the curves.
+    delay : ndarray, shape (n,), s
+        To first order.
+    """
+    unit = shape / max(float(shape.max()), 1e-9)
+    parts = np.stack([unit, np.gradient(unit, times_s)], axis=1)
+    weights = np.linalg.lstsq(parts, curves.T, rcond=None)[0]
+    rest = ((curves - (parts @ weights).T) ** 2).sum(axis=1)
+    noise = SMOOTH_VARIANCE * noise_sd**2 * (times_s.size - 2)
+    misfit = np.sqrt(np.maximum(rest - noise, 0.0)) / np.linalg.norm(unit)
+    return weights[0] - DOUBT * misfit, -weights[1] / np.maximum(weights[0], 1e-9)
 
 
 def correlation(curves: NDArray[np.float32], reference: NDArray[np.float32]) -> FloatArray:

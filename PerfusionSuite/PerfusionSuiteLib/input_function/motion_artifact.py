@@ -3,9 +3,9 @@
 
 Bone that enters a thick slice while the head moves adds tens to hundreds of HU, and may do so just when contrast arrives.
 Contrast never lowers a CT number for long, but bone that leaves a voxel does: the strongly negative voxels of a scan show
-the time courses of its remaining motion. Voxels far from bone show those of contrast. A curve is split into these two parts
-by least squares (as nuisance regression does in functional MRI: Behzadi et al., NeuroImage 37:90, 2007); where
-the part of the motion is large the voxel is of no use.
+the time courses of its remaining motion, as nuisance regressors do in functional MRI (Behzadi et al., NeuroImage 37:90, 2007).
+Voxels far from bone show those of contrast. A curve is split into these two parts by a
+Wiener filter, which knows how likely each course is; where the part of the motion is large the voxel is of no use.
 """
 
 from __future__ import annotations
@@ -25,25 +25,24 @@ CALM_MM = 6.0
 
 DEEPEST_OVER_NOISE = 8.0
 FEWEST_NEGATIVE, MOST_NEGATIVE = 10, 300
-ONE_COURSE_ENERGY = 0.93
-CONTRAST_COURSES, CONTRAST_SHARE, FEWEST_CALM = 4, 0.02, 50
+CONTRAST_SHARE, FEWEST_CALM = 0.02, 50
+MOTION_WEIGHT, MISFIT = 0.4, 3e-4
+"""How likely a curve is motion compared with contrast, and what variance of a sample neither explains (of curves of norm 1)."""
+
 ARRIVAL_GROUPS = (0.2, 0.4, 0.6, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
-class Courses:
-    """Time courses of contrast and of remaining motion.
+class MotionFilter:
+    """Takes the part of remaining motion out of a curve.
 
     Parameters
     ----------
-    contrast : ndarray, shape (T, p)
-        Orthonormal.
-    motion : ndarray, shape (T, q)
-        Orthonormal.
+    matrix : ndarray, shape (T, T)
+        Applied to a curve it gives the part of the motion.
     """
 
-    contrast: FloatArray
-    motion: FloatArray
+    matrix: NDArray[np.float32]
 
     def motion_part(self, curves: NDArray[Any]) -> NDArray[np.float32]:
         """Return what motion adds to each curve.
@@ -56,11 +55,26 @@ class Courses:
         Returns
         -------
         ndarray, shape (n, T)
-            The part of the motion in a least-squares split.
+            In the unit of the curves.
         """
-        both = np.hstack([self.contrast, self.motion])
-        weights = np.linalg.pinv(both)[self.contrast.shape[1] :]
-        result: NDArray[np.float32] = (curves @ weights.T.astype(np.float32)) @ self.motion.T.astype(np.float32)
+        result: NDArray[np.float32] = curves.astype(np.float32) @ self.matrix.T
+        return result
+
+    def motion_share(self, curves: NDArray[Any]) -> FloatArray:
+        """Return how large the part of the motion is in each curve.
+
+        Parameters
+        ----------
+        curves : ndarray, shape (n, T)
+            Curves smoothed in time.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Ratio of norms, 0 to about 1.
+        """
+        part = np.linalg.norm(self.motion_part(curves), axis=1)
+        result: FloatArray = part / np.maximum(np.linalg.norm(curves, axis=1), 1e-9)
         return result
 
 
@@ -91,10 +105,8 @@ def calm_region(baseline: NDArray[Any], mask: BoolArray, affine: FloatArray) -> 
     return calm
 
 
-def find_courses(
-    smooth: NDArray[np.float32], calm: BoolArray, noise_sd: float
-) -> Courses | None:
-    """Learn the time courses of contrast and of motion from a scan.
+def find_motion(smooth: NDArray[np.float32], calm: BoolArray, noise_sd: float) -> MotionFilter | None:
+    """Learn from a scan what contrast and what motion looks like.
 
     Parameters
     ----------
@@ -107,7 +119,7 @@ def find_courses(
 
     Returns
     -------
-    Courses or None
+    MotionFilter or None
         None when no voxel is clearly negative (the head was still) or when too few are calm.
     """
     area = smooth.mean(axis=1)
@@ -116,22 +128,16 @@ def find_courses(
     if deep.size < FEWEST_NEGATIVE or inner.size < FEWEST_CALM:
         return None
     deep = deep[np.argsort(area[deep], kind="stable")[:MOST_NEGATIVE]]
-    motion, energy = _leading(_gram(smooth[deep]))
-    count = 1 if energy[0] > ONE_COURSE_ENERGY else 2
+    motion = MOTION_WEIGHT * _second_moment(smooth[deep])
     peak = smooth[inner].argmax(axis=1)
-    group = np.digitize(peak, np.quantile(peak, ARRIVAL_GROUPS))
-    gram = sum(_gram(smooth[inner[group == number]]) for number in np.unique(group))
-    contrast, _ = _leading(np.asarray(gram))
-    return Courses(contrast[:, :CONTRAST_COURSES], motion[:, :count])
+    group = np.digitize(peak, np.quantile(peak, ARRIVAL_GROUPS))  # early and late curves count alike: arteries are few
+    contrast = np.mean([_second_moment(smooth[inner[group == number]]) for number in np.unique(group)], axis=0)
+    total = contrast + motion + MISFIT * np.eye(motion.shape[0])
+    return MotionFilter(np.linalg.solve(total, motion).T.astype(np.float32))
 
 
-def _gram(curves: NDArray[np.float32]) -> FloatArray:
+def _second_moment(curves: NDArray[np.float32]) -> FloatArray:
     unit = curves.astype(np.float64)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     result: FloatArray = unit.T @ unit / unit.shape[0]
     return result
-
-
-def _leading(gram: FloatArray) -> tuple[FloatArray, FloatArray]:
-    values, vectors = np.linalg.eigh(gram)
-    return vectors[:, ::-1], values[::-1] / values.sum()

@@ -20,7 +20,7 @@ from ..core.geometry import BoolArray, FloatArray, check_affine
 from ..core.progress import ProgressCallback, no_progress
 from ..core.series import check_enough_times, check_times
 from .features import CurveFeatures, curve_features, median_of_three
-from .motion_artifact import CONTRAST_SHARE, Courses, find_courses
+from .motion_artifact import CONTRAST_SHARE, MotionFilter, find_motion
 
 CHUNK = 65536
 TISSUE_SAMPLE = 20000
@@ -65,8 +65,8 @@ class Pool:
         Voxels of the mask that were left out because of missing values.
     motion_share : ndarray, shape (n,)
         How large the part of remaining motion is in each candidate's curve; 0 for a still head.
-    courses : Courses or None
-        Time courses of contrast and motion.
+    motion : MotionFilter or None
+        Takes the part of the motion out of a curve.
     """
 
     data: NDArray[Any]
@@ -80,7 +80,7 @@ class Pool:
     noise_sd: float
     nonfinite: int
     motion_share: FloatArray
-    courses: Courses | None = None
+    motion: MotionFilter | None = None
 
     def voxels(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return voxel coordinates (n, 3) of flat indices."""
@@ -190,26 +190,25 @@ def build_pool(
     if tissue_curve is not None:
         tissue = np.asarray(tissue_curve, np.float64)
     tissue_peak = int(smoothed(tissue[None])[0].argmax())
-    courses = None if calm is None else _courses(flat, index, height, depth, calm, noise)
+    motion = None if calm is None else _motion_filter(flat, index, height, depth, calm, noise)
     count = int(np.clip(share * index.size, min(POOL_MIN, index.size), POOL_MAX))
-    chosen, motion = _strongest(flat, index[np.argsort(-height, kind="stable")], count, courses)
-    curves = denoised(chosen_curves(flat[chosen], courses), times_s, float(times_s[tissue_peak]))
+    chosen, part_of_motion = _strongest(flat, index[np.argsort(-height, kind="stable")], count, motion)
+    curves = denoised(without_motion(flat[chosen], motion), times_s, float(times_s[tissue_peak]))
     tell(0.8, "describing candidates")
     features = _features(curves, times_s)
     nonfinite = int((~finite).sum())
-    return Pool(
-        flat, mask.shape, times_s, chosen, curves, features, tissue, float(times_s[tissue_peak]), noise, nonfinite, motion, courses
-    )
+    ttp = float(times_s[tissue_peak])
+    return Pool(flat, mask.shape, times_s, chosen, curves, features, tissue, ttp, noise, nonfinite, part_of_motion, motion)
 
 
-def chosen_curves(curves: NDArray[Any], courses: Courses | None) -> NDArray[np.float32]:
+def without_motion(curves: NDArray[Any], motion: MotionFilter | None) -> NDArray[np.float32]:
     """Return curves without the part of the motion.
 
     Parameters
     ----------
     curves : ndarray, shape (n, T)
         Measured curves.
-    courses : Courses or None
+    motion : MotionFilter or None
         None changes nothing.
 
     Returns
@@ -218,36 +217,36 @@ def chosen_curves(curves: NDArray[Any], courses: Courses | None) -> NDArray[np.f
         Float32 copy.
     """
     measured = curves.astype(np.float32)
-    return measured if courses is None else measured - courses.motion_part(smoothed(measured))
+    return measured if motion is None else measured - motion.motion_part(smoothed(measured))
 
 
-def _courses(
+def _motion_filter(
     flat: NDArray[Any],
     index: NDArray[np.int64],
     height: NDArray[np.float32],
     depth: NDArray[np.float32],
     calm: BoolArray,
     noise: float,
-) -> Courses | None:
+) -> MotionFilter | None:
     inner = np.flatnonzero(calm.reshape(-1)[index])
     inner = inner[np.argsort(-height[inner], kind="stable")[: max(int(CONTRAST_SHARE * index.size), 1)]]
     deep = np.flatnonzero(depth < 0)
     deep = deep[np.argsort(depth[deep], kind="stable")[: max(int(CONTRAST_SHARE * index.size), 1)]]
     rows = np.concatenate([inner, np.setdiff1d(deep, inner)])
-    return find_courses(smoothed(flat[index[rows]].astype(np.float32)), np.arange(rows.size) < inner.size, noise)
+    return find_motion(smoothed(flat[index[rows]].astype(np.float32)), np.arange(rows.size) < inner.size, noise)
 
 
 def _strongest(
-    flat: NDArray[Any], order: NDArray[np.int64], count: int, courses: Courses | None
+    flat: NDArray[Any], order: NDArray[np.int64], count: int, motion: MotionFilter | None
 ) -> tuple[NDArray[np.int64], FloatArray]:
     """Take the first voxels of a list that motion did not make; return flat indices, sorted, and the share of motion."""
-    if courses is None:
+    if motion is None:
         return np.sort(order[:count]), np.zeros(min(count, order.size))
     kept, shares = [], []
     for start in range(0, order.size, max(count, 1)):
         part = order[start : start + count]
         smooth = smoothed(flat[part].astype(np.float32))
-        share = np.linalg.norm(courses.motion_part(smooth), axis=1) / np.maximum(np.linalg.norm(smooth, axis=1), 1e-9)
+        share = motion.motion_share(smooth)
         good = share <= MOST_MOTION
         kept.append(part[good])
         shares.append(share[good])

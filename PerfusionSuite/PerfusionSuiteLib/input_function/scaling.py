@@ -129,7 +129,13 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
         return with_findings(aif, missing, _unreliable("no venous curve is available"), quality={**aif.quality, "scale": 1.0})
     ratio = area_ratio(aif, vof)
     delay = float(vof.times_s[int(np.argmax(vof.values))] - aif.times_s[int(np.argmax(aif.values))])
-    quality = {**aif.quality, "area_ratio": ratio.factor, "aif_vof_delay_s": delay, "scale_fit_rms": ratio.fit_rms, "scale_sd": ratio.sd}
+    quality = {
+        **aif.quality,
+        "area_ratio": ratio.factor,
+        "aif_vof_delay_s": delay,
+        "scale_fit_rms": ratio.fit_rms,
+        "scale_sd": ratio.sd,
+    }
     if not np.isfinite(ratio.factor):
         reason = f"the venous curve is cut off and its fit misses by {100 * ratio.fit_rms:.0f} % of the peak"
         return with_findings(aif, _unreliable(reason), quality={**quality, "scale": 1.0})

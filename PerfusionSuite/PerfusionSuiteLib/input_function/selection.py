@@ -148,7 +148,10 @@ def _by_score(
     full, fuller = shaped & (blood >= arterial.LEAST_BLOOD), shaped & (blood >= arterial.MUCH_BLOOD)
     apart = ~arterial.beside_veins(pool, full, 2 * smallest)
     tall = shaped & (pool.features.peak >= np.quantile(pool.features.peak, 2.0 / 3.0))
-    for allowed, share in ((fuller & apart, FULL_SHARE), (full & apart, FULL_SHARE), (full, FULL_SHARE), (tall, TALL_SHARE)):
+    calm = pool.motion_share <= arterial.CALM_SHARE
+    tiers = [(fuller & apart & calm, FULL_SHARE), (full & apart & calm, FULL_SHARE)] if not calm.all() else []
+    tiers += [(fuller & apart, FULL_SHARE), (full & apart, FULL_SHARE), (full, FULL_SHARE), (tall, TALL_SHARE)]
+    for allowed, share in tiers:
         choice = arterial.search(pool, allowed, baseline, smallest, share)
         if choice is not None and not _unconvincing(pool, choice):
             return choice

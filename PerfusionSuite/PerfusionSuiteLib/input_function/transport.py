@@ -2,9 +2,9 @@
 """How much larger a venous curve is than an arterial one, when neither is recorded to its end.
 
 Contrast is neither made nor lost on its way: the curve of a vein is that of the artery, later and wider, so
-``vein = k * artery (x) h`` with a transport function h of unit area (Meier and Zierler, J. Appl. Physiol. 6:731, 1954). Fitting k and h
-to all recorded frames at once uses recirculation as it is measured and needs no end of the curves, which a ratio
-of areas does.
+``vein = k * artery (x) h`` with a transport function h of unit area (Meier and Zierler, J. Appl. Physiol. 6:731, 1954).
+Fitting k and h to all recorded frames at once uses recirculation as it is measured and needs no end of the curves, which a
+ratio of areas does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.optimize import least_squares
 from scipy.special import gammainc
@@ -30,8 +29,9 @@ SPREADS = (0.15, 0.55, 1.2)
 SPREAD_PRIOR = 0.35
 """Standard deviation of the logarithm of the relative dispersion; matters only when the scan ends too early to show it."""
 
-DELAYS_S = (-1.0, 6.0, 25.0)
-TRANSITS_S = (0.5, 30.0)
+LIMITS = ((-3.0, -1.0, np.log(0.5), np.log(SPREADS[0])), (6.0, 25.0, np.log(30.0), np.log(SPREADS[2])))
+"""Of ln k (both peaks taken as 1), the shift in s, ln of the mean dispersion in s and ln of the relative dispersion."""
+
 LEAST_RESIDUAL = 0.01
 LOSS_SCALE = 3.0
 
@@ -83,24 +83,21 @@ def fit(aif: InputFunction, vof: InputFunction) -> Transport:
     """
     step = float(np.median(np.diff(vof.times_s))) / FINE_STEPS
     start, end = min(aif.times_s[0], vof.times_s[0]), vof.times_s[-1]
-    fine = start + step * np.arange(int(np.ceil((end - start) / step)) + 1)
+    count = int(np.ceil((end - start) / step)) + 1
+    fine = np.linspace(start, start + step * (count - 1), count)
     artery = _resampled(aif, fine)
-    height = float(np.max(vof.values))
+    height = max(float(np.max(vof.values)), 1e-12)
     target = vof.values / height
     artery /= max(float(np.max(aif.values)), 1e-12)
     gap = _moment_gap(aif, vof)
-    best = None
+    found = []
     for shift_part in (0.2, 0.5):
         begin = np.array([0.0, shift_part * gap, np.log(max((1 - shift_part) * gap, 1.0)), np.log(0.55)])
-        begin[0] = np.log(_ratio(target, _model(begin, artery, fine, vof.times_s)))
-        found = least_squares(
-            _residual, begin, args=(artery, fine, vof.times_s, target), loss="soft_l1", f_scale=LOSS_SCALE,
-            bounds=([-3.0, -1.0, np.log(TRANSITS_S[0]), np.log(SPREADS[0])], [6.0, 25.0, np.log(TRANSITS_S[1]), np.log(SPREADS[2])]),
-            max_nfev=60,
-        )  # fmt: skip
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None
+        first = _model(begin, artery, fine, vof.times_s)
+        begin[0] = np.log(np.clip((target @ first) / max(float(first @ first), 1e-12), 0.1, 100.0))
+        options = {"loss": "soft_l1", "f_scale": LOSS_SCALE, "bounds": LIMITS, "max_nfev": 60}
+        found.append(least_squares(_residual, begin, args=(artery, fine, vof.times_s, target), **options))
+    best = min(found, key=lambda result: float(result.cost))
     curve = _model(best.x, artery, fine, vof.times_s)
     rms = float(np.sqrt(np.mean((curve - target) ** 2)))
     normal = best.jac.T @ best.jac
@@ -141,7 +138,3 @@ def _moment_gap(aif: InputFunction, vof: InputFunction) -> float:
         return float(curve_features(curve.values[None], curve.times_s).first_moment_s[0])
 
     return float(np.clip(mean(vof) - mean(aif), 1.5, 20.0))
-
-
-def _ratio(target: FloatArray, model: NDArray[np.float64]) -> float:
-    return float(np.clip((target @ model) / max(float(model @ model), 1e-12), 0.05, 300.0))

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
 from . import transport
-from .arterial import WIDEST_VEIN_S, starts_quietly
-from .neighbors import components
+from .arterial import CALM_SHARE, WIDEST_VEIN_S, matched, starts_quietly
 from .motion_artifact import calm_region
+from .neighbors import components
 from .pool import Pool, build_pool, check_inputs, smoothed
 from .quality import describe, judge_vof, with_findings
 
@@ -25,17 +25,12 @@ PEAK_GAP_S = (2.0, 15.0)
 ARRIVAL_GAPS_S = (2.0, 1.0)
 RISE_GAP_S = 1.0
 MIDLINE_MM = 15.0
-CORE_LEVEL = 0.95
-MOST_VOXELS = 12
+CORE_LEVEL, CORE_NOISE = 0.98, 0.6
+MOST_VOXELS = 30
 SMALLEST = 3
 LOWEST_PEAK = 0.25
 MIDLINE_BONUS = 1.08
-DOUBT = 3.0
-"""How many times the misfit of a curve is taken off its height."""
-
-CALM_SHARE, TEMPLATE_VOXELS, TEMPLATE_SHARE, TEMPLATE_ROUNDS = 0.1, 20, 0.3, 3
-SMOOTH_VARIANCE = 0.4
-"""What smoothing in time leaves of the variance of noise."""
+TEMPLATE_VOXELS, TEMPLATE_SHARE, TEMPLATE_ROUNDS = 20, 0.3, 3
 
 
 def select_vof(
@@ -137,7 +132,7 @@ def _fullest(
         return None
     order = best[1]
     reference = float(level[order[SMALLEST - 1]])
-    core = order[level[order] >= CORE_LEVEL * reference][:MOST_VOXELS]
+    core = order[level[order] >= CORE_LEVEL * reference - CORE_NOISE * pool.noise_sd][:MOST_VOXELS]
     return pool.index[members[core]], reference / max(pool.noise_sd, 1e-9)
 
 
@@ -167,18 +162,14 @@ def sure_level(pool: Pool, members: NDArray[np.int64], aif: InputFunction) -> Fl
     heights = np.maximum(curves.max(axis=1, keepdims=True), 1e-9)
     share = pool.motion_share[members]
     kept = share <= max(CALM_SHARE, float(np.sort(share)[min(TEMPLATE_VOXELS, share.size) - 1]))
+    level: FloatArray = heights[:, 0]
     for _ in range(TEMPLATE_ROUNDS):
         typical = np.median(curves[kept] / heights[kept], axis=0)
         fitted = transport.fit(aif, InputFunction(times, typical, kind="vof"))
-        shape = fitted.curve / max(float(fitted.curve.max()), 1e-9)
-        parts = np.stack([shape, np.gradient(shape, times)], axis=1)
-        weights = np.linalg.lstsq(parts, curves.T, rcond=None)[0]
-        rest = np.sqrt(np.sum((curves - (parts @ weights).T) ** 2, axis=1)) / np.linalg.norm(shape)
-        relative = rest / np.maximum(weights[0], 1e-9)
-        kept = relative <= max(np.quantile(relative, TEMPLATE_SHARE), np.sort(relative)[min(SMALLEST, relative.size) - 1])
-    noise = pool.noise_sd * np.sqrt(SMOOTH_VARIANCE * times.size) / np.linalg.norm(shape)
-    result: FloatArray = weights[0] - DOUBT * np.sqrt(np.maximum(rest**2 - noise**2, 0.0))
-    return result
+        level, _ = matched(curves, fitted.curve, times, pool.noise_sd)
+        relative = level / heights[:, 0]
+        kept = relative >= min(np.quantile(relative, 1.0 - TEMPLATE_SHARE), np.sort(relative)[-min(SMALLEST, relative.size)])
+    return level
 
 
 def _posterior_midline(pool: Pool, members: NDArray[np.int64], mask: BoolArray, affine: FloatArray) -> BoolArray:
