@@ -125,8 +125,9 @@ def shown(command: list[str]) -> str:
 
 
 def without_paths(text: str) -> str:
-    """Leave out where this checkout lies."""
-    return text.replace(f"{ROOT}/", "").replace(str(Path.home()), "~")
+    """Leave out where this checkout and other files lie: the names of files are enough."""
+    short = text.replace(f"{ROOT}/", "").replace(f"{Path.home()}/", "~/")
+    return re.sub(r"(?<![\w.~])/(?:[\w.+-]+/)+", "", short)
 
 
 def heading(seeds: list[int]) -> str:

@@ -183,7 +183,7 @@ def _plain(axes: Any) -> None:
 def _legend(figure: Any, axes: Any, title: str, count: int) -> None:
     width, height = figure.get_size_inches()
     lines, names = axes.get_legend_handles_labels()
-    columns = max(1, min(count, int((width - 0.4) / 1.15)))
+    columns = max(1, min(count, int((width - 0.3) / 1.1)))
     rows = -(-count // columns)
     left, top = 0.2 / width, 1.0 - 0.12 / height
     words = figure.suptitle(title, x=left, y=top, ha="left", va="top", fontsize=12, color=PAPER_INK, fontweight="bold")

@@ -34,7 +34,7 @@ def draw_histograms(histograms: Mapping[str, Mapping[str, NDArray[Any]]]) -> Any
         A row for CBF and one for Tmax, a column per method; the dashed line is the truth, the solid one the median.
     """
     methods = list(histograms)
-    figure = new_figure(max(0.9 + 2.05 * len(methods), 6.4), 5.0, "#ffffff")
+    figure = new_figure(max(0.9 + 2.05 * len(methods), 6.4), 5.7, "#ffffff")
     grid = figure.subplots(len(HISTOGRAMS), len(methods), squeeze=False, sharex="row", sharey="row")
     for row, (key, (low, high)) in enumerate(HISTOGRAMS.items()):
         quantity = QUANTITIES[key]
@@ -160,7 +160,7 @@ def _heading(figure: Any, seed: int, where: str) -> None:
     width, height = figure.get_size_inches()
     y = 1.0 - 0.25 / height
     figure.text(0.1 / width, y, f"Patient of seed {seed}, slice {where}", color=INK, fontsize=12, fontweight="bold", va="center")
-    note = "Radiological convention: the patient's right is on the left. Each row with its own lesions."
+    note = "Radiological convention: the patient's right is on the left. Each row with its own lesions; Dice on all voxels."
     figure.text(0.1 / width, y - 0.23 / height, note, color=FAINT, fontsize=9, va="center")
     for at, (name, color) in enumerate((("hypoperfusion", _HYPOPERFUSION), ("core", _CORE))):
         x = 1.0 - (2.1 - 1.3 * at) / width

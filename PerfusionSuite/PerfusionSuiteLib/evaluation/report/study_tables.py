@@ -68,13 +68,15 @@ BY_CONDITION: tuple[tuple[str, str, str, str, str], ...] = (
 """Title, subject, region, measure and format of the measures that are shown for every condition."""
 
 
-def target_table(judged: Iterable[Mapping[str, Any]]) -> Table:
+def target_table(judged: Iterable[Mapping[str, Any]], base: Condition) -> Table:
     """Set what was measured beside the figures to reach.
 
     Parameters
     ----------
     judged : iterable of mapping
         From `judge`.
+    base : Condition
+        The reference.
 
     Returns
     -------
@@ -94,7 +96,26 @@ def target_table(judged: Iterable[Mapping[str, Any]]) -> Table:
         for row in judged
     ]
     head = ("What", "Method", "To reach", "Measured", "Median (range)", "Patients", "Verdict")
-    return Table("Figures to reach", "Reference condition; scored voxels have at most 20 % vessel, bone and fluid.", head, rows)
+    note = f"Scored voxels have at most 20 % vessel, bone and fluid. {other_reference(base)}".rstrip()
+    return Table("Figures to reach", note, head, rows)
+
+
+def other_reference(base: Condition) -> str:
+    """Say when a study has another reference than the one that the figures to reach are meant for.
+
+    Parameters
+    ----------
+    base : Condition
+        The reference of the study.
+
+    Returns
+    -------
+    str
+        A sentence, or nothing.
+    """
+    if base == Condition():
+        return ""
+    return f"The figures are meant for another reference; this study differs in: {base.name}."
 
 
 def overview_table(medians: Medians, base: Condition, methods: Sequence[str]) -> Table:

@@ -26,6 +26,7 @@ from .study_tables import (
     condition_tables,
     delay_tables,
     failure_table,
+    other_reference,
     overview_table,
     target_table,
     tissue_table,
@@ -104,12 +105,12 @@ def write_study(
         shown = [{"title": CAPTIONS[name], "uri": _data_uri(path)} for name, path in pictures.items()]
         page = rendered("study.html.j2", facts=facts, tables=tables, pictures=shown)
         files.append(write_text(out / "report.html", page))
-    return StudyFiles(tuple(files), _lines(judged))
+    return StudyFiles(tuple(files), f"{_lines(judged)}\n{other_reference(design.base)}".rstrip())
 
 
 def _tables(medians: Medians, rows: list[dict[str, Any]], judged: list[dict[str, Any]], design: Design) -> list[Table]:
     base, methods = design.base, design.methods
-    tables = [target_table(judged), overview_table(medians, base, methods), tissue_table(medians, base, methods)]
+    tables = [target_table(judged, base), overview_table(medians, base, methods), tissue_table(medians, base, methods)]
     tables += delay_tables(medians, base, methods)
     tables += condition_tables(medians, design.conditions, methods)
     failed = failure_table(failures(rows))
