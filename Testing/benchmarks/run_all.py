@@ -47,7 +47,7 @@ FIGURES = (
     Figure("chain_accuracy.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS), "--methods", "csvd", "osvd")),
     Figure("input_functions.py"),
     Figure("motion.py", ("--patients", "1", "--kinds", "none", "drift"), ("--patients", str(FULL_PATIENTS))),
-    Figure("mask_ceiling.py"),
+    Figure("mask_ceiling.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS))),
 )
 """Those that exist are run."""
 
