@@ -11,7 +11,7 @@ from .. import evaluation, phantom, pipeline, series
 from ..core import part_of
 from ..core.files import check_output_folder, staged_folder
 from .console import ConsoleProgress
-from .phantom import earlier_scan, write_scan
+from .phantom import earlier_scan
 from .run import scene_writer, summary, write_study
 
 DEMO_SEED = 8
@@ -59,7 +59,7 @@ def execute(options: argparse.Namespace) -> int:
             seed=options.seed, recipe="typical", shape=_SHAPE, spacing_mm=_SPACING_MM, progress=part_of(console, 0.0, 0.2)
         )
         with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
-            write_scan(scan, staging, "dicom", "generic", options.seed, part_of(console, 0.2, 0.25))
+            phantom.write_dicom(scan, staging / "dicom", seed=options.seed, progress=part_of(console, 0.2, 0.25))
             phantom.write_truth(truth, staging / "truth")
         del scan
         console.message(f"DICOM in {options.output / 'dicom'}, truth in {options.output / 'truth'}")

@@ -43,6 +43,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--motion-mm", metavar="MM", type=float, help="how far the brain gets at most (default: drawn)")
     parser.add_argument("--format", choices=("dicom", "nifti"), default="dicom", help="how the scan is written (default dicom)")
     parser.add_argument("--vendor", choices=tuple(phantom.VENDORS), default="generic", help="whose manner of DICOM")
+    parser.add_argument("--encoding", choices=tuple(phantom.ENCODINGS), default="explicit", help="how DICOM files are encoded")
+    parser.add_argument("--split", choices=phantom.SPLITS, help="what starts a new DICOM series (default: as the vendor does)")
+    troubles = tuple(phantom.TROUBLES)
+    parser.add_argument("--trouble", choices=troubles, action="append", default=[], help="what befalls the files (repeatable)")
     parser.set_defaults(execute=execute)
 
 
@@ -64,9 +68,7 @@ def execute(options: argparse.Namespace) -> int:
         check_output_folder(options.output)
         echoes, truth = _patient(options, part_of(console, 0.0, 0.6))
         with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
-            for number, scan in enumerate(echoes):
-                part = part_of(console, 0.6 + 0.35 * number / len(echoes), 0.6 + 0.35 * (number + 1) / len(echoes))
-                write_scan(scan, staging, options.format, options.vendor, options.seed, part, echo=number)
+            write_echoes(echoes, staging, options, part_of(console, 0.6, 0.95))
             if "adc_measured" in truth.maps:
                 write_volume(staging / "adc.nii.gz", truth.maps["adc_measured"], truth.affine, unit="1e-6 mm2/s")
             phantom.write_truth(truth, staging / "truth")
@@ -121,28 +123,47 @@ def earlier_scan(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in files if path.is_file()}
 
 
-def write_scan(scan: PerfusionSeries, folder: Path, form: str, vendor: str, seed: int, progress: Any, *, echo: int = 0) -> None:
-    """Write a scan as DICOM files or as a NIfTI file.
+def write_echoes(
+    echoes: tuple[PerfusionSeries, ...], folder: Path, options: argparse.Namespace, progress: ProgressCallback
+) -> None:
+    """Write a scan as the options say; DICOM keeps all echoes in one series, NIfTI needs a file for each.
 
     Parameters
     ----------
-    scan : PerfusionSeries
-        The scan.
+    echoes : tuple of PerfusionSeries
+        One per echo.
     folder : Path
-        ``dicom/`` or ``scan.nii.gz`` is made in it.
-    form : {"dicom", "nifti"}
-        Format.
-    vendor : str
-        Whose manner of DICOM.
-    seed : int
-        Makes the invented identifiers.
+        ``dicom/`` or ``scan.nii.gz`` is made in it; further echoes become ``scan_echo2.nii.gz``.
+    options : argparse.Namespace
+        Parsed arguments.
     progress : callable
         Progress.
-    echo : int
-        0 for the only or first echo; further ones get names of their own.
+
+    Raises
+    ------
+    InvalidInputError
+        If options contradict each other.
     """
-    suffix = f"_echo{echo + 1}" if echo else ""
-    if form == "dicom":
-        phantom.write_dicom(scan, folder / f"dicom{suffix}", vendor=vendor, seed=seed, progress=progress)
-    else:
-        phantom.write_nifti(scan, folder / f"scan{suffix}.nii.gz")
+    usual: dict[str, Any] = {"vendor": "generic", "encoding": "explicit", "split": None, "trouble": []}
+    asked = [name for name, value in usual.items() if getattr(options, name) != value]
+    if options.format == "nifti" and asked:
+        msg = f"--{asked[0]} says how DICOM is written. Leave it out, or choose --format dicom."
+        raise InvalidInputError(msg)
+    if options.trouble and len(echoes) > 1:
+        msg = "--trouble needs a scan with one echo. Leave --dual-echo out."
+        raise InvalidInputError(msg)
+    if options.format == "nifti":
+        for number, scan in enumerate(echoes):
+            phantom.write_nifti(scan, folder / f"scan{f'_echo{number + 1}' if number else ''}.nii.gz")
+        return
+    phantom.write_dicom(
+        echoes[0],
+        folder / "dicom",
+        vendor=options.vendor,
+        seed=options.seed,
+        encoding=options.encoding,
+        split=options.split,
+        further_echoes=echoes[1:],
+        troubles=options.trouble,
+        progress=progress,
+    )

@@ -3,8 +3,21 @@
 
 from .ctp import ctp
 from .dsc import dsc, dsc_echoes
-from .export import VENDORS, write_dicom, write_nifti
+from .export import ENCODINGS, SPLITS, TROUBLES, VENDORS, write_dicom, write_nifti
 from .tiles import tiles
 from .truth import PhantomTruth, write_truth
 
-__all__ = ["VENDORS", "PhantomTruth", "ctp", "dsc", "dsc_echoes", "tiles", "write_dicom", "write_nifti", "write_truth"]
+__all__ = [
+    "ENCODINGS",
+    "SPLITS",
+    "TROUBLES",
+    "VENDORS",
+    "PhantomTruth",
+    "ctp",
+    "dsc",
+    "dsc_echoes",
+    "tiles",
+    "write_dicom",
+    "write_nifti",
+    "write_truth",
+]

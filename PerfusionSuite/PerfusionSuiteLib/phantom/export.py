@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from .dicom_mosaic import mosaic_image, tiled
 from .dicom_multiframe import enhanced_image
 from .dicom_plan import MULTIFRAME, VENDORS, Place, Plan, plan_of
 from .dicom_split import SPLITS, series_numbers
+from .dicom_troubles import TROUBLES, trouble_folder
 from .dicom_vendors import classic_image
 
-__all__ = ["ENCODINGS", "SPLITS", "VENDORS", "write_dicom", "write_nifti"]
+__all__ = ["ENCODINGS", "SPLITS", "TROUBLES", "VENDORS", "write_dicom", "write_nifti"]
 
 
 def write_dicom(
@@ -34,6 +35,7 @@ def write_dicom(
     encoding: str | None = None,
     split: str | None = None,
     further_echoes: Sequence[PerfusionSeries] = (),
+    troubles: Iterable[str] = (),
     progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Write a series as a folder of DICOM files in the manner of a scanner.
@@ -63,13 +65,15 @@ def write_dicom(
         What starts a new DICOM series; by default phases for ``canon``, else nothing.
     further_echoes : sequence of PerfusionSeries
         Later echoes of an MR scan, kept in the same DICOM series.
+    troubles : iterable of str
+        What happens to the files afterwards, see `dicom_troubles.TROUBLES`: losses, copies, other files, removed headers.
     progress : callable, optional
         Called between files.
 
     Returns
     -------
     list of Path
-        The files.
+        The files, as they were before any trouble.
 
     Raises
     ------
@@ -106,6 +110,7 @@ def write_dicom(
         written.append(path)
         if number % 64 == 0:
             report(number / len(groups), "Writing DICOM")
+    trouble_folder(folder, troubles)
     report(1.0, "Writing DICOM")
     return written
 

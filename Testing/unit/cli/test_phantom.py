@@ -74,3 +74,21 @@ def test_options_of_another_kind_of_patient_are_refused(tmp_path, capsys):
     assert "no option --snr" in capsys.readouterr().err
     assert main(["phantom", "dsc", str(tmp_path), "--seed", "2", "--noise", "4"]) == 2
     assert "--snr" in capsys.readouterr().err
+
+
+def test_the_manner_of_dicom_can_be_chosen_and_what_befalls_it(small_patient, tmp_path):
+    plain, hard = tmp_path / "plain", tmp_path / "hard"
+    options = ["--seed", "3", "--recipe", "clean"]
+    assert main(["phantom", "ctp", str(plain), *options]) == 0
+    manner = ["--vendor", "ge", "--encoding", "rle", "--trouble", "missing-slice", "--trouble", "clutter"]
+    assert main(["phantom", "ctp", str(hard), *options, *manner]) == 0
+    first, second = series.read(plain / "dicom"), series.read(hard / "dicom")
+    rest = [n for n in range(24) if n != 8]
+    assert np.array_equal(second.data, first.data[..., rest])
+    assert {"incomplete_frames", "ignored_images"} <= {finding.code for finding in second.source.findings}
+
+
+def test_options_of_dicom_do_not_go_with_nifti(small_patient, tmp_path, capsys):
+    command = ["phantom", "ctp", str(tmp_path / "x"), "--seed", "3", "--recipe", "clean", "--format", "nifti", "--vendor", "ge"]
+    assert main(command) == 2
+    assert "--vendor says how DICOM is written" in capsys.readouterr().err
