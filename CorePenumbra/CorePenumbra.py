@@ -38,10 +38,12 @@ class CorePenumbraWidget(ScriptedLoadableModuleWidget):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         self.logic = None
+        self.jobPanel = None
         self._binding = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
+        from PerfusionSuiteSlicer.ui.JobPanel import JobPanel
         from PerfusionSuiteSlicer.ui.ParameterBinding import ParameterBinding
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/CorePenumbra.ui"))
@@ -49,7 +51,8 @@ class CorePenumbraWidget(ScriptedLoadableModuleWidget):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = CorePenumbraLogic()
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.jobPanel = JobPanel(uiWidget.layout(), self.segment)
+        uiWidget.layout().addStretch(1)
         self._binding = ParameterBinding(self.ui, self.logic.getParameterNode, self.onParameterChanged)
         self._binding.bind()
 
@@ -62,18 +65,16 @@ class CorePenumbraWidget(ScriptedLoadableModuleWidget):
     def cleanup(self):
         if self._binding is not None:
             self._binding.cleanup()
+            self.jobPanel.cleanup()
 
     def onParameterChanged(self):
         node = self._binding.node
         isReady = node is not None and node.tmax is not None and node.cbf is not None
-        self.ui.applyButton.enabled = isReady
-        self.ui.applyButton.toolTip = _("Find core and penumbra") if isReady else _("Choose Tmax and CBF maps first")
+        self.jobPanel.setReady(isReady, _("Find core and penumbra") if isReady else _("Choose Tmax and CBF maps first"))
 
-    def onApplyButton(self, checked=False):
+    def segment(self, **callbacks):
         node = self._binding.node
-        with slicer.util.tryWithErrorDisplay(_("The lesions could not be found."), waitCursor=True):
-            self.logic.segment(node.tmax, node.cbf, node.cbv)
-            self.ui.statusLabel.text = _("Done. Segmentation and tables are in the Data module.")
+        self.logic.segment(node.tmax, node.cbf, node.cbv)
 
 
 class CorePenumbraLogic(ScriptedLoadableModuleLogic):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Perfusion Fit: model fits of a perfusion sequence, today the box model in every voxel."""
+"""Perfusion Fit: model fits of a perfusion sequence, as background jobs."""
 
-import qt
 import slicer
 from slicer import vtkMRMLSequenceNode
 from slicer.i18n import tr as _
@@ -29,6 +28,7 @@ class PerfusionFit(ScriptedLoadableModule):
 @parameterNodeWrapper
 class PerfusionFitParameterNode:
     inputSequence: vtkMRMLSequenceNode
+    method: str = ""
     motionCorrection: bool = True
 
 
@@ -38,10 +38,14 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         self.logic = None
+        self.jobPanel = None
         self._binding = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
+        from PerfusionSuiteLib.core import catalog
+        from PerfusionSuiteSlicer.ui.ChoiceBox import ChoiceBox
+        from PerfusionSuiteSlicer.ui.JobPanel import JobPanel
         from PerfusionSuiteSlicer.ui.ParameterBinding import ParameterBinding
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/PerfusionFit.ui"))
@@ -49,8 +53,10 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = PerfusionFitLogic()
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self._binding = ParameterBinding(self.ui, self.logic.getParameterNode, self.onParameterChanged)
+        self.jobPanel = JobPanel(uiWidget.layout(), self.startJob)
+        uiWidget.layout().addStretch(1)
+        boxes = {"method": ChoiceBox(self.ui.methodComboBox, catalog.FITTING, catalog.FITTING[0].name)}
+        self._binding = ParameterBinding(self.ui, self.logic.getParameterNode, self.onParameterChanged, boxes)
         self._binding.bind()
 
     def enter(self):
@@ -62,28 +68,15 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
     def cleanup(self):
         if self._binding is not None:
             self._binding.cleanup()
+            self.jobPanel.cleanup()
 
     def onParameterChanged(self):
         isReady = self._binding.node is not None and self._binding.node.inputSequence is not None
-        self.ui.applyButton.enabled = isReady
-        self.ui.applyButton.toolTip = (
-            _("Fit the box model in every voxel") if isReady else _("Choose a CT perfusion sequence first")
-        )
+        self.jobPanel.setReady(isReady, _("Fit the model") if isReady else _("Choose a CT perfusion sequence first"))
 
-    def onApplyButton(self, checked=False):
+    def startJob(self, **callbacks):
         node = self._binding.node
-        with slicer.util.tryWithErrorDisplay(_("The model could not be fitted."), waitCursor=True):
-            nodes = self.logic.fit(node.inputSequence, motionCorrection=node.motionCorrection, progressCallback=self.onProgress)
-            slicer.util.setSliceViewerLayers(
-                background=nodes.maps["baseline"], foreground=nodes.maps["tmax"], foregroundOpacity=0.5
-            )
-            self.ui.statusLabel.text = _("Done. The results are in the Data module.")
-
-    def onProgress(self, fraction, stage):
-        self.ui.progressBar.value = int(100 * fraction)
-        self.ui.statusLabel.text = stage
-        # Only repaint: input events stay queued, so that Apply cannot be pressed again meanwhile.
-        slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+        return self.logic.fit(node.inputSequence, method=node.method or None, motionCorrection=node.motionCorrection, **callbacks)
 
 
 class PerfusionFitLogic(ScriptedLoadableModuleLogic):
@@ -92,24 +85,41 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self):
         return PerfusionFitParameterNode(super().getParameterNode())
 
-    def fit(self, sequenceNode, method="nlr", motionCorrection=True, progressCallback=None):
-        """Fit a perfusion model in every voxel of a CT perfusion sequence.
+    def fit(
+        self,
+        sequenceNode,
+        method=None,
+        motionCorrection=True,
+        waitForCompletion=False,
+        progressCallback=None,
+        finishedCallback=None,
+    ):
+        """Fit a perfusion model to a CT perfusion sequence, in a process of its own.
 
         :param sequenceNode: vtkMRMLSequenceNode of scalar volumes with frame times.
         :param method: name of the fit; "nlr" is the box model of Bennink 2016.
         :param motionCorrection: estimate and correct head motion.
+        :param waitForCompletion: return only when the results are in the scene.
         :param progressCallback: called with the finished fraction and the stage.
-        :return: StudyNodes with the nodes that were created or updated in the scene.
+        :param finishedCallback: called with the handle when the fit has ended.
+        :return: StudyJob with state, cancel() and wait(), or with waitForCompletion the StudyNodes that were created or
+          updated in the scene.
         """
-        from PerfusionSuiteLib import pipeline
-        from PerfusionSuiteSlicer.mrml import SequenceNodes, StudyScene
+        from PerfusionSuiteLib.core import catalog
+        from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob
+        from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
-        settings = pipeline.Settings(method=method, motion_correction=motionCorrection)
-        series = SequenceNodes.sequenceToSeries(sequenceNode, modality="ctp")
-        study = pipeline.run(series, settings, progress=progressCallback)
-        return StudyScene.studyToScene(
-            slicer.mrmlScene, study, name=f"{sequenceNode.GetName()} {method}", sequenceNode=sequenceNode
+        method = method or catalog.FITTING[0].name
+        job = startStudyJob(
+            slicer.mrmlScene,
+            chooseRunner(waitForCompletion),
+            sequenceNode,
+            {"method": method, "motion_correction": motionCorrection},
+            name=f"{sequenceNode.GetName()} {method}",
+            progress=progressCallback,
+            finished=finishedCallback,
         )
+        return job.wait() if waitForCompletion else job
 
 
 class PerfusionFitTest(ScriptedLoadableModuleTest):
@@ -121,5 +131,5 @@ class PerfusionFitTest(ScriptedLoadableModuleTest):
 
         series, _truth = phantom.ctp(seed=8, recipe="clean", site="m1", shape=(128, 128, 8), spacing_mm=(1.8, 1.8, 8.0))
         sequenceNode = SequenceNodes.seriesToSequence(slicer.mrmlScene, series, "digital patient")[0]
-        nodes = PerfusionFitLogic().fit(sequenceNode, motionCorrection=False)
+        nodes = PerfusionFitLogic().fit(sequenceNode, motionCorrection=False, waitForCompletion=True)
         self.assertIn("delay", nodes.maps)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perfusion Suite: from a CT perfusion sequence to maps, curves, lesions and metrics in the scene."""
 
-import qt
+from pathlib import Path
+
 import slicer
 from slicer import vtkMRMLSequenceNode
 from slicer.i18n import tr as _
@@ -29,6 +30,8 @@ class PerfusionSuite(ScriptedLoadableModule):
 @parameterNodeWrapper
 class PerfusionSuiteParameterNode:
     inputSequence: vtkMRMLSequenceNode
+    method: str = ""
+    preset: str = ""
     motionCorrection: bool = True
 
 
@@ -38,10 +41,14 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         self.logic = None
+        self.jobPanel = None
         self._binding = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
+        from PerfusionSuiteLib.core import catalog
+        from PerfusionSuiteSlicer.ui.ChoiceBox import ChoiceBox
+        from PerfusionSuiteSlicer.ui.JobPanel import JobPanel
         from PerfusionSuiteSlicer.ui.ParameterBinding import ParameterBinding
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/PerfusionSuite.ui"))
@@ -49,8 +56,13 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = PerfusionSuiteLogic()
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self._binding = ParameterBinding(self.ui, self.logic.getParameterNode, self.onParameterChanged)
+        self.jobPanel = JobPanel(uiWidget.layout(), self.startJob)
+        uiWidget.layout().addStretch(1)
+        boxes = {
+            "method": ChoiceBox(self.ui.methodComboBox, catalog.METHODS, catalog.DEFAULT_METHOD),
+            "preset": ChoiceBox(self.ui.presetComboBox, catalog.PRESETS, catalog.DEFAULT_PRESET),
+        }
+        self._binding = ParameterBinding(self.ui, self.logic.getParameterNode, self.onParameterChanged, boxes)
         self._binding.bind()
 
     def enter(self):
@@ -62,28 +74,21 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
     def cleanup(self):
         if self._binding is not None:
             self._binding.cleanup()
+            self.jobPanel.cleanup()
 
     def onParameterChanged(self):
         isReady = self._binding.node is not None and self._binding.node.inputSequence is not None
-        self.ui.applyButton.enabled = isReady
-        self.ui.applyButton.toolTip = _("Compute maps and lesions") if isReady else _("Choose a CT perfusion sequence first")
+        self.jobPanel.setReady(isReady, _("Compute maps and lesions") if isReady else _("Choose a CT perfusion sequence first"))
 
-    def onApplyButton(self, checked=False):
+    def startJob(self, **callbacks):
         node = self._binding.node
-        with slicer.util.tryWithErrorDisplay(_("The scan could not be analyzed."), waitCursor=True):
-            nodes = self.logic.analyze(
-                node.inputSequence, motionCorrection=node.motionCorrection, progressCallback=self.onProgress
-            )
-            slicer.util.setSliceViewerLayers(
-                background=nodes.maps["baseline"], foreground=nodes.maps["tmax"], foregroundOpacity=0.5
-            )
-            self.ui.statusLabel.text = _("Done. The results are in the Data module.")
-
-    def onProgress(self, fraction, stage):
-        self.ui.progressBar.value = int(100 * fraction)
-        self.ui.statusLabel.text = stage
-        # Only repaint: input events stay queued, so that Apply cannot be pressed again meanwhile.
-        slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+        return self.logic.analyze(
+            node.inputSequence,
+            method=node.method or None,
+            preset=node.preset or None,
+            motionCorrection=node.motionCorrection,
+            **callbacks,
+        )
 
 
 class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
@@ -92,24 +97,48 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self):
         return PerfusionSuiteParameterNode(super().getParameterNode())
 
-    def analyze(self, sequenceNode, method=None, preset=None, motionCorrection=True, progressCallback=None):
-        """Compute maps, curves, lesions and metrics of a CT perfusion sequence.
+    def analyze(
+        self,
+        sequenceNode,
+        method=None,
+        preset=None,
+        motionCorrection=True,
+        waitForCompletion=False,
+        progressCallback=None,
+        finishedCallback=None,
+    ):
+        """Compute maps, curves, lesions and metrics of a CT perfusion sequence, in a process of its own.
 
         :param sequenceNode: vtkMRMLSequenceNode of scalar volumes with frame times.
         :param method: name of the method, the recommended one by default.
         :param preset: name of the threshold preset.
         :param motionCorrection: estimate and correct head motion.
+        :param waitForCompletion: return only when the results are in the scene.
         :param progressCallback: called with the finished fraction and the stage.
-        :return: StudyNodes with the nodes that were created or updated in the scene.
+        :param finishedCallback: called with the handle when the analysis has ended.
+        :return: StudyJob with state, cancel() and wait(), or with waitForCompletion the StudyNodes that were created or
+          updated in the scene.
         """
-        from PerfusionSuiteLib import pipeline
-        from PerfusionSuiteSlicer.mrml import SequenceNodes, StudyScene
+        from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob
+        from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
-        choices = {"motion_correction": motionCorrection}
-        choices.update({key: value for key, value in (("method", method), ("preset", preset)) if value is not None})
-        series = SequenceNodes.sequenceToSeries(sequenceNode, modality="ctp")
-        study = pipeline.run(series, pipeline.Settings(**choices), progress=progressCallback)
-        return StudyScene.studyToScene(slicer.mrmlScene, study, name=sequenceNode.GetName(), sequenceNode=sequenceNode)
+        choices = {"method": method, "preset": preset, "motion_correction": motionCorrection}
+        job = startStudyJob(
+            slicer.mrmlScene,
+            chooseRunner(waitForCompletion),
+            sequenceNode,
+            {key: value for key, value in choices.items() if value is not None},
+            progress=progressCallback,
+            finished=finishedCallback,
+        )
+        return job.wait() if waitForCompletion else job
+
+    def batchScriptPath(self):
+        """Return the script for runs without a window.
+
+        :return: path of the script for ``Slicer --no-splash --no-main-window --python-script <script> -- run IN OUT``.
+        """
+        return str(Path(__file__).resolve().parent / "Scripts" / "batch.py")
 
 
 class PerfusionSuiteTest(ScriptedLoadableModuleTest):
@@ -121,5 +150,5 @@ class PerfusionSuiteTest(ScriptedLoadableModuleTest):
 
         series, _truth = phantom.ctp(seed=8, recipe="clean", site="m1", shape=(128, 128, 8), spacing_mm=(1.8, 1.8, 8.0))
         sequenceNode = SequenceNodes.seriesToSequence(slicer.mrmlScene, series, "digital patient")[0]
-        nodes = PerfusionSuiteLogic().analyze(sequenceNode, motionCorrection=False)
+        nodes = PerfusionSuiteLogic().analyze(sequenceNode, motionCorrection=False, waitForCompletion=True)
         self.assertIn("tmax", nodes.maps)

@@ -35,10 +35,13 @@ class SubprocessRunner:
     ----------
     python : str, optional
         The interpreter: PythonSlicer inside of Slicer, by default the one that runs this.
+    temporary_folder : Path, optional
+        Where job folders are made that nobody named.
     """
 
-    def __init__(self, python: str | None = None) -> None:
+    def __init__(self, python: str | None = None, *, temporary_folder: Path | None = None) -> None:
         self._python = python
+        self._temporary_folder = temporary_folder
 
     def start(
         self,
@@ -73,7 +76,7 @@ class SubprocessRunner:
         MissingPackageError
             If the interpreter cannot be started.
         """
-        return _PopenJob(JobFolder.create(spec, path=folder), self._python, event, finished)
+        return _PopenJob(JobFolder.create(spec, path=folder, parent=self._temporary_folder), self._python, event, finished)
 
 
 class _PopenJob(Job):

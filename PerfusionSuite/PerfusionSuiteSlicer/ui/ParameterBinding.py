@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a parameter node in a panel: bound while the panel is shown, let go when the scene closes."""
 
+from functools import partial
+
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
@@ -12,14 +14,16 @@ class ParameterBinding(VTKObservationMixin):
     :param ui: the widgets, as slicer.util.childWidgetVariables returns them.
     :param getParameterNode: returns the module's parameter node of the current scene.
     :param onChanged: called without arguments after each change of the node.
+    :param choiceBoxes: ChoiceBox by the name of the text parameter that it sets.
     """
 
-    def __init__(self, ui, getParameterNode, onChanged):
+    def __init__(self, ui, getParameterNode, onChanged, choiceBoxes=None):
         VTKObservationMixin.__init__(self)
         self.node = None
         self._ui = ui
         self._getParameterNode = getParameterNode
         self._onChanged = onChanged
+        self._choiceBoxes = choiceBoxes or {}
         self._guiTag = None
         self._wasBound = False
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
@@ -32,12 +36,16 @@ class ParameterBinding(VTKObservationMixin):
         self.node = self._getParameterNode()
         self._guiTag = self.node.connectGui(self._ui)
         self.addObserver(self.node, vtk.vtkCommand.ModifiedEvent, self._onNodeModified)
-        self._onChanged()
+        for name, box in self._choiceBoxes.items():
+            box.bind(partial(setattr, self.node, name))
+        self._onNodeModified()
 
     def release(self):
         """Let the node go."""
         if self.node is None:
             return
+        for box in self._choiceBoxes.values():
+            box.bind(None)
         self.node.disconnectGui(self._guiTag)
         self.removeObserver(self.node, vtk.vtkCommand.ModifiedEvent, self._onNodeModified)
         self.node = None
@@ -47,7 +55,9 @@ class ParameterBinding(VTKObservationMixin):
         self.release()
         self.removeObservers()
 
-    def _onNodeModified(self, caller, event):
+    def _onNodeModified(self, caller=None, event=None):
+        for name, box in self._choiceBoxes.items():
+            box.show(getattr(self.node, name))
         self._onChanged()
 
     def _onSceneStartClose(self, caller, event):

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names and descriptions of what can be chosen, for panels that open without loading what computes.
+
+The registries of the rooms say the same and hold the code; a test keeps both equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something that a user can choose.
+
+    Parameters
+    ----------
+    name : str
+        What settings call it.
+    label : str
+        What panels call it.
+    description : str
+        One line.
+    """
+
+    name: str
+    label: str
+    description: str
+
+
+DEFAULT_METHOD = "csvd"
+DEFAULT_PRESET = "ct-perfusion-auto"
+
+DECONVOLUTION = (
+    Choice("ssvd", "sSVD", "Truncated SVD of the causal matrix (Østergaard 1996)."),
+    Choice("ssvd-delay", "sSVD, delay-corrected", "Truncated SVD behind each voxel's own arterial delay."),
+    Choice("csvd", "cSVD", "Block-circulant SVD, insensitive to delay (Wu 2003)."),
+    Choice("osvd", "oSVD", "Block-circulant SVD limited by oscillation (Wu 2003)."),
+    Choice("tikhonov", "Tikhonov", "Tikhonov: L-curve, GCV or fixed (Calamante 2003)."),
+)
+
+FITTING = (Choice("nlr", "Box model per voxel (NLR)", "Regression of a box-shaped residue in every voxel (Bennink 2016)."),)
+
+METHODS = (*DECONVOLUTION, *FITTING)
+"""The methods that make maps from a CT perfusion scan."""
+
+PRESETS = (
+    Choice("ct-perfusion-auto", "ct-perfusion-auto", "Tmax above 6 s; core: relative CBF below 30 % within it."),
+    Choice("neuroflow", "neuroflow", "Tmax from 6 s; core: relative CBF of at most 38 % within it."),
+    Choice("rapid-like", "RAPID-like", "Tmax above 6 s; core: relative CBF below 30 % anywhere."),
+    Choice("syngo-like", "syngo-like", "Hypoperfusion by absolute CBF, core by absolute CBV."),
+    Choice("mistar-like", "MIStar-like", "Hypoperfusion by arterial delay; core: relative CBF below 30 % within it."),
+)
+"""Thresholds that decide what counts as lesion."""

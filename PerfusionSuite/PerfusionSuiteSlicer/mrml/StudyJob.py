@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job whose result becomes a study in the scene; when it fails or is cancelled, the scene stays as it was."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from PerfusionSuiteLib.core import InvalidInputError, ProgressCallback, QualityFinding, no_progress
+from PerfusionSuiteLib.core.failures import failure_of
+from PerfusionSuiteLib.jobs import Event, JobOutcome, JobSpec, Runner
+
+from .SequenceNodes import sequenceToSeries
+from .StudyScene import StudyNodes, studyToScene
+
+
+class StudyJob:
+    """The handle of an analysis that runs in a process of its own.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Where the study goes.
+    sequenceNode : vtkMRMLSequenceNode
+        The scan. When it leaves the scene before the end, no results are added.
+    name : str
+        Name of the study.
+    progress : callable, optional
+        Called with the finished fraction and the stage.
+    finished : callable, optional
+        Called once with this handle, after the results are in the scene.
+    """
+
+    def __init__(
+        self,
+        scene: Any,
+        sequenceNode: Any,
+        name: str,
+        progress: ProgressCallback | None = None,
+        finished: Callable[[StudyJob], None] | None = None,
+    ) -> None:
+        self.outcome: JobOutcome | None = None
+        self.nodes: StudyNodes | None = None
+        self.findings: list[QualityFinding] = []
+        self._scene = scene
+        self._sequenceNode = sequenceNode
+        self._name = name
+        self._progress = progress or no_progress
+        self._finished = finished
+        self._job: Any = None
+
+    def start(self, runner: Runner, spec: JobSpec) -> None:
+        """Start the worker and return at once."""
+        self._job = runner.start(spec, event=self._onEvent, finished=self._onFinished)
+
+    @property
+    def state(self) -> str:
+        """running, done, cancelled or failed."""
+        return "running" if self.outcome is None else self.outcome.state
+
+    def cancel(self) -> None:
+        """Ask the worker to stop; returns at once."""
+        self._job.cancel()
+
+    def stop(self) -> None:
+        """End the worker now, for an application that is about to end."""
+        self._job.stop()
+
+    def poll(self) -> str:
+        """Handle what the worker said; needed only where no Qt event loop runs. Returns the state."""
+        self._job.poll()
+        return self.state
+
+    def wait(self) -> StudyNodes:
+        """Wait until the study is in the scene and return its nodes; raises the worker's error."""
+        self._job.wait()
+        self.outcome.check()
+        return self.nodes
+
+    def _onEvent(self, event: Event) -> None:
+        if event.kind == "progress":
+            self._progress(event.content["fraction"], event.content["stage"])
+        elif event.kind == "finding":
+            known = {key: event.content[key] for key in ("code", "severity", "message", "advice")}
+            self.findings.append(QualityFinding(**known))
+
+    def _onFinished(self, outcome: JobOutcome) -> None:
+        if outcome.state == "done":
+            outcome = self._toScene(outcome)
+        self.outcome = outcome
+        if self._job is not None:
+            self._job.folder.remove()
+        if self._finished is not None:
+            self._finished(self)
+
+    def _toScene(self, outcome: JobOutcome) -> JobOutcome:
+        try:
+            self._checkScan()
+            study = self._job.result()
+            self.nodes = studyToScene(self._scene, study, name=self._name, sequenceNode=self._sequenceNode)
+        except Exception as error:
+            logging.getLogger(__name__).exception("The results could not be put into the scene")
+            failure = failure_of(error, advice="Run the analysis again and report it if it happens again.")
+            return JobOutcome("failed", failure.code, failure.sentence, failure.kind)
+        return outcome
+
+    def _checkScan(self) -> None:
+        if not self._scene.IsNodePresent(self._sequenceNode):
+            msg = "The scan was removed from the scene while it was analyzed, so no results were added. Load it again."
+            raise InvalidInputError(msg)
+
+
+def startStudyJob(
+    scene: Any,
+    runner: Runner,
+    sequenceNode: Any,
+    choices: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    modality: str = "ctp",
+    progress: ProgressCallback | None = None,
+    finished: Callable[[StudyJob], None] | None = None,
+) -> StudyJob:
+    """Start the analysis of a sequence in a process of its own.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Where the study goes.
+    runner : Runner
+        Starts the worker.
+    sequenceNode : vtkMRMLSequenceNode
+        The scan.
+    choices : mapping
+        Fields of ``pipeline.Settings`` that differ from the defaults.
+    name : str, optional
+        Name of the study, by default that of the sequence.
+    modality : {"ctp", "dsc"}
+        What kind of scan it is.
+    progress, finished : callable, optional
+        See `StudyJob`.
+    """
+    series = sequenceToSeries(sequenceNode, modality=modality)
+    job = StudyJob(scene, sequenceNode, name or sequenceNode.GetName(), progress, finished)
+    job.start(runner, JobSpec("run", {"pipeline": dict(choices)}, {"series": series}))
+    return job

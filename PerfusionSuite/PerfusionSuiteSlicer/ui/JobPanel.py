@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lower part of a panel: Apply that becomes Cancel, progress, one sentence on how it went, and findings."""
+
+import logging
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from PerfusionSuiteLib.core.failures import failure_of
+
+ERROR_STYLE = "color: #c62828;"
+MARKS = {"error": "✖", "warning": "⚠", "info": "ℹ"}
+
+
+class JobPanel(VTKObservationMixin):
+    """Starts a job, follows it, and tells the user about it.
+
+    :param layout: the panel's layout; the widgets are added at its end.
+    :param start: called with the keyword arguments progressCallback and finishedCallback; returns a handle such as
+        StudyJob, or None when the work is done already.
+    :param onDone: called with the handle after a job has put its results into the scene.
+    """
+
+    def __init__(self, layout, start, onDone=None):
+        VTKObservationMixin.__init__(self)
+        self.job = None
+        self._start = start
+        self._onDone = onDone
+        self._isReady = False
+        self._hint = ""
+        self._makeWidgets(layout)
+        self.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
+        self._update()
+
+    def _makeWidgets(self, layout):
+        self.applyButton = qt.QPushButton()
+        self.applyButton.objectName = "applyButton"
+        self.progressBar = qt.QProgressBar()
+        self.progressBar.objectName = "progressBar"
+        self.progressBar.visible = False
+        self.statusLabel = qt.QLabel()
+        self.statusLabel.objectName = "statusLabel"
+        self.statusLabel.wordWrap = True
+        self.findingsList = qt.QListWidget()
+        self.findingsList.objectName = "findingsList"
+        self.findingsList.wordWrap = True
+        self.findingsList.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        self.findingsList.maximumHeight = 160
+        self.findingsList.toolTip = _("What the analysis noticed about the data, and what can be done about it")
+        self.findingsList.visible = False
+        for widget in (self.applyButton, self.progressBar, self.statusLabel, self.findingsList):
+            layout.addWidget(widget)
+
+    def setReady(self, isReady, hint):
+        """Say whether Apply can be pressed.
+
+        :param isReady: whether all inputs are there.
+        :param hint: what Apply does, or what is missing; shown as its tool tip.
+        """
+        self._isReady, self._hint = isReady, hint
+        self._update()
+
+    def cleanup(self):
+        """Let everything go, when the module is unloaded."""
+        self.removeObservers()
+        if self.isRunning:
+            self.job.stop()
+
+    @property
+    def isRunning(self):
+        """Whether a job runs."""
+        return self.job is not None and self.job.state == "running"
+
+    def onApplyButton(self, checked=False):
+        """Start a job, or cancel the one that runs."""
+        if self.isRunning:
+            self._say(_("Cancelling..."))
+            self.applyButton.enabled = False
+            self.job.cancel()
+            return
+        self.findingsList.clear()
+        self.findingsList.visible = False
+        self.progressBar.value = 0
+        self._say(_("Starting..."))
+        try:
+            with slicer.util.WaitCursor():
+                self.job = self._start(progressCallback=self.onProgress, finishedCallback=self.onFinished)
+        except Exception as error:
+            logging.getLogger(__name__).exception("The job could not be started")
+            self._say(failure_of(error, advice=_("See the log for details.")).sentence, isError=True)
+            self.job = None
+        if self.job is None and not self.statusLabel.styleSheet:
+            self._say(_("Done. The results are in the Data module."))
+        self._update()
+
+    def onProgress(self, fraction, stage):
+        """Show how far a job is.
+
+        :param fraction: finished part, 0 to 1.
+        :param stage: what is being done.
+        """
+        if self.applyButton.enabled:  # else it is being cancelled
+            self.progressBar.value = int(100 * fraction)
+            self._say(stage)
+
+    def onFinished(self, job):
+        """Show how a job ended.
+
+        :param job: its handle.
+        """
+        self.job = job
+        self._update()
+        state = job.outcome.state
+        if state == "done":
+            self._say(_("Done. The results are in the Data module."))
+            self._showFindings(job.findings)
+            if self._onDone is not None:
+                self._onDone(job)
+        elif state == "cancelled":
+            self._say(_("Cancelled. The scene is unchanged."))
+        else:
+            self._say(job.outcome.message, isError=True)
+
+    def _showFindings(self, findings):
+        for finding in findings:
+            self.findingsList.addItem(f"{MARKS[finding.severity]} {finding.message}\n{finding.advice}".strip())
+        self.findingsList.visible = bool(findings)
+
+    def _say(self, sentence, isError=False):
+        self.statusLabel.text = sentence
+        self.statusLabel.styleSheet = ERROR_STYLE if isError else ""
+
+    def _update(self):
+        running = self.isRunning
+        self.applyButton.text = _("Cancel") if running else _("Apply")
+        self.applyButton.enabled = running or self._isReady
+        self.applyButton.toolTip = _("Stop; the scene stays as it is") if running else self._hint
+        self.progressBar.visible = running
+
+    def _onSceneClose(self, caller, event):
+        if self.isRunning:
+            self.job.cancel()

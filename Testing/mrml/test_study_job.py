@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An analysis in a process of its own: its result in the scene, or a scene as it was."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib import phantom
+from PerfusionSuiteLib.core import CancelledError, InvalidInputError, TimingError
+from PerfusionSuiteLib.jobs import JobFolder, SubprocessRunner
+from PerfusionSuiteSlicer.mrml import SequenceNodes
+from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob
+from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
+
+pytestmark = pytest.mark.mrml
+FAST = {"motion_correction": False}
+
+
+@pytest.fixture(scope="module")
+def series():
+    return phantom.ctp(
+        seed=8, recipe="clean", site="m1", shape=(64, 64, 4), spacing_mm=(3.2, 3.2, 14.0), interval_s=2.0, frames=25
+    )[0]
+
+
+@pytest.fixture
+def sequence(scene, series):
+    return SequenceNodes.seriesToSequence(scene, series, "patient")[0]
+
+
+def nodes_of(scene):
+    return [scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())]
+
+
+def test_the_result_is_in_the_scene_when_waiting_ends(scene, sequence):
+    seen, ended = [], []
+    job = startStudyJob(
+        scene, chooseRunner(), sequence, FAST, progress=lambda fraction, stage: seen.append(fraction), finished=ended.append
+    )
+    assert job.state == "running"
+    nodes = job.wait()
+    assert {"tmax", "cbf", "baseline"} <= set(nodes.maps)
+    assert nodes.name == "patient"
+    assert nodes["table.metrics"].GetNumberOfRows() > 0
+    assert (job.state, ended) == ("done", [job])
+    assert seen == sorted(seen)
+    assert not job._job.folder.path.exists()  # nothing of the scan stays on the disk
+
+
+def test_a_second_run_updates_the_same_nodes(scene, sequence):
+    first = startStudyJob(scene, chooseRunner(), sequence, FAST).wait()
+    before = nodes_of(scene)
+    again = startStudyJob(scene, chooseRunner(), sequence, {**FAST, "method": "osvd"}).wait()
+    assert again["map.cbf"] is first["map.cbf"]
+    assert nodes_of(scene) == before
+
+
+def test_a_cancelled_job_leaves_the_scene_as_it_was(scene, sequence):
+    before = nodes_of(scene)
+    job = startStudyJob(scene, chooseRunner(), sequence, {})
+    job.cancel()
+    with pytest.raises(CancelledError):
+        job.wait()
+    assert job.nodes is None
+    assert nodes_of(scene) == before
+
+
+def test_a_failed_job_leaves_the_scene_as_it_was_and_says_why(scene, sequence):
+    before = nodes_of(scene)
+    job = startStudyJob(scene, chooseRunner(), sequence, {"method": "magic"})
+    with pytest.raises(InvalidInputError, match="no method 'magic'"):
+        job.wait()
+    assert job.outcome.code == 2
+    assert nodes_of(scene) == before
+
+
+def test_results_that_cannot_be_shown_leave_the_scene_as_it_was(scene, sequence, monkeypatch, caplog):
+    monkeypatch.setattr(JobFolder, "load_result", lambda folder: None)
+    before = nodes_of(scene)
+    job = startStudyJob(scene, chooseRunner(), sequence, FAST)
+    with pytest.raises(Exception, match="Unexpected AttributeError"):
+        job.wait()
+    assert nodes_of(scene) == before
+    assert "could not be put into the scene" in caplog.text
+
+
+def test_a_scan_that_left_the_scene_brings_no_results(scene, sequence, caplog):
+    job = startStudyJob(scene, chooseRunner(), sequence, FAST)
+    scene.RemoveNode(sequence)
+    before = nodes_of(scene)
+    with pytest.raises(InvalidInputError, match="was removed from the scene"):
+        job.wait()
+    assert nodes_of(scene) == before
+
+
+def test_a_scan_that_cannot_be_used_is_refused_before_a_process_starts(scene, series):
+    short = dataclasses.replace(series, data=series.data[..., :5], times_s=series.times_s[:5])
+    node = SequenceNodes.seriesToSequence(scene, short, "short")[0]
+    with pytest.raises(TimingError, match="5 frames"):
+        startStudyJob(scene, chooseRunner(), node, FAST)
+
+
+def test_findings_reach_the_caller(scene, series):
+    cut = dataclasses.replace(series, data=series.data[..., :14], times_s=series.times_s[:14])  # before the bolus has passed
+    node = SequenceNodes.seriesToSequence(scene, cut, "cut")[0]
+    job = startStudyJob(scene, chooseRunner(), node, FAST)
+    job.wait()
+    assert job.findings
+    assert all(finding.message for finding in job.findings)
+    assert np.isin([finding.severity for finding in job.findings], ["info", "warning", "error"]).all()
+
+
+def test_without_a_window_a_plain_process_does_the_work(application_scene):
+    assert isinstance(chooseRunner(), SubprocessRunner)
+    assert isinstance(chooseRunner(waitForCompletion=True), SubprocessRunner)
