@@ -141,6 +141,7 @@ def build_pool(
     tissue_curve: FloatArray | None = None,
     share: float = POOL_SHARE,
     calm: BoolArray | None = None,
+    most_motion: float = MOST_MOTION,
     progress: ProgressCallback | None = None,
 ) -> Pool:
     """Find the most strongly enhancing voxels and describe their curves.
@@ -160,6 +161,8 @@ def build_pool(
     calm : ndarray of bool, shape (I, J, K), optional
         Where the skull cannot be moved in (see `motion_artifact.calm_region`); with it, voxels that the skull passes are
         recognized and left out.
+    most_motion : float
+        Largest part of motion in a candidate's curve.
     progress : callable, optional
         Progress and cancelling.
 
@@ -192,7 +195,7 @@ def build_pool(
     tissue_peak = int(smoothed(tissue[None])[0].argmax())
     motion = None if calm is None else _motion_filter(flat, index, height, depth, calm, noise)
     count = int(np.clip(share * index.size, min(POOL_MIN, index.size), POOL_MAX))
-    chosen, part_of_motion = _strongest(flat, index[np.argsort(-height, kind="stable")], count, motion)
+    chosen, part_of_motion = _strongest(flat, index[np.argsort(-height, kind="stable")], count, motion, most_motion)
     curves = denoised(without_motion(flat[chosen], motion), times_s, float(times_s[tissue_peak]))
     tell(0.8, "describing candidates")
     features = _features(curves, times_s)
@@ -237,7 +240,7 @@ def _motion_filter(
 
 
 def _strongest(
-    flat: NDArray[Any], order: NDArray[np.int64], count: int, motion: MotionFilter | None
+    flat: NDArray[Any], order: NDArray[np.int64], count: int, motion: MotionFilter | None, most: float
 ) -> tuple[NDArray[np.int64], FloatArray]:
     """Take the first voxels of a list that motion did not make; return flat indices, sorted, and the share of motion."""
     if motion is None:
@@ -247,7 +250,7 @@ def _strongest(
         part = order[start : start + count]
         smooth = smoothed(flat[part].astype(np.float32))
         share = motion.motion_share(smooth)
-        good = share <= MOST_MOTION
+        good = share <= most
         kept.append(part[good])
         shares.append(share[good])
         if sum(k.size for k in kept) >= count:

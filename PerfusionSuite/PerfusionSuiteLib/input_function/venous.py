@@ -22,15 +22,18 @@ HIGHEST_BASELINE_HU = 75.0
 """Unenhanced blood has 40-60 HU; a voxel of the sinus above that shares its space with bone, which motion brings in and out."""
 
 PEAK_GAP_S = (2.0, 15.0)
-ARRIVAL_GAPS_S = (2.0, 1.0)
-RISE_GAP_S = 1.0
+RISE_GAPS_S = (1.5, 1.0)
 MIDLINE_MM = 15.0
 CORE_LEVEL, CORE_NOISE = 0.98, 0.6
 MOST_VOXELS = 30
 SMALLEST = 3
+MOST_MOTION = 0.6
+"""Veins lie beside bone and rise late, as motion often does: part of a vein passes for motion."""
+
 LOWEST_PEAK = 0.25
 MIDLINE_BONUS = 1.08
-TEMPLATE_VOXELS, TEMPLATE_SHARE, TEMPLATE_ROUNDS = 20, 0.3, 3
+TEMPLATE_SHARE, TEMPLATE_ROUNDS = 0.3, 2
+MOST_GROUPS = 10
 
 
 def select_vof(
@@ -79,7 +82,7 @@ def select_vof(
         inside = inside & (np.asarray(baseline) <= HIGHEST_BASELINE_HU)
     if not inside.any():
         return None
-    pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE, calm=calm)
+    pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE, calm=calm, most_motion=MOST_MOTION)
     group = _best_group(pool, aif, inside, matrix)
     if group is None:
         return None
@@ -95,11 +98,11 @@ def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatAr
     f = pool.features
     artery = describe(aif.times_s, aif.values)
     like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
-    gap, arrival, rise = f.ttp_s - artery["ttp_s"], f.bat_s - artery["bat_s"], f.rise_s - artery["rise_s"]
+    gap, rise = f.ttp_s - artery["ttp_s"], f.rise_s - artery["rise_s"]
     in_time = (gap >= PEAK_GAP_S[0] - 1e-6) & (gap <= PEAK_GAP_S[1])
     narrow = f.fwhm_s <= WIDEST_VEIN_S
-    late = [in_time & narrow & (arrival >= least) for least in ARRIVAL_GAPS_S]
-    late += [in_time & narrow & (rise >= RISE_GAP_S), (gap >= 0) & narrow & (rise >= RISE_GAP_S), in_time & (rise >= RISE_GAP_S)]
+    late = [in_time & narrow & (rise >= RISE_GAPS_S[0]), (gap >= 0) & narrow & (rise >= RISE_GAPS_S[1])]
+    late.append(in_time & (rise >= RISE_GAPS_S[1]))
     tall = f.peak >= LOWEST_PEAK * np.quantile(f.peak[like_bolus], 0.98) if like_bolus.any() else like_bolus
     for timing in late:  # from what a vein should be to what may just pass for one
         members = np.flatnonzero(tall & like_bolus & timing)
@@ -113,31 +116,32 @@ def _fullest(
     pool: Pool, members: NDArray[np.int64], aif: InputFunction, mask: BoolArray, affine: FloatArray
 ) -> tuple[NDArray[np.int64], float] | None:
     """Return the connected voxels that surely hold most blood, and how far they stand out of the noise."""
-    level = sure_level(pool, members, aif)
     labels = components(pool.index[members], pool.shape)
     central = _posterior_midline(pool, members, mask, affine)
-    best: tuple[float, NDArray[np.int64]] | None = None
-    for label in np.unique(labels):
-        group = np.flatnonzero(labels == label)
-        if group.size < SMALLEST:
-            continue
-        for part, bonus in ((group, 1.0), (group[central[group]], MIDLINE_BONUS)):
-            if part.size < SMALLEST:
+    best: tuple[float, float, NDArray[np.int64]] | None = None
+    for group in _largest_groups(labels, pool.features.peak[members]):
+        level = sure_level(pool, members[group], aif)
+        for part, bonus in ((np.ones(group.size, bool), 1.0), (central[group], MIDLINE_BONUS)):
+            if part.sum() < SMALLEST:
                 continue
-            order = part[np.argsort(-level[part], kind="stable")]
-            value = bonus * float(level[order[SMALLEST - 1]])
-            if best is None or value > best[0]:
-                best = value, order
-    if best is None or best[0] <= 0:
-        return None
-    order = best[1]
-    reference = float(level[order[SMALLEST - 1]])
-    core = order[level[order] >= CORE_LEVEL * reference - CORE_NOISE * pool.noise_sd][:MOST_VOXELS]
-    return pool.index[members[core]], reference / max(pool.noise_sd, 1e-9)
+            order = np.flatnonzero(part)[np.argsort(-level[part], kind="stable")]
+            reference = float(level[order[SMALLEST - 1]])
+            if reference > 0 and (best is None or bonus * reference > best[0]):
+                core = order[level[order] >= CORE_LEVEL * reference - CORE_NOISE * pool.noise_sd][:MOST_VOXELS]
+                best = bonus * reference, reference, members[group[core]]
+    return None if best is None else (pool.index[best[2]], best[1] / max(pool.noise_sd, 1e-9))
+
+
+def _largest_groups(labels: NDArray[np.int64], peaks: FloatArray) -> list[NDArray[np.int64]]:
+    """Return the connected groups with the highest peaks (of the third voxel, so that no lone one counts)."""
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    groups = [group for group in groups if group.size >= SMALLEST]
+    groups.sort(key=lambda group: -float(np.sort(peaks[group])[-SMALLEST]))
+    return groups[:MOST_GROUPS]
 
 
 def sure_level(pool: Pool, members: NDArray[np.int64], aif: InputFunction) -> FloatArray:
-    """Return how high the venous curve in each voxel surely is.
+    """Return how high the venous curve in each voxel of a group surely is.
 
     A vein is a delayed and dispersed artery; what else a voxel shows (bone that motion brings in, tissue) makes its height
     as uncertain as it is large. The tallest voxels of a scan in motion are mostly such; so from the height several times that
@@ -148,7 +152,7 @@ def sure_level(pool: Pool, members: NDArray[np.int64], aif: InputFunction) -> Fl
     pool : Pool
         Candidates.
     members : ndarray of int, shape (m,)
-        Which of them look like veins.
+        Those of one group.
     aif : InputFunction
         The arterial curve.
 
@@ -161,7 +165,7 @@ def sure_level(pool: Pool, members: NDArray[np.int64], aif: InputFunction) -> Fl
     curves = smoothed(pool.data[pool.index[members]].astype(np.float64))
     heights = np.maximum(curves.max(axis=1, keepdims=True), 1e-9)
     share = pool.motion_share[members]
-    kept = share <= max(CALM_SHARE, float(np.sort(share)[min(TEMPLATE_VOXELS, share.size) - 1]))
+    kept = share <= max(CALM_SHARE, float(np.quantile(share, TEMPLATE_SHARE)))
     level: FloatArray = heights[:, 0]
     for _ in range(TEMPLATE_ROUNDS):
         typical = np.median(curves[kept] / heights[kept], axis=0)
