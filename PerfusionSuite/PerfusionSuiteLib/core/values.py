@@ -54,15 +54,17 @@ class MotionReport:
     Parameters
     ----------
     translation_mm : ndarray, shape (T, 3), mm
-        Shift of the head relative to the reference in RAS.
+        Shift of the head's center relative to the reference in RAS.
     rotation_deg : ndarray, shape (T, 3), degrees
-        Rotation about the R, A and S axes.
+        Rotation vector about the center: about the R, A and S axes.
     applied : bool
         False when the head was still enough for the data to be left untouched.
     dropped : tuple of int
         Frames that were left out.
     findings : tuple of QualityFinding
         What was odd.
+    center_mm : ndarray, shape (3,), mm
+        The head's center in RAS: a point x of the reference lies at ``R (x - center) + center + translation`` in a frame.
     """
 
     translation_mm: FloatArray
@@ -70,6 +72,7 @@ class MotionReport:
     applied: bool
     dropped: tuple[int, ...] = ()
     findings: tuple[QualityFinding, ...] = ()
+    center_mm: FloatArray = field(default_factory=lambda: np.zeros(3))
 
 
 @dataclass(frozen=True, slots=True)

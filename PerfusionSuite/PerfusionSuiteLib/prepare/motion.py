@@ -104,7 +104,7 @@ def correct_motion(
     shifts, angles = np.array([p.shift for p in poses]), np.array([p.rotation_deg for p in poses])
     if skip_if_still and _is_still(poses, 1.0):
         report(1.0, "Motion correction")
-        return series, MotionReport(shifts, angles, applied=False)
+        return series, MotionReport(shifts, angles, applied=False, center_mm=center)
     dropped, severe = _frames_to_drop(series, poses, likeness) if drop_frames else ((), ())
     kept = [t for t in range(len(poses)) if t not in dropped]
     transforms = voxel_transforms([p.matrix(center) for p in poses], series.affine)
@@ -114,7 +114,7 @@ def correct_motion(
     slice_times = series.acquisition.slice_times_s
     acquisition = series.acquisition if slice_times is None else replace(series.acquisition, slice_times_s=slice_times[:, kept])
     moved = replace(series, data=data, times_s=series.times_s[kept], acquisition=acquisition)
-    return moved, MotionReport(shifts, angles, applied=True, dropped=dropped, findings=findings)
+    return moved, MotionReport(shifts, angles, applied=True, dropped=dropped, findings=findings, center_mm=center)
 
 
 def _shrunken(series: PerfusionSeries, size_mm: float, sigma_mm: float) -> _Level:
