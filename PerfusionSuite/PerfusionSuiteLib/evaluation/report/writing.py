@@ -152,8 +152,10 @@ def _data_uri(path: Path) -> str:
 def _lines(judged: Iterable[Mapping[str, Any]]) -> str:
     lines = []
     for row in judged:
-        value = "" if row["verdict"] == "not measured" else f" {row['value']:.3g} {row['unit']}".rstrip()
-        lines.append(
-            f"{row['what']} ({row['method']}, {row['patients']} patients):{value}; to reach {row['goal']}: {row['verdict']}"
-        )
+        if row["verdict"] == "not measured":
+            lines.append(f"{row['what']}: not measured; to reach: {row['goal']}")
+            continue
+        value = f"{row['value']:.3g} {row['unit']}".rstrip()
+        patients = f"{row['patients']} patient{'s' if row['patients'] != 1 else ''}"
+        lines.append(f"{row['what']} ({row['method']}, {patients}): {value}; to reach: {row['goal']}: {row['verdict']}")
     return "\n".join(lines)
