@@ -19,7 +19,7 @@ from .bolus import STEP_S, Bolus, dispersed, draw_bolus
 from .ctp import RECIPES, Patient, make_patient, moved_volume, volume_parts
 from .diffusion import diffusion_maps
 from .draws import lognormal, stream
-from .dsc_signal import Compartment4D, make_compartments
+from .dsc_signal import Compartment4D, Surroundings, make_compartments, make_surroundings
 from .dsc_tumor import PREVALENCE, Tumor, draw_tumor, leakage_per_min, leakage_sign, positions, with_tumor
 from .lesion import SITES as STROKE_SITES
 from .lesion import Lesion, draw_lesion
@@ -44,6 +44,7 @@ class _Scan:
     sequence: Sequence
     averaging: Sampling
     compartments: list[Compartment4D]
+    surroundings: Surroundings
     transforms: FloatArray
 
 
@@ -117,7 +118,8 @@ def dsc(
         raise InvalidInputError(msg)
     series, truth = dsc_echoes(
         seed=seed, recipe=recipe, snr=snr, residue=residue, site=site, motion=motion, motion_mm=motion_mm, field_t=field_t,
-        echo_times_s=echo_times_s, dual_echo=False, shape=shape, spacing_mm=spacing_mm, interval_s=interval_s, frames=frames, progress=progress,
+        echo_times_s=echo_times_s, dual_echo=False, shape=shape, spacing_mm=spacing_mm, interval_s=interval_s, frames=frames,
+        progress=progress,
     )  # fmt: skip
     return series[0], truth
 
@@ -185,7 +187,17 @@ def dsc_echoes(
     compartments = make_compartments(seed, patient, parts, families, bolus, sequence, tumor)
     truth = acquisition_truth(seed, patient.grid, averaging, parts, patient.tissue, lesion, patient.pose, protocol)
     _add_maps(seed, truth, patient, parts, averaging, tumor)
-    scan = _Scan(seed, recipe, patient, protocol, sequence, averaging, compartments, transforms)
+    scan = _Scan(
+        seed,
+        recipe,
+        patient,
+        protocol,
+        sequence,
+        averaging,
+        compartments,
+        make_surroundings(patient, bolus, sequence),
+        transforms,
+    )
     data, receiver = _images(scan, snr, truth, part_of(progress, 0.3, 0.97))
     parameters = {
         "seed": seed, "recipe": recipe, "residue": {n: f.name for n, f in families.items()}, "anatomy": patient.pose.parameters,
@@ -297,8 +309,9 @@ def _exact(scan: _Scan, transform: FloatArray, time_s: float, pulses: int) -> li
     """Return the exact signal of one frame, (K, J, I) per echo."""
     grid = scan.patient.grid
     volumes = [np.zeros(math.prod(grid.shape), np.float32) for _ in scan.sequence.echo_times_s]
+    near = scan.surroundings.rate(time_s)
     for compartment in scan.compartments:
-        compartment.add(volumes, time_s, pulses, scan.sequence)
+        compartment.add(volumes, time_s, pulses, scan.sequence, near)
     return [scan.averaging.average(moved_volume(v.reshape(grid.shape), grid, transform)) for v in volumes]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..core.geometry import FloatArray
 from .anatomy import Brain
@@ -15,7 +16,7 @@ from .bolus import Bolus
 from .ctp import Patient
 from .draws import smooth_field, stream
 from .dsc_tumor import Leak, Tumor, make_leak, positions
-from .enhancement import Source, at_times, make_sources
+from .enhancement import DELAYS_S, VEIN_DELAYS_S, Source, at_times, make_sources, vessel_mixing
 from .mr_protocol import Sequence
 from .mr_values import Medium, approach, steady_state
 from .residues import ResidueFamily
@@ -27,6 +28,7 @@ FULL_SCALE = 2000.0
 
 KIND_FACTOR = {"gm": 1.0, "wm": 0.93, "deep": 1.04}
 TUMOR_FACTOR = 1.05
+REACH_MM, AROUND_SHARE = 0.8, 0.5
 _FIELD_ORIGIN, _FIELD_SHAPE = np.array([-100.0, -136.0, -74.0]), (51, 59, 48)
 
 
@@ -48,6 +50,8 @@ class Compartment4D:
         Change of R2* with the concentration.
     leak : Leak or None
         Contrast outside the vessels.
+    around : bool
+        Whether it lies around large vessels, whose field dephases it (everything but their blood).
     """
 
     where: NDArray[np.int64]
@@ -57,6 +61,7 @@ class Compartment4D:
     linear: NDArray[np.float32] | None = None
     quadratic: NDArray[np.float32] | None = None
     leak: Leak | None = None
+    around: bool = True
 
     def rate(self, time_s: float) -> NDArray[np.float32] | None:
         """Return the change of R2* by contrast within vessels at a time, 1/s, shape (n,); None without contrast."""
@@ -67,7 +72,9 @@ class Compartment4D:
         changed: NDArray[np.float32] = inside * (self.linear + bent)
         return changed
 
-    def add(self, volumes: list[NDArray[np.float32]], time_s: float, pulses: int, sequence: Sequence) -> None:
+    def add(
+        self, volumes: list[NDArray[np.float32]], time_s: float, pulses: int, sequence: Sequence, near: NDArray[np.float32]
+    ) -> None:
         """Add the signal of this compartment at a time.
 
         Parameters
@@ -80,9 +87,13 @@ class Compartment4D:
             Pulses since the magnetization was at rest.
         sequence : Sequence
             The sequence.
+        near : ndarray, shape (V,), 1/s
+            Change of R2* around large vessels.
         """
         bright = np.float32(approach(1.0 / self.medium.t1_s, sequence.repetition_s, sequence.flip_deg, pulses))
         rate = self.rate(time_s)
+        if self.around:
+            rate = near[self.where] if rate is None else rate + near[self.where]
         relaxed = None
         if self.leak is not None and rate is not None:
             outside = self.leak.outside(time_s)
@@ -102,6 +113,72 @@ def _relaxed(sequence: Sequence, faster_per_s: NDArray[np.float32]) -> NDArray[n
     r1 = 1.0 / sequence.field.media["tumor"].t1_s
     rest = float(steady_state(r1, sequence.repetition_s, sequence.flip_deg))
     return (steady_state(r1 + faster_per_s, sequence.repetition_s, sequence.flip_deg) / rest).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What large vessels do to the signal of what lies around them in the voxel and beside it.
+
+    Parameters
+    ----------
+    sources : list of Source
+        Concentration of the blood at the voxels near arteries and near veins, mM.
+    strength : list of ndarray, 1/(s mM)
+        Change of R2* per concentration at these voxels.
+    size : int
+        Number of voxels of the fine grid.
+    """
+
+    sources: list[Source]
+    strength: list[NDArray[np.float32]]
+    size: int
+
+    def rate(self, time_s: float) -> NDArray[np.float32]:
+        """Return the change of R2* at a time, 1/s, shape (size,)."""
+        total = np.zeros(self.size, np.float32)
+        for source, strength in zip(self.sources, self.strength, strict=True):
+            total[source.where] += strength * (source.matrix @ at_times(source.curves, np.array([time_s]))[:, 0])
+        return total
+
+
+def make_surroundings(patient: Patient, bolus: Bolus, sequence: Sequence) -> Surroundings:
+    """Build the effect of large vessels on their surroundings.
+
+    Static dephasing does not depend on the size of vessels above some 10 micrometers, so that a volume fraction of blood in
+    large vessels acts on the rest of the voxel as in capillaries; half of it, since one vessel has one direction. Its field
+    reaches beyond the vessel's wall.
+
+    Parameters
+    ----------
+    patient : Patient
+        Anatomy.
+    bolus : Bolus
+        Vascular curves, mM.
+    sequence : Sequence
+        The sequence.
+
+    Returns
+    -------
+    Surroundings
+        To be evaluated at each time.
+    """
+    shape = patient.grid.shape
+    curves = (
+        bolus.arriving(DELAYS_S).astype(np.float32),
+        np.stack([np.interp(bolus.times_s - d, bolus.times_s, bolus.vof) for d in VEIN_DELAYS_S]).astype(np.float32),
+    )
+    sources, strength = [], []
+    for vessels, table, delays in zip((patient.arteries, patient.veins), curves, (DELAYS_S, VEIN_DELAYS_S), strict=True):
+        blood, moment = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        blood.reshape(-1)[vessels.where] = vessels.fraction
+        moment.reshape(-1)[vessels.where] = vessels.fraction * vessels.delay_s
+        sigma = REACH_MM / patient.grid.step_mm
+        spread = ndimage.gaussian_filter(blood, sigma, truncate=3.0).reshape(-1)
+        where = np.flatnonzero(spread > 3e-3)
+        delay = ndimage.gaussian_filter(moment, sigma, truncate=3.0).reshape(-1)[where] / spread[where]
+        sources.append(Source(where, vessel_mixing(delay, np.ones_like(delay), delays), table))
+        strength.append((AROUND_SHARE * sequence.field.tissue_relaxivity * spread[where]).astype(np.float32))
+    return Surroundings(sources, strength, int(np.prod(shape)))
 
 
 def resting_signal(medium: Medium, sequence: Sequence, echo_s: float) -> float:
@@ -218,7 +295,7 @@ def _blood(
         for left, echo in zip(loss, sequence.echo_times_s, strict=True)
     )
     linear, quadratic = (np.full(1, v, np.float32) for v in (sequence.field.blood_linear, sequence.field.blood_quadratic))
-    return Compartment4D(source.where, medium, amplitude, source, linear, quadratic)
+    return Compartment4D(source.where, medium, amplitude, source, linear, quadratic, around=False)
 
 
 def _still(

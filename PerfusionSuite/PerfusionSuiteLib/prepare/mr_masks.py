@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brain, cerebrospinal fluid and large vessels in a DSC-MRI scan: what has signal, and what loses it as the bolus passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..core.errors import GridMismatchError, InvalidInputError
+from ..core.findings import QualityFinding
+from ..core.geometry import BoolArray, FloatArray, voxel_sizes
+from ..core.series import PerfusionSeries
+from ..core.values import TissueMasks
+from .dsc_frames import bright_head, frames_before_bolus, quick_change
+from .skull import brain_findings, drop_partial_ends, grow, largest_component, shrink, smooth_in_plane
+from .slices import cut_off_finding
+
+PASS_S = 20.0
+LOST_SIGNAL_SHARE = 0.15
+LEAST_DROP_SHARE, LEAST_DROP_OVER_NOISE = 0.2, 3.0
+OPENING_MM, CLOSING_MM = 3.0, 6.0
+RIM_MM = 1.5
+CSF_BRIGHTNESS, CSF_AREA_SHARE = 1.2, 0.45
+NO_AREA_SHARE = 0.12
+SHADING_MM = 25.0
+VESSEL_AREA_RATIO, VESSEL_PEAK_RATIO, VESSEL_NOISE_RATIO = 2.0, 2.4, 4.0
+"""Lower than for CT: per amount of contrast, large vessels change R2* less than capillaries do."""
+
+THICKEST_VESSEL_MM = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """Summaries of the bolus in every voxel, after slight smoothing in plane.
+
+    Parameters
+    ----------
+    baseline : ndarray, shape (I, J, K)
+        Mean signal before contrast.
+    drop : ndarray, shape (I, J, K)
+        Relative loss of signal, averaged over the passage.
+    area, peak : ndarray, shape (I, J, K)
+        Mean over all frames and largest 3-frame mean of ``-ln(S / S_BL)``.
+    noise : float
+        Standard deviation of ``-ln(S / S_BL)`` of a frame.
+    """
+
+    baseline: NDArray[np.float32]
+    drop: NDArray[np.float32]
+    area: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    noise: float
+
+
+def mr_tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> TissueMasks:
+    """Find brain, cerebrospinal fluid and large vessels in a DSC scan.
+
+    Parameters
+    ----------
+    series : PerfusionSeries
+        DSC-MRI in its steady state, motion-corrected.
+    brain : ndarray of bool, shape (I, J, K), optional
+        A user's brain mask; it is used as it is.
+
+    Returns
+    -------
+    TissueMasks
+        ``bone`` is empty: MR shows none. Where air takes the signal away is not brain.
+
+    Raises
+    ------
+    InvalidInputError
+        If no brain is found.
+    GridMismatchError
+        If the user's mask has another shape.
+    """
+    spacing = voxel_sizes(series.affine)
+    head = bright_head(series)
+    if not head.any():
+        msg = "The series has no bright part that could be a head. Choose a DSC-MRI series."
+        raise InvalidInputError(msg)
+    curve = quick_change(series, head)
+    frames = frames_before_bolus(curve, series.times_s)
+    passage = _summarise(series, head, frames, curve, spacing)
+    findings: tuple[QualityFinding, ...] = ()
+    if brain is None:
+        mask, left_out = drop_partial_ends(_find_brain(passage, head, spacing))
+        findings = (*brain_findings(mask, left_out, spacing), *cut_off_finding(mask, series.affine))
+    else:
+        mask = np.asarray(brain) > 0
+        if mask.shape != series.shape:
+            msg = f"The brain mask has {mask.shape} voxels but the scan has {series.shape}. Resample it to the scan's grid."
+            raise GridMismatchError(msg)
+    if not mask.any():
+        msg = "No brain was found: nothing with signal loses it as the bolus passes. Give a brain mask or check the series."
+        raise InvalidInputError(msg)
+    vessel = _find_vessels(passage, mask, spacing)
+    csf = _find_csf(passage, mask, spacing) & ~vessel
+    return TissueMasks(mask, csf, vessel, np.zeros_like(mask), findings)
+
+
+def _summarise(series: PerfusionSeries, head: BoolArray, frames: int, curve: FloatArray, spacing: FloatArray) -> _Passage:
+    """Average over baseline, passage and all frames, slice by slice."""
+    start = float(series.times_s[frames])
+    passing = (series.times_s >= start) & (
+        series.times_s <= max(start + PASS_S, float(series.times_s[int(curve.argmax())]) + 8.0)
+    )
+    shape = series.shape
+    baseline, drop = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    area, peak = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    sigma = (1.0 / spacing[0], 1.0 / spacing[1], 0.0)
+    differences: list[NDArray[np.float32]] = []
+    for k in range(shape[2]):
+        signal = ndimage.gaussian_filter(np.nan_to_num(series.data[:, :, k]), sigma, truncate=3.0)
+        level = signal[..., :frames].mean(axis=-1)
+        baseline[:, :, k] = level
+        safe = np.maximum(level, 1e-6)
+        drop[:, :, k] = 1.0 - signal[..., passing].mean(axis=-1) / safe
+        inside = head[:, :, k]
+        change = -np.log(np.maximum(signal[inside], 0.01 * safe[inside][:, None]) / safe[inside][:, None])
+        area[:, :, k][inside] = change.mean(axis=-1)
+        peak[:, :, k][inside] = ((change[:, :-2] + change[:, 1:-1] + change[:, 2:]) / 3.0).max(axis=-1)
+        differences.append(np.diff(change[:, : max(frames, 4)], 2, axis=1).ravel()[::3])
+    spread = np.concatenate(differences)
+    noise = 1.4826 * float(np.median(np.abs(spread - np.median(spread)))) / float(np.sqrt(6.0))
+    drop[~head] = 0.0
+    return _Passage(baseline, drop, area, peak, noise)
+
+
+def _find_brain(passage: _Passage, head: BoolArray, spacing: FloatArray) -> BoolArray:
+    """Grow what loses signal into a filled brain, without scalp, eyes and places without signal."""
+    smooth = smooth_in_plane(passage.drop, 2.0, spacing)
+    sure = head & (smooth > 0)
+    typical = float(np.median(smooth[sure])) if sure.any() else 0.0
+    typical = float(np.median(smooth[smooth > 0.5 * typical])) if typical > 0 else 0.0
+    perfused = head & (smooth > max(LEAST_DROP_SHARE * typical, LEAST_DROP_OVER_NOISE * passage.noise / 6.0))
+    core = largest_component(shrink(perfused, OPENING_MM, spacing))
+    seed = grow(core, OPENING_MM, spacing) & perfused
+    level = float(np.median(passage.baseline[seed])) if seed.any() else 0.0
+    signal = passage.baseline > LOST_SIGNAL_SHARE * level
+    closed = shrink(grow(seed, CLOSING_MM, spacing), CLOSING_MM, spacing)
+    filled = np.stack([ndimage.binary_fill_holes(closed[:, :, k]) for k in range(closed.shape[2])], axis=2)
+    inside = filled & signal
+    parts = largest_component(shrink(inside, RIM_MM, spacing))
+    brain: BoolArray = grow(parts, RIM_MM, spacing) & inside
+    return brain
+
+
+def _find_vessels(passage: _Passage, brain: BoolArray, spacing: FloatArray) -> BoolArray:
+    """Voxels with far more contrast than tissue can have; single ones are noise."""
+    area, peak = float(np.median(passage.area[brain])), float(np.median(passage.peak[brain]))
+    large = passage.area > VESSEL_AREA_RATIO * max(area, 0.0)
+    tall = passage.peak > VESSEL_PEAK_RATIO * max(peak, 0.0)
+    significant = passage.peak > max(2.0 * peak, VESSEL_NOISE_RATIO * passage.noise)
+    vessel = brain & (large | tall) & significant
+    half = 0.5 * THICKEST_VESSEL_MM
+    vessel &= ~grow(
+        shrink(vessel, half, spacing), half + 3.0, spacing
+    )  # a tumor may hold as much blood, but no vessel is as thick
+    labels, _ = ndimage.label(vessel, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept: BoolArray = sizes[labels] >= 2
+    return kept
+
+
+def _find_csf(passage: _Passage, brain: BoolArray, spacing: FloatArray) -> BoolArray:
+    """Fluid: brighter than tissue around it (the coil's shading divided out) and nearly without contrast."""
+    area = smooth_in_plane(np.where(brain, passage.area, 0.0).astype(np.float32), 1.0, spacing)
+    typical = float(np.median(passage.area[brain]))
+    tissue = brain & (passage.area > 0.5 * typical)
+    shading = _local_mean(passage.baseline, tissue, spacing)
+    bright = passage.baseline > CSF_BRIGHTNESS * shading
+    little, none = area < CSF_AREA_SHARE * typical, area < NO_AREA_SHARE * typical
+    fluid: BoolArray = brain & ((bright & little) | (none & (passage.baseline > 0.9 * shading)))
+    return fluid
+
+
+def _local_mean(image: NDArray[np.float32], mask: BoolArray, spacing: FloatArray) -> NDArray[np.float32]:
+    """Mean of an image over the mask within some centimeters."""
+    sigma = SHADING_MM / spacing
+    weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma, truncate=2.0)
+    total = ndimage.gaussian_filter(np.where(mask, image, 0.0).astype(np.float32), sigma, truncate=2.0)
+    middle = float(np.median(image[mask])) if mask.any() else 0.0
+    mean: NDArray[np.float32] = np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), middle).astype(np.float32)
+    return mean
