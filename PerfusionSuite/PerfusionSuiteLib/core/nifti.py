@@ -64,12 +64,25 @@ class NiftiHeader:
         False when neither sform nor qform is given, so that the orientation is unknown.
     interval_s : float, s, or None
         Step of the fourth axis, only when the header names its unit.
+    kind : dtype
+        Of the stored numbers, with byte order.
+    offset : int
+        Bytes before them.
+    packed : bool
+        Whether the file is compressed.
+    slope, intercept : float
+        Stored number to value; 1 and 0 when they are values already.
     """
 
     shape: tuple[int, ...]
     affine: FloatArray
     placed: bool
     interval_s: float | None
+    kind: np.dtype[Any]
+    offset: int
+    packed: bool
+    slope: float
+    intercept: float
 
 
 def write_volume(
@@ -195,7 +208,7 @@ def read_header(path: str | Path) -> NiftiHeader:
                 content = stream.read(544)
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(name, error) from error
-    return _describe(_parse_header(content, name))
+    return _describe(_parse_header(content, name), packed=packed)
 
 
 def read_volume(path: str | Path) -> tuple[NDArray[Any], FloatArray]:
@@ -226,18 +239,15 @@ def read_volume(path: str | Path) -> tuple[NDArray[Any], FloatArray]:
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(name, error) from error
     header = _parse_header(content, name)
-    kind = np.dtype(_TYPES[int(header["datatype"])]).newbyteorder(header.dtype["dim"].base.byteorder)
     described = _describe(header)
-    start, count = int(header["vox_offset"]), int(np.prod(described.shape))
+    kind, start, count = described.kind, described.offset, int(np.prod(described.shape))
     if len(content) < start + count * kind.itemsize:
         msg = f"'{name}' ends early: {len(content)} of {start + count * kind.itemsize} bytes. Copy or make the file again."
         raise InvalidInputError(msg)
     values = np.frombuffer(content, kind, count, start).reshape(described.shape, order="F")
     values = values.astype(kind.newbyteorder("="))
-    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    # A slope of 0 (or NaN, as some writers leave it) means that the numbers are stored as they are.
-    if np.isfinite(slope) and np.isfinite(intercept) and slope != 0.0 and (slope, intercept) != (1.0, 0.0):
-        values = (values * np.float64(slope) + intercept).astype(np.float32)
+    if (described.slope, described.intercept) != (1.0, 0.0):
+        values = (values * np.float64(described.slope) + described.intercept).astype(np.float32)
     return values, described.affine
 
 
@@ -258,7 +268,7 @@ def _parse_header(content: bytes, name: str) -> NDArray[Any]:
     raise InvalidInputError(msg)
 
 
-def _describe(header: NDArray[Any]) -> NiftiHeader:
+def _describe(header: NDArray[Any], *, packed: bool = False) -> NiftiHeader:
     units = int(header["xyzt_units"])
     shape = [int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]
     shape += [1] * (3 - len(shape))
@@ -267,7 +277,21 @@ def _describe(header: NDArray[Any]) -> NiftiHeader:
     placed = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
     step = float(header["pixdim"][4]) * _TIME_UNITS.get(units & 0x38, 0.0)
     affine = np.diag([*[_SPACE_UNITS.get(units & 0x07, 1.0)] * 3, 1.0]) @ _affine_of(header)
-    return NiftiHeader(tuple(shape), check_affine(affine), placed, step if step > 0 and np.isfinite(step) else None)
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if not np.isfinite(slope) or not np.isfinite(intercept) or slope == 0.0:
+        # A slope of 0 (or NaN, as some writers leave it) means that the numbers are stored as they are.
+        slope, intercept = 1.0, 0.0
+    return NiftiHeader(
+        tuple(shape),
+        check_affine(affine),
+        placed,
+        step if step > 0 and np.isfinite(step) else None,
+        np.dtype(_TYPES[int(header["datatype"])]).newbyteorder(header.dtype["dim"].base.byteorder),
+        int(header["vox_offset"]),
+        packed,
+        slope,
+        intercept,
+    )
 
 
 def _affine_of(header: NDArray[Any]) -> FloatArray:

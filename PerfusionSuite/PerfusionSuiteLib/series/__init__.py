@@ -4,5 +4,6 @@
 from .candidates import SeriesCandidate
 from .reading import read, read_echoes, scan
 from .write_nifti import write_nifti
+from .write_nrrd import write_nrrd
 
-__all__ = ["SeriesCandidate", "read", "read_echoes", "scan", "write_nifti"]
+__all__ = ["SeriesCandidate", "read", "read_echoes", "scan", "write_nifti", "write_nrrd"]

@@ -3,18 +3,25 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
-from ..core.nifti import read_header, read_volume
+from ..core.geometry import FloatArray
+from ..core.nifti import NiftiHeader, read_header
 from ..core.series import MIN_FRAMES, Acquisition
 from .candidates import SeriesCandidate
 from .dicom import Scan
 from .notes import Notes
+from .raw_stream import StoredNumbers, read_numbers
 from .sidecar import file_times, read_sidecar
+from .write_nifti import DETAILS
+
+_SAME_S = 1e-3
 
 
 def nifti_candidate(path: Path, index: int) -> SeriesCandidate:
@@ -98,11 +105,15 @@ def read_nifti(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
     if not header.placed:
         message = "The NIfTI file does not say how the head lies (neither qform nor sform); left and right may be exchanged."
         notes.find("unknown_orientation", "warning", message, "Check the side in the pictures, or convert the scan again.")
-    values, affine = read_volume(path)
-    data = np.ascontiguousarray(values, np.float32)
-    echo, repetition = _numbers(sidecar.get("EchoTime")), _numbers(sidecar.get("RepetitionTime"))
+    data = _numbers_of(path, header)
+    echo = _numbers(sidecar.get("EchoTime"))
+    repetition = _numbers(sidecar.get("RepetitionTimeExcitation")) or _numbers(sidecar.get("RepetitionTime"))
     modality = str(sidecar.get("Modality", "")).upper()
-    slice_times = _slice_times(sidecar, data.shape, float(times.times_s[0]), notes)
+    slice_times = _slice_times(sidecar, data.shape, times.times_s, notes)
+    frame_times = times.times_s
+    if slice_times is not None and "SliceVolumeTiming" not in sidecar:  # BIDS times are those of the first slice
+        slice_times = slice_times - slice_times[:, 0].mean()
+        frame_times = slice_times.mean(axis=0)
     acquisition = Acquisition(
         time_source=times.source,
         slice_times_s=slice_times,
@@ -110,8 +121,20 @@ def read_nifti(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
         manufacturer=str(sidecar.get("Manufacturer", "")),
         echo_times_s=echo,
         repetition_time_s=repetition[0] if repetition else None,
+        details={key: sidecar[name] for name, key in DETAILS.items() if _numbers(sidecar.get(name))},
     )
-    return Scan(data, affine, times.times_s, modality, rescaled=True, acquisition=acquisition, dicom={})
+    return Scan(data, header.affine, frame_times, modality, rescaled=True, acquisition=acquisition, dicom={})
+
+
+def _numbers_of(path: Path, header: NiftiHeader) -> NDArray[np.float32]:
+    stored = StoredNumbers(
+        path, header.offset, "all" if header.packed else "none", header.kind, header.shape, 3, header.slope, header.intercept
+    )
+    try:
+        return read_numbers(stored, path.name)
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"'{path.name}' cannot be read ({error}). Check that the file exists and is complete."
+        raise InvalidInputError(msg) from error
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
@@ -119,14 +142,28 @@ def _numbers(value: Any) -> tuple[float, ...]:
     return tuple(float(item) for item in values if isinstance(item, int | float) and not isinstance(item, bool))
 
 
-def _slice_times(sidecar: dict[str, Any], shape: tuple[int, ...], start: float, notes: Notes) -> Any:
-    """Times of our own export; BIDS itself knows only slice times that are the same in all frames."""
+def _slice_times(sidecar: dict[str, Any], shape: tuple[int, ...], times_s: FloatArray, notes: Notes) -> FloatArray | None:
+    """Times of slices that differ between frames (our own field), or BIDS slice timing, the same in all frames."""
     values = sidecar.get("SliceVolumeTiming")
-    if values is None:
+    if values is not None:
+        times = np.array(values, np.float64)
+        if times.shape != shape[2:]:
+            msg = f"'SliceVolumeTiming' has shape {times.shape}, expected (slices, frames) = {shape[2:]}. Correct the sidecar."
+            raise InvalidInputError(msg)
+        notes.decide("Slices keep their own times (SliceVolumeTiming of the JSON sidecar).")
+        return times
+    late = sidecar.get("SliceTiming")
+    if not isinstance(late, list) or len(_numbers(late)) == 0:
         return None
-    times = np.array(values, np.float64)
-    if times.shape != shape[2:]:
-        msg = f"'SliceVolumeTiming' has shape {times.shape}, expected (slices, frames) = {shape[2:]}. Correct the JSON sidecar."
-        raise InvalidInputError(msg)
-    notes.decide("Slices keep their own times (SliceVolumeTiming of the JSON sidecar).")
-    return times - start
+    offsets = np.array(_numbers(late))
+    direction = str(sidecar.get("SliceEncodingDirection", "k"))
+    interval = float(np.median(np.diff(times_s))) if times_s.size > 1 else 0.0
+    if direction not in {"k", "k-"} or offsets.size != shape[2] or offsets.min() < 0 or offsets.max() > 1.5 * interval:
+        message = "SliceTiming of the JSON sidecar does not fit the slices or the frames and was not used."
+        notes.find("slice_timing_ignored", "warning", message, "Give one time per slice, in seconds.")
+        return None
+    if float(np.ptp(offsets)) < _SAME_S:
+        return None
+    notes.decide(f"Slices of a frame were taken up to {np.ptp(offsets):.2f} s apart (SliceTiming of the JSON sidecar).")
+    slice_times: FloatArray = np.asarray(times_s + (offsets if direction == "k" else offsets[::-1])[:, None], np.float64)
+    return slice_times

@@ -6,23 +6,22 @@ Own parser, since imaging libraries drop the kind of each axis and the key/value
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import InvalidInputError, TimingError
+from ..core.errors import InvalidInputError
 from ..core.geometry import LPS_TO_RAS, FloatArray, check_affine
-from ..core.series import Acquisition, check_times
+from ..core.series import Acquisition
 from .candidates import SeriesCandidate
 from .dicom import Scan
 from .nifti import why_not
-from .notes import GIVE_INTERVAL, Notes
+from .notes import Notes
+from .nrrd_times import TimeFields, nrrd_times
+from .raw_stream import StoredNumbers, read_numbers
 
 _TYPES = {
     "char": "int8", "uchar": "uint8", "short": "int16", "ushort": "uint16", "int": "int32", "uint": "uint32",
@@ -32,8 +31,6 @@ _SPACES = {
     "left-posterior-superior": LPS_TO_RAS, "lps": LPS_TO_RAS, "right-anterior-superior": np.eye(4), "ras": np.eye(4),
     "left-anterior-superior": np.diag([-1.0, 1.0, 1.0, 1.0]), "las": np.diag([-1.0, 1.0, 1.0, 1.0]),
 }  # fmt: skip
-_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "min": 60.0}
-_LONGEST_STEP_S = 100.0
 _HEADER_BYTES = 1 << 20
 
 
@@ -126,14 +123,13 @@ def _type_of(fields: dict[str, str]) -> str | None:
 
 
 def _time_axis(fields: dict[str, str], count: int) -> int | None:
-    """The axis of the frames, told by its kind or by its missing direction."""
+    """The axis of the frames, told by its missing direction or by its kind."""
     if count != 4:
         return None
-    directions, kinds = _split_directions(fields.get("space directions", "")), fields.get("kinds", "").lower().split()
-    for axis, direction in enumerate(directions):
-        if direction is None:
+    for axis, direction in enumerate(_split_directions(fields.get("space directions", ""))):
+        if direction is None or not any(abs(value) > 0 for value in direction):
             return axis
-    for axis, kind in enumerate(kinds):
+    for axis, kind in enumerate(fields.get("kinds", "").lower().split()):
         if kind in {"list", "vector", "time", "none"}:
             return axis
     return 3
@@ -186,7 +182,7 @@ def read_nrrd(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
     Parameters
     ----------
     path : Path
-        A sequence (``axis 0 index values``) or a multi-volume (``MultiVolume.FrameLabels``) of 3D Slicer, or any 4D NRRD.
+        A sequence (``axis 3 index values``) or a multi-volume (``MultiVolume.FrameLabels``) of 3D Slicer, or any 4D NRRD.
     interval_s : float, s, optional
         Time between frames when the file does not say it.
     notes : Notes
@@ -203,85 +199,82 @@ def read_nrrd(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
         If the file is damaged, its encoding is not supported or no frame times are known.
     """
     header = read_nrrd_header(path)
-    source, times = _times(header, interval_s, notes)
-    stored = _data(path, header).reshape(header.sizes, order="F")
     axis = 3 if header.time_axis is None else header.time_axis
-    data = np.ascontiguousarray(np.moveaxis(stored, axis, 3), np.float32)
+    fields = TimeFields(
+        header.pairs, tuple(_axis_unit(header, n) for n in range(4)), axis, _axis_step(header, axis), header.shape[3]
+    )
+    source, times = nrrd_times(fields, interval_s)
+    data = _data(path, header, axis)
     notes.decide(f"Frame times come from {source}.")
-    acquisition = Acquisition(time_source=source)
-    return Scan(data, _affine(header), times, "", rescaled=True, acquisition=acquisition, dicom={})
-
-
-def _times(header: NrrdHeader, interval_s: float | None, notes: Notes) -> tuple[str, FloatArray]:
-    frames = header.shape[3]
-    labels = header.pairs.get("MultiVolume.FrameLabels", "").replace(",", " ").split()
-    if labels:
-        unit = header.pairs.get("MultiVolume.FrameIdentifyingDICOMTagUnits", "")
-        return _listed("MultiVolume.FrameLabels", labels, unit, frames, interval_s)
-    for axis in dict.fromkeys((header.time_axis or 0, 0)):
-        values = unquote(header.pairs.get(f"axis {axis} index values", "")).split()
-        if values:
-            return _listed(f"axis {axis} index values", values, _axis_unit(header, axis), frames, interval_s)
-    if interval_s is None:
-        msg = f"The NRRD file holds no frame times (index values). {GIVE_INTERVAL}"
-        raise TimingError(msg)
-    return f"the given interval of {interval_s:g} s", np.linspace(0.0, (frames - 1) * interval_s, frames)
+    slice_times = _slice_times(header, notes)
+    echo, repetition, flip = (
+        _number(header.pairs.get(f"MultiVolume.DICOM.{name}", "")) for name in ("EchoTime", "RepetitionTime", "FlipAngle")
+    )
+    modality = header.pairs.get("PerfusionSuite.Modality", "MR" if echo == echo else "")
+    acquisition = Acquisition(
+        time_source=source,
+        slice_times_s=slice_times,
+        shuttle=slice_times is not None and modality == "CT",
+        echo_times_s=(echo / 1000.0,) if echo == echo else (),
+        repetition_time_s=repetition / 1000.0 if repetition == repetition else None,
+        details={"flip_angle_deg": flip} if flip == flip else {},
+    )
+    return Scan(data, _affine(header), times, modality, rescaled=True, acquisition=acquisition, dicom={})
 
 
 def _axis_unit(header: NrrdHeader, axis: int) -> str:
     quoted = header.fields.get("units", "").split('"')[1::2]
-    return quoted[axis] if axis < len(quoted) else header.pairs.get(f"axis {axis} index unit", "")
+    named = quoted[axis] if axis < len(quoted) else ""
+    return named or header.pairs.get(f"axis {axis} index unit", "")
 
 
-def _listed(name: str, words: list[str], unit: str, frames: int, interval_s: float | None) -> tuple[str, FloatArray]:
+def _axis_step(header: NrrdHeader, axis: int) -> float:
+    words = header.fields.get("spacings", "").split()
+    return _number(words[axis]) if axis < len(words) else float("nan")
+
+
+def _number(text: str) -> float:
     try:
-        values = check_times([float(word) for word in words], frames)
-    except ValueError as error:
-        if isinstance(error, TimingError):
-            raise
-        msg = f"'{name}' of the NRRD file holds something that is no number. {GIVE_INTERVAL}"
-        raise TimingError(msg) from error
-    factor = _UNITS.get(unit.strip().lower())
-    if factor is None:
-        if interval_s is None:
-            named = f"the unit '{unit}'" if unit else "no unit"
-            msg = f"'{name}' of the NRRD file has {named} and may only count frames. {GIVE_INTERVAL}"
-            raise TimingError(msg)
-        return f"the given interval of {interval_s:g} s", np.linspace(0.0, (frames - 1) * interval_s, frames)
-    times = (values - values[0]) * factor
-    if frames > 1 and float(np.median(np.diff(times))) > _LONGEST_STEP_S:
-        msg = (
-            f"'{name}' gives {np.median(np.diff(times)):g} s between frames, so the unit '{unit}' seems wrong. Correct the file."
-        )
-        raise TimingError(msg)
-    return f"{name} of the NRRD file (unit {unit.strip()})", times
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
-def _data(path: Path, header: NrrdHeader) -> NDArray[Any]:
+def _slice_times(header: NrrdHeader, notes: Notes) -> FloatArray | None:
+    """Times of our own export, one row per slice."""
+    words = header.pairs.get("PerfusionSuite.SliceTimes", "").split()
+    if not words:
+        return None
+    times = np.array([_number(word) for word in words])
+    if times.size != header.shape[2] * header.shape[3] or not np.isfinite(times).all():
+        msg = f"'PerfusionSuite.SliceTimes' holds {times.size} times, expected one per slice and frame. Write the file again."
+        raise InvalidInputError(msg)
+    notes.decide("Slices keep their own times (PerfusionSuite.SliceTimes of the NRRD file).")
+    return times.reshape(header.shape[2], header.shape[3])
+
+
+def _data(path: Path, header: NrrdHeader, axis: int) -> NDArray[np.float32]:
     fields = header.fields
     separate = fields.get("data file") or fields.get("datafile")
     place = path if separate is None else path.parent / Path(separate).name
     encoding = fields.get("encoding", "raw").lower()
-    kind = np.dtype(_type_of(fields)).newbyteorder(">" if fields.get("endian", "little").lower() == "big" else "<")
-    count = int(np.prod(header.sizes))
-    try:
-        content = place.read_bytes()[header.offset if separate is None else 0 :]
-        if encoding in {"gzip", "gz"}:
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        msg = f"The data of '{path.name}' cannot be read ({error}). Save the file again."
-        raise InvalidInputError(msg) from error
     if encoding not in {"gzip", "gz", "raw"}:
         msg = f"The NRRD encoding '{encoding}' is not supported. Save the file as raw or gzip."
         raise InvalidInputError(msg)
-    if len(content) < count * kind.itemsize:
-        msg = f"'{path.name}' ends early: {len(content)} of {count * kind.itemsize} bytes of data. Save the file again."
-        raise InvalidInputError(msg)
-    return np.frombuffer(content, kind, count)
+    kind = np.dtype(_type_of(fields)).newbyteorder(">" if fields.get("endian", "little").lower() == "big" else "<")
+    packed = "none" if encoding == "raw" else "numbers"
+    offset = header.offset if separate is None else 0
+    try:
+        return read_numbers(StoredNumbers(place, offset, packed, kind, header.sizes, axis), path.name)
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"The data of '{path.name}' cannot be read ({error}). Save the file again."
+        raise InvalidInputError(msg) from error
 
 
 def _affine(header: NrrdHeader) -> FloatArray:
-    directions = [item for item in _split_directions(header.fields.get("space directions", "")) if item is not None]
+    every = _split_directions(header.fields.get("space directions", ""))
+    # Some programs give the time axis a direction of zeros or NaN instead of none.
+    directions = [item for axis, item in enumerate(every) if item is not None and axis != header.time_axis]
     origin = [item for item in _split_directions(header.fields.get("space origin", "")) if item is not None]
     space = header.fields.get("space", "").lower()
     if space not in _SPACES and "space dimension" not in header.fields:

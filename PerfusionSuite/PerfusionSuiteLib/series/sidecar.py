@@ -104,9 +104,11 @@ def file_times(
     for name in _LISTS:
         values = sidecar.get(name)
         if isinstance(values, list):
-            times = _listed(values, name, frames)
+            times = _listed(values, name, frames) + _half_durations(sidecar, name, frames)
             _compare(float(np.median(np.diff(times))) if frames > 1 else 0.0, name, interval_s, notes)
-            return _decided(f"{name} of the JSON sidecar", times - times[0], notes)
+            origin = sidecar.get("TimeSource")
+            words = f"{name} of the JSON sidecar" + (f", from {origin}" if isinstance(origin, str) and origin else "")
+            return _decided(words, times - times[0], notes)
     step = sidecar.get("RepetitionTime")
     if isinstance(step, int | float) and not isinstance(step, bool) and step > 0:
         _check_seconds(float(step), "RepetitionTime")
@@ -119,11 +121,24 @@ def file_times(
         message = f"Frame times rest on the step of {header_step_s:g} s in the NIfTI header, which many programs do not maintain."
         notes.find("times_from_header_step", "warning", message, "Give the times in a JSON sidecar (VolumeTiming).")
         return _decided(f"the time step of {header_step_s:g} s in the NIfTI header", _regular(frames, header_step_s), notes)
+    default = " (1 s is what many programs write there by default)" if header_step_s is not None else ""
     msg = (
-        "The NIfTI file comes without frame times. Put a JSON file of the same name with 'VolumeTiming' (seconds) beside it, "
-        "or give the interval between frames: interval_s=1.5 in Python, --interval 1.5 on the command line."
+        f"The NIfTI file comes without frame times{default}. Put a JSON file of the same name with 'VolumeTiming' (seconds) "
+        "beside it, or give the interval between frames: interval_s=1.5 in Python, --interval 1.5 on the command line."
     )
     raise TimingError(msg)
+
+
+def _half_durations(sidecar: Mapping[str, Any], name: str, frames: int) -> FloatArray:
+    """Frames that last differently long count from their middle."""
+    values = sidecar.get("FrameDuration")
+    if name != "FrameTimesStart" or not isinstance(values, list) or len(values) != frames:
+        return np.zeros(frames)
+    try:
+        durations = np.array([float(value) for value in values])
+    except (TypeError, ValueError):
+        return np.zeros(frames)
+    return 0.5 * durations
 
 
 def _regular(frames: int, step_s: float) -> FloatArray:

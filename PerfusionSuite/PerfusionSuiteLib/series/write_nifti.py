@@ -110,7 +110,8 @@ def sidecar_of(series: PerfusionSeries) -> dict[str, object]:
         times = np.asarray(acquisition.slice_times_s, np.float64) - series.times_s[0]
         late = times - times.min(axis=0)
         if float(np.ptp(late, axis=1).max()) < _UNIFORM_S and series.modality == "dsc":
-            sidecar["VolumeTiming"] = [round(float(t), 6) for t in times.min(axis=0)]
+            onset = times.min(axis=0)
+            sidecar["VolumeTiming"] = [round(float(t - onset[0]), 6) for t in onset]
             sidecar["SliceTiming"] = [round(float(t), 6) for t in late[:, 0]]
         else:
             sidecar["SliceVolumeTiming"] = np.round(times, 6)

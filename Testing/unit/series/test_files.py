@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from PerfusionSuiteLib import series
-from PerfusionSuiteLib.core import InvalidInputError, PerfusionSeries, TimingError
+from PerfusionSuiteLib.core import Acquisition, InvalidInputError, PerfusionSeries, TimingError
 from PerfusionSuiteLib.core.nifti import write_volume
 from PerfusionSuiteLib.phantom.export import write_nifti
 
@@ -237,3 +237,88 @@ def test_a_broken_sidecar_is_refused(tmp_path: Path, head: PerfusionSeries) -> N
     (tmp_path / "a.json").write_text("[1]")
     with pytest.raises(InvalidInputError, match="one JSON object"):
         series.read(path)
+
+
+class TestTimesOfSlices:
+    def signal(self, head: PerfusionSeries) -> PerfusionSeries:
+        slice_times = head.times_s + np.array([0.0, 0.9, 0.45, 1.35])[:, None]
+        details = {"flip_angle_deg": 75.0, "field_strength_t": 3.0}
+        acquisition = Acquisition("DICOM TriggerTime", slice_times, False, "ACME", (0.03,), 1.9, details)
+        return replace(head, data=np.abs(head.data), times_s=slice_times.mean(axis=0), modality="dsc", acquisition=acquisition)
+
+    def test_slices_that_are_always_late_by_the_same_go_through_bids_slice_timing(
+        self, tmp_path: Path, head: PerfusionSeries
+    ) -> None:
+        scan = self.signal(head)
+        path = write_nifti(scan, tmp_path / "a.nii")
+        fields = json.loads((tmp_path / "a.json").read_text())
+        assert fields["SliceTiming"] == [0.0, 0.9, 0.45, 1.35]
+        np.testing.assert_allclose(fields["VolumeTiming"], head.times_s)
+        found = series.read(path)
+        np.testing.assert_allclose(found.times_s, scan.times_s - scan.times_s[0], atol=1e-6)
+        np.testing.assert_allclose(found.acquisition.slice_times_s, scan.acquisition.slice_times_s - scan.times_s[0], atol=1e-6)
+        assert found.acquisition.time_source == "VolumeTiming of the JSON sidecar, from DICOM TriggerTime"
+        assert (found.acquisition.echo_times_s, found.acquisition.repetition_time_s) == ((0.03,), 1.9)
+        assert found.acquisition.details == scan.acquisition.details
+        assert found.modality == "dsc"
+
+    def test_slice_timing_with_a_repetition_time_runs_down_when_it_says_so(self, tmp_path: Path, head: PerfusionSeries) -> None:
+        path = write_volume(tmp_path / "a.nii", np.abs(head.data), head.affine)
+        timing = [0.0, 0.4, 0.8, 1.2]
+        sidecar(path, Modality="MR", RepetitionTime=2.0, SliceTiming=timing, SliceEncodingDirection="k-")
+        found = series.read(path)
+        late = found.acquisition.slice_times_s - found.acquisition.slice_times_s.min(axis=0)
+        np.testing.assert_allclose(late, np.tile(np.array(timing[::-1])[:, None], 14), atol=1e-9)
+        np.testing.assert_allclose(np.diff(found.times_s), 2.0)
+        assert any("1.20 s apart" in sentence for sentence in found.source.decisions)
+
+    @pytest.mark.parametrize("timing", [[0.0, 1.0], [0.0, 400.0, 800.0, 1200.0], [-0.5, 0.0, 0.5, 1.0]])
+    def test_slice_timing_that_cannot_be_right_is_left_out_with_a_warning(
+        self, tmp_path: Path, head: PerfusionSeries, timing: list[float]
+    ) -> None:
+        path = write_volume(tmp_path / "a.nii", head.data, head.affine)
+        sidecar(path, RepetitionTime=2.0, SliceTiming=timing)
+        found = series.read(path)
+        assert found.acquisition.slice_times_s is None
+        assert "slice_timing_ignored" in codes(found)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("sec", 1.0), ("msec", 1e3), ("usec", 1e6)])
+def test_the_unit_of_the_time_step_in_the_header_counts(tmp_path: Path, head: PerfusionSeries, unit: str, factor: float) -> None:
+    image = nib.Nifti1Image(head.data.astype(np.int16), head.affine)
+    image.header.set_xyzt_units("mm", unit)
+    image.header.set_zooms((0.9, 1.1, 5.0, 2.0 * factor))
+    image.to_filename(tmp_path / "a.nii.gz")
+    found = series.read(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-5)
+    assert "2 s in the NIfTI header" in found.acquisition.time_source
+
+
+@pytest.mark.parametrize("step", [0.0, 1.0])
+def test_a_time_step_that_means_nothing_needs_an_interval(tmp_path: Path, head: PerfusionSeries, step: float) -> None:
+    image = nib.Nifti1Image(head.data.astype(np.int16), head.affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["pixdim"][4] = step
+    image.to_filename(tmp_path / "a.nii")
+    with pytest.raises(TimingError, match="without frame times.*interval_s=1.5 in Python, --interval 1.5"):
+        series.read(tmp_path / "a.nii")
+    np.testing.assert_allclose(series.read(tmp_path / "a.nii", interval_s=2.0).times_s, head.times_s)
+
+
+def test_frames_of_different_length_count_from_their_middle(tmp_path: Path, head: PerfusionSeries) -> None:
+    path = write_volume(tmp_path / "a.nii", head.data, head.affine)
+    lengths = [2.0] * 7 + [4.0] * 7
+    starts = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
+    sidecar(path, FrameTimesStart=[float(start) for start in starts], FrameDuration=lengths)
+    np.testing.assert_allclose(series.read(path).times_s, starts + np.array(lengths) / 2 - 1.0)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(0.5, -1024.0), (2.0, 3.0)])
+def test_stored_numbers_are_rescaled_exactly(tmp_path: Path, head: PerfusionSeries, slope: float, intercept: float) -> None:
+    wanted = np.rint(head.data / slope) * slope + intercept
+    image = nib.Nifti1Image(np.rint(head.data / slope).astype(np.int16), head.affine)
+    image.header.set_slope_inter(slope, intercept)
+    for name in ("a.nii", "a.nii.gz"):
+        image.to_filename(tmp_path / name)
+        found = series.read(tmp_path / name, interval_s=2.0, modality="dsc")
+        np.testing.assert_array_equal(found.data, wanted.astype(np.float32))
