@@ -24,14 +24,23 @@ def runCommandLine(words):
         folder = str(Path(__file__).resolve().parents[1])
         if folder not in sys.path:
             sys.path.insert(0, folder)
+        from PerfusionSuiteLib.cli import run
         from PerfusionSuiteLib.cli.main import main
 
+        run.WRITERS["mrb"] = writeScene
         return main(words)
     except SystemExit as end:  # --help and --version
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (Exception, KeyboardInterrupt):  # noqa: BLE001  # outermost boundary: a windowless Slicer must not stay
         traceback.print_exc()
         return UNEXPECTED
+
+
+def writeScene(*arguments, **options):
+    """Write a scene, as PerfusionSuiteSlicer.mrml.writers.writeScene: Slicer's Python knows no entry points of the extension."""
+    from PerfusionSuiteSlicer.mrml.writers import writeScene as write
+
+    return write(*arguments, **options)
 
 
 def main():

@@ -20,6 +20,9 @@ from .console import ConsoleProgress
 
 WRITER_GROUP = "perfusion_suite.writers"
 
+WRITERS: dict[str, Callable[..., list[Path]]] = {}
+"""Writers that an application brings along, where the package is not installed and has no entry points."""
+
 NO_SLICE_PICTURES = QualityFinding(
     "no_slice_pictures",
     "warning",
@@ -193,6 +196,8 @@ def scene_writer() -> Callable[..., list[Path]]:
     InvalidInputError
         If it is not installed.
     """
+    if "mrb" in WRITERS:
+        return WRITERS["mrb"]
     found = {entry.name: entry for entry in entry_points(group=WRITER_GROUP)}
     try:
         return found["mrb"].load()  # type: ignore[no-any-return]  # entry points are untyped

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from PerfusionSuiteLib.core import InvalidInputError, ProgressCallback, QualityFinding, no_progress
+from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, no_progress
 from PerfusionSuiteLib.core.failures import failure_of
 from PerfusionSuiteLib.jobs import Event, JobOutcome, JobSpec, Runner
 
@@ -100,7 +100,8 @@ class StudyJob:
             study = self._job.result()
             self.nodes = studyToScene(self._scene, study, name=self._name, sequenceNode=self._sequenceNode)
         except Exception as error:
-            logging.getLogger(__name__).exception("The results could not be put into the scene")
+            if not isinstance(error, PerfusionError):
+                logging.getLogger(__name__).exception("The results could not be put into the scene")
             failure = failure_of(error, advice="Run the analysis again and report it if it happens again.")
             return JobOutcome("failed", failure.code, failure.sentence, failure.kind)
         return outcome

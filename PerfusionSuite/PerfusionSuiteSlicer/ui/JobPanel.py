@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from PerfusionSuiteLib.core import PerfusionError
 from PerfusionSuiteLib.core.failures import failure_of
 
 ERROR_STYLE = "color: #c62828;"
@@ -20,16 +21,15 @@ class JobPanel(VTKObservationMixin):
     :param layout: the panel's layout; the widgets are added at its end.
     :param start: called with the keyword arguments progressCallback and finishedCallback; returns a handle such as
         StudyJob, or None when the work is done already.
-    :param onDone: called with the handle after a job has put its results into the scene.
     """
 
-    def __init__(self, layout, start, onDone=None):
+    def __init__(self, layout, start):
         VTKObservationMixin.__init__(self)
         self.job = None
         self._start = start
-        self._onDone = onDone
+        self._isGone = False
         self._isReady = False
-        self._hint = ""
+        self._hint = self._toolTip = ""
         self._makeWidgets(layout)
         self.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
@@ -47,6 +47,7 @@ class JobPanel(VTKObservationMixin):
         self.findingsList = qt.QListWidget()
         self.findingsList.objectName = "findingsList"
         self.findingsList.wordWrap = True
+        self.findingsList.alternatingRowColors = True
         self.findingsList.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         self.findingsList.maximumHeight = 160
         self.findingsList.toolTip = _("What the analysis noticed about the data, and what can be done about it")
@@ -60,12 +61,16 @@ class JobPanel(VTKObservationMixin):
         :param isReady: whether all inputs are there.
         :param hint: what Apply does, or what is missing; shown as its tool tip.
         """
-        self._isReady, self._hint = isReady, hint
+        if self.statusLabel.text == self._hint:  # nothing else was said
+            self._say("" if isReady else hint)
+        self._isReady, self._hint = isReady, "" if isReady else hint
+        self._toolTip = hint
         self._update()
 
     def cleanup(self):
         """Let everything go, when the module is unloaded."""
         self.removeObservers()
+        self._isGone = True  # the widgets will not outlive this call, the worker may
         if self.isRunning:
             self.job.stop()
 
@@ -89,7 +94,8 @@ class JobPanel(VTKObservationMixin):
             with slicer.util.WaitCursor():
                 self.job = self._start(progressCallback=self.onProgress, finishedCallback=self.onFinished)
         except Exception as error:
-            logging.getLogger(__name__).exception("The job could not be started")
+            if not isinstance(error, PerfusionError):
+                logging.getLogger(__name__).exception("The job could not be started")
             self._say(failure_of(error, advice=_("See the log for details.")).sentence, isError=True)
             self.job = None
         if self.job is None and not self.statusLabel.styleSheet:
@@ -102,7 +108,7 @@ class JobPanel(VTKObservationMixin):
         :param fraction: finished part, 0 to 1.
         :param stage: what is being done.
         """
-        if self.applyButton.enabled:  # else it is being cancelled
+        if not self._isGone and self.applyButton.enabled:  # else it is being cancelled
             self.progressBar.value = int(100 * fraction)
             self._say(stage)
 
@@ -111,14 +117,14 @@ class JobPanel(VTKObservationMixin):
 
         :param job: its handle.
         """
+        if self._isGone:
+            return
         self.job = job
         self._update()
         state = job.outcome.state
         if state == "done":
             self._say(_("Done. The results are in the Data module."))
             self._showFindings(job.findings)
-            if self._onDone is not None:
-                self._onDone(job)
         elif state == "cancelled":
             self._say(_("Cancelled. The scene is unchanged."))
         else:
@@ -137,7 +143,7 @@ class JobPanel(VTKObservationMixin):
         running = self.isRunning
         self.applyButton.text = _("Cancel") if running else _("Apply")
         self.applyButton.enabled = running or self._isReady
-        self.applyButton.toolTip = _("Stop; the scene stays as it is") if running else self._hint
+        self.applyButton.toolTip = _("Stop; the scene stays as it is") if running else self._toolTip
         self.progressBar.visible = running
 
     def _onSceneClose(self, caller, event):
