@@ -34,7 +34,9 @@ def test_slicer_loads_what_the_library_writes(scene, tmp_path, a_ctp_series):
 def test_the_library_reads_what_slicer_saves(scene, tmp_path, a_ctp_series):
     scan = replace(a_ctp_series, data=np.rint(a_ctp_series.data))
     sequence, _ = seriesToSequence(scene, scan, "head")
-    assert slicer.util.saveNode(sequence, str(tmp_path / "head.seq.nrrd"), properties={})
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+    storage.SetFileName(str(tmp_path / "head.seq.nrrd"))
+    assert storage.WriteData(sequence)
     found = series.read(tmp_path / "head.seq.nrrd")
     np.testing.assert_array_equal(found.data, scan.data)
     np.testing.assert_allclose(found.affine, scan.affine, atol=1e-5)
