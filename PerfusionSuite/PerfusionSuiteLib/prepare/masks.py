@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -15,30 +13,29 @@ from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.series import PerfusionSeries
 from ..core.values import TissueMasks
 from .arrival import frames_before_contrast, quick_arterial_curve
-from .hounsfield import baseline_image, check_ct
-from .skull import brain_findings, drop_partial_ends, find_bone, find_brain, find_head, grow, smooth_in_plane
+from .hounsfield import AIR_HU, baseline_image, check_ct
+from .skull import brain_findings, drop_partial_ends, find_bone, find_brain, find_head, grow, smooth_in_plane, up_to_bone
 from .slices import cut_off_finding, given_mask_finding
 
-CSF_HU = 12.0
-CSF_AREA_HU = 20.0
-"""Above this baseline a voxel without enhancement is dead tissue rather than fluid."""
+TISSUE_SHARE = 0.32
+"""A voxel whose density says that less than this part of it is tissue is fluid."""
 
-CSF_AREA_SHARE = 0.1
-VESSEL_AREA_RATIO = 2.5
-VESSEL_PEAK_RATIO = 5.0
-VESSEL_NOISE_RATIO = 4.0
+FLUID_HU = (0.0, 10.0)
+"""Where the density of fluid can lie."""
+
+FLUID_QUANTILE = 0.005
+DENSITY_MM, AREA_MM = 0.7, 1.0
+
+VESSEL_RATIO = 4.5
+"""Blood enhances some 20 to 25 times as much as tissue, so a fifth of a voxel being vessel gives this."""
+
+SMOOTH_RATIO = 0.6
+BONY_RATIO = 6.0
+"""Beside bone a movement of the head looks like contrast."""
+
+VESSEL_SPREADS = 4.0
 VESSEL_MAX_HU = 95.0
-BONE_REACH_MM, SINUS_AREA_RATIO = 2.0, 5.0
-SINUS_REACH_MM = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Enhancement:
-    """Summaries of the curves within a region, in its voxel order (HU)."""
-
-    area: NDArray[np.float32]
-    peak: NDArray[np.float32]
-    noise: float
+BONE_REACH_MM, SINUS_REACH_MM = 2.0, 3.0
 
 
 def tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> TissueMasks:
@@ -67,29 +64,35 @@ def tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> 
     spacing = voxel_sizes(series.affine)
     frames = max(1, frames_before_contrast(quick_arterial_curve(series.data, series.times_s), series.times_s))
     baseline = baseline_image(series, frames)
-    smooth = smooth_in_plane(baseline, 1.0, spacing)
-    head = find_head(smooth, spacing)
-    bone = find_bone(smooth, head)
-    findings: tuple[QualityFinding, ...] = ()
-    if brain is None:
-        mask, left_out = drop_partial_ends(find_brain(smooth, head, bone, series.affine))
-        findings = (*brain_findings(mask, left_out, spacing), *cut_off_finding(mask, series.affine))
-    else:
-        mask = _user_mask(brain, series)
-        bone = bone & ~mask
-        findings = given_mask_finding(mask, baseline) if mask.any() else ()
+    mask, bone, head, findings = _inside_skull(series, baseline, brain)
     if not mask.any():
         msg = "No brain was found in the series. Give a brain mask or check that the scan covers the head and is in HU."
         raise InvalidInputError(msg)
     region = grow(mask, SINUS_REACH_MM, spacing) & ~bone & head if brain is None else mask
-    enhancement = _summarise(series, region, frames, spacing)
-    beside_bone = grow(bone, BONE_REACH_MM, spacing)
-    vessel = np.zeros_like(mask)
-    vessel[region] = _is_vessel(enhancement, mask[region], beside_bone[region])
-    vessel &= baseline < VESSEL_MAX_HU
-    vessel = _without_specks(vessel)
-    csf = _find_csf(baseline, mask, region, enhancement, spacing) & ~vessel
-    return TissueMasks(mask, csf, vessel, bone, findings)
+    density = _without_noise(baseline, mask & ~bone, DENSITY_MM, spacing)
+    csf = mask & ~bone & (density < _fluid_limit(density[mask & ~bone]))
+    area = _mean_enhancement(series, baseline)
+    smooth = _without_noise(area, region, AREA_MM, spacing)
+    vessel = _find_vessels(area, smooth, mask & ~bone & ~csf, region, grow(bone, BONE_REACH_MM, spacing))
+    vessel = _without_specks(vessel & (baseline < VESSEL_MAX_HU))
+    return TissueMasks(mask, csf & ~vessel, vessel, bone, findings)
+
+
+def _inside_skull(
+    series: PerfusionSeries, baseline: NDArray[np.float32], brain: BoolArray | None
+) -> tuple[BoolArray, BoolArray, BoolArray, tuple[QualityFinding, ...]]:
+    """Brain, bone and head, and what was odd about them."""
+    spacing = voxel_sizes(series.affine)
+    smooth = smooth_in_plane(baseline, 1.0, spacing)
+    head = find_head(smooth, spacing)
+    bone = find_bone(smooth, head)
+    if brain is not None:
+        mask = _user_mask(brain, series)
+        return mask, bone & ~mask, head, given_mask_finding(mask, baseline) if mask.any() else ()
+    mask, left_out = drop_partial_ends(find_brain(smooth, head, bone, series.affine, baseline <= AIR_HU))
+    mask = up_to_bone(mask, baseline, head, bone, spacing)
+    findings = (*brain_findings(mask, left_out, spacing), *cut_off_finding(mask, series.affine))
+    return mask, find_bone(baseline, head) | (bone & ~mask), head, findings
 
 
 def _user_mask(brain: BoolArray, series: PerfusionSeries) -> BoolArray:
@@ -101,34 +104,44 @@ def _user_mask(brain: BoolArray, series: PerfusionSeries) -> BoolArray:
     return mask
 
 
-def _summarise(series: PerfusionSeries, region: BoolArray, frames: int, spacing: FloatArray) -> _Enhancement:
-    """Mean and peak enhancement after slight smoothing, slice by slice."""
-    area, peak = np.zeros(region.shape, np.float32), np.zeros(region.shape, np.float32)
-    sigma = (1.0 / spacing[0], 1.0 / spacing[1], 0.0)
-    differences: list[NDArray[np.float32]] = []
-    for k in np.flatnonzero(region.any(axis=(0, 1))):
-        inside = region[:, :, k]
-        weight = np.maximum(ndimage.gaussian_filter(inside.astype(np.float32), sigma[:2], truncate=3.0), 1e-3)
-        curves = np.where(inside[..., None], np.nan_to_num(series.data[:, :, k], nan=0.0), 0.0).astype(np.float32)
-        curves = ndimage.gaussian_filter(curves, sigma, truncate=3.0)[inside] / weight[inside][:, None]
-        curves -= curves[:, :frames].mean(axis=1, keepdims=True)
-        area[:, :, k][inside] = curves.mean(axis=1)
-        running = (curves[:, :-2] + curves[:, 1:-1] + curves[:, 2:]) / 3.0
-        peak[:, :, k][inside] = running.max(axis=1)
-        differences.append(np.diff(curves, 2, axis=1).ravel()[::7])
-    spread = np.concatenate(differences)
-    noise = 1.4826 * float(np.median(np.abs(spread - np.median(spread)))) / np.sqrt(6.0)
-    return _Enhancement(area[region], peak[region], noise)
+def _without_noise(image: NDArray[np.float32], inside: BoolArray, sigma_mm: float, spacing: FloatArray) -> NDArray[np.float32]:
+    """Smooth an image inside of a mask, without what lies around it; outside it stays as it is."""
+    weight = smooth_in_plane(inside.astype(np.float32), sigma_mm, spacing)
+    total = smooth_in_plane(np.where(inside, image, 0.0).astype(np.float32), sigma_mm, spacing)
+    result: NDArray[np.float32] = np.where(inside, total / np.maximum(weight, 1e-3), image)
+    return result
 
 
-def _is_vessel(enhancement: _Enhancement, in_brain: BoolArray, beside_bone: BoolArray) -> BoolArray:
-    """Curves with far more contrast than tissue can have."""
-    area, peak = float(np.median(enhancement.area[in_brain])), float(np.median(enhancement.peak[in_brain]))
-    large = enhancement.area > max(VESSEL_AREA_RATIO * area, 0.0)
-    tall = enhancement.peak > VESSEL_PEAK_RATIO * max(peak, 0.0)
-    significant = enhancement.peak > max(2.0 * peak, VESSEL_NOISE_RATIO * enhancement.noise)
-    sure = enhancement.area > SINUS_AREA_RATIO * area  # beside bone a movement of the head looks like a little contrast
-    vessel: BoolArray = (large | tall) & significant & (~beside_bone | (tall & sure))
+def _fluid_limit(density: NDArray[np.float32]) -> float:
+    """Density (HU) below which a voxel is fluid, between the patient's own fluid and tissue."""
+    if not density.size:
+        return -np.inf
+    fluid = float(np.clip(np.quantile(density, FLUID_QUANTILE), *FLUID_HU))
+    return fluid + TISSUE_SHARE * (float(np.median(density)) - fluid)
+
+
+def _mean_enhancement(series: PerfusionSeries, baseline: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean enhancement (HU) over time; 0 outside of the scan and where a frame is missing."""
+    weights = np.gradient(series.times_s)
+    weights = (weights / weights.sum()).astype(np.float32)
+    area = np.empty(series.shape, np.float32)
+    for k in range(series.shape[2]):
+        area[:, :, k] = series.data[:, :, k] @ weights
+    area -= baseline
+    area[~np.isfinite(area) | (baseline <= AIR_HU)] = 0.0
+    return area
+
+
+def _find_vessels(
+    area: NDArray[np.float32], smooth: NDArray[np.float32], tissue: BoolArray, region: BoolArray, beside_bone: BoolArray
+) -> BoolArray:
+    """Voxels with far more contrast than tissue can have, by themselves and with their neighbors."""
+    values = area[tissue] if tissue.any() else area[region]
+    typical = float(np.median(values))
+    spread = 1.4826 * float(np.median(np.abs(values - typical)))
+    limit = max(VESSEL_RATIO * typical, typical + VESSEL_SPREADS * spread)
+    vessel = region & (area > limit) & (smooth > SMOOTH_RATIO * limit)
+    vessel &= ~beside_bone | (area > max(BONY_RATIO * typical, limit))
     return vessel
 
 
@@ -141,18 +154,3 @@ def _without_specks(vessel: BoolArray) -> BoolArray:
     sizes[0] = 0
     kept: BoolArray = sizes[labels] >= 2
     return kept
-
-
-def _find_csf(
-    baseline: NDArray[np.float32], brain: BoolArray, region: BoolArray, enhancement: _Enhancement, spacing: FloatArray
-) -> BoolArray:
-    """Fluid: low density, or hardly any enhancement at a density that living tissue does not have."""
-    weight = smooth_in_plane(brain.astype(np.float32), 1.5, spacing)
-    density = smooth_in_plane(np.where(brain, baseline, 0.0).astype(np.float32), 1.5, spacing) / np.maximum(weight, 1e-3)
-    area = np.zeros(brain.shape, np.float32)
-    area[region] = enhancement.area
-    typical = float(np.median(area[brain]))
-    fluid = (density < CSF_HU) | ((density < CSF_AREA_HU) & (area < CSF_AREA_SHARE * typical))
-    fluid &= brain
-    cross = ndimage.generate_binary_structure(2, 1)
-    return np.stack([ndimage.binary_opening(fluid[:, :, k], cross) for k in range(fluid.shape[2])], axis=2)

@@ -18,6 +18,7 @@ HEAD_HU = -300.0
 MIN_AREA_CM2, MAX_AREA_CM2 = 30.0, 250.0
 CLOSED_AREA_CM2 = 8.0
 END_DROP = 0.6
+RIM_MM, CUT_MM = 2.5, 4.0
 
 
 def disk(radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
@@ -187,7 +188,9 @@ def largest_component(mask: BoolArray) -> BoolArray:
     return part
 
 
-def find_brain(smooth: NDArray[np.float32], head: BoolArray, bone: BoolArray, affine: FloatArray) -> BoolArray:
+def find_brain(
+    smooth: NDArray[np.float32], head: BoolArray, bone: BoolArray, affine: FloatArray, outside: BoolArray | None = None
+) -> BoolArray:
     """Find the inside of the skull.
 
     Parameters
@@ -198,6 +201,8 @@ def find_brain(smooth: NDArray[np.float32], head: BoolArray, bone: BoolArray, af
         The head and its bone.
     affine : ndarray, shape (4, 4), mm
         Voxel to RAS.
+    outside : ndarray of bool, shape (I, J, K), optional
+        Voxels outside of the scan's field of view.
 
     Returns
     -------
@@ -206,8 +211,9 @@ def find_brain(smooth: NDArray[np.float32], head: BoolArray, bone: BoolArray, af
 
     Notes
     -----
-    A slice with a closed ring of bone is simply filled. Where the ring is open (skull base, sutures, a craniotomy) soft tissue
-    is opened with a disk and the part that continues the neighboring slice is kept.
+    A slice with a closed ring of bone is simply filled; where the field of view cuts the head off, its border closes the ring.
+    Where the ring is open (skull base, sutures, a craniotomy) soft tissue is opened with a disk and the part that continues the
+    neighboring slice with more brain is kept.
     """
     spacing = voxel_sizes(affine)
     soft = head & ~bone & (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1])
@@ -215,7 +221,8 @@ def find_brain(smooth: NDArray[np.float32], head: BoolArray, bone: BoolArray, af
     inside = np.zeros_like(head)
     closed = np.zeros(head.shape[2], bool)
     for k in range(head.shape[2]):
-        interior = _ring_interior(bone[:, :, k], spacing)
+        cut = None if outside is None else outside[:, :, k]
+        interior = _ring_interior(bone[:, :, k], head[:, :, k], cut, spacing)
         interior = ndimage.binary_opening(interior & soft[:, :, k], disk(2.0, spacing))
         closed[k] = interior.sum() * pixel_cm2 >= CLOSED_AREA_CM2
         if closed[k]:
@@ -228,26 +235,57 @@ def find_brain(smooth: NDArray[np.float32], head: BoolArray, bone: BoolArray, af
     return _tidy(inside, smooth, bone, spacing)
 
 
-def _ring_interior(bone: BoolArray, spacing: FloatArray) -> BoolArray:
-    """What a closed ring of bone encloses in one slice, small gaps bridged."""
+def up_to_bone(
+    brain: BoolArray, baseline: NDArray[np.float32], head: BoolArray, bone: BoolArray, spacing_mm: FloatArray
+) -> BoolArray:
+    """Extend a brain mask across the rim where smoothing mixed brain with bone.
+
+    Parameters
+    ----------
+    brain : ndarray of bool, shape (I, J, K)
+        Brain found on the smoothed image.
+    baseline : ndarray, shape (I, J, K), HU
+        Unenhanced image before smoothing.
+    head, bone : ndarray of bool, shape (I, J, K)
+        From the smoothed image.
+    spacing_mm : ndarray, shape (3,), mm
+        Voxel spacing.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        The mask with soft voxels that lie between it and bone; it does not grow through bone, nor where there is none.
+    """
+    soft = (baseline > SOFT_HU[0]) & (baseline < BONE_HU) & head
+    allowed = soft & grow(bone, RIM_MM, spacing_mm)
+    steps = max(1, round(RIM_MM / float(spacing_mm[:2].mean())))
+    cross = ndimage.generate_binary_structure(2, 1)[:, :, None]
+    extended: BoolArray = ndimage.binary_dilation(brain, cross, iterations=steps, mask=allowed) | brain
+    return extended
+
+
+def _ring_interior(bone: BoolArray, head: BoolArray, outside: BoolArray | None, spacing: FloatArray) -> BoolArray:
+    """What a closed ring of bone encloses in one slice, small gaps and the border of the field of view bridged."""
     pad = 12
-    ring = np.pad(bone, pad)
-    ring = ndimage.binary_closing(ring, disk(3.0, spacing))
+    beyond = np.pad(np.zeros_like(bone) if outside is None else outside, pad, constant_values=True)
+    cut = beyond & ndimage.binary_dilation(np.pad(head, pad), disk(CUT_MM, spacing))
+    if outside is not None:
+        cut &= ~np.pad(head, pad)
+    ring = ndimage.binary_closing(np.pad(bone, pad) | cut, disk(3.0, spacing))
     filled = ndimage.binary_fill_holes(ring)[pad:-pad, pad:-pad]
     interior: BoolArray = filled & ~bone
     return interior
 
 
 def _fill_open_slices(inside: BoolArray, closed: BoolArray, soft: BoolArray, bone: BoolArray, spacing: FloatArray) -> None:
-    """Complete slices without a closed ring from their nearest completed neighbor, in place."""
-    order = sorted(np.flatnonzero(~closed), key=lambda k: int(np.abs(np.flatnonzero(closed) - k).min()))
+    """Complete slices without a closed ring from their largest completed neighbor, in place."""
     done = closed.copy()
-    for k in order:
-        neighbors = [n for n in (k - 1, k + 1) if 0 <= n < closed.size and done[n]]
+    while not done.all():
+        areas = np.where(done, inside.sum(axis=(0, 1)), -1)
+        beside = np.maximum(np.append(-1, areas[:-1]), np.append(areas[1:], -1))
+        k = int(np.where(done, -1, beside).argmax())
         done[k] = True
-        if not neighbors:
-            continue
-        neighbor = inside[:, :, neighbors[0]]
+        neighbor = inside[:, :, max((n for n in (k - 1, k + 1) if 0 <= n < closed.size and areas[n] == beside[k]), default=k)]
         if not neighbor.any():
             continue
         allowed = ndimage.binary_dilation(neighbor, disk(4.0, spacing))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from PerfusionSuiteLib import lesion
-from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError, PerfusionMaps, Provenance, Study, TissueMasks
+from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError, PerfusionMaps, Provenance, Study
 from PerfusionSuiteLib.lesion.presets import RCBF_FACTOR, TMAX_OFFSET_S
 
 SHAPE = (40, 40, 5)
@@ -161,33 +161,6 @@ def test_relative_maps_do_not_depend_on_the_scale_of_the_aif() -> None:
     np.testing.assert_allclose(one["rcbf"].values, two["rcbf"].values, rtol=1e-5)
     np.testing.assert_array_equal(first.core, second.core)
     assert "cbv_scale_implausible" in {f.code for f in second.findings}
-
-
-def test_csf_vessels_and_bone_do_not_count() -> None:
-    maps = with_lesion((slice(None), slice(None), slice(None)), tmax=2.0)
-    brain = np.isfinite(maps["tmax"].values)
-    csf, vessel, bone = (np.zeros(SHAPE, bool) for _ in range(3))
-    csf[18:22, 18:22] = vessel[25, 25] = bone[30, 20] = True
-    lesions = lesion.segment(maps, masks=TissueMasks(brain, csf, vessel, bone), midplane=PLANE)[1]
-    assert not lesions.tissue[csf | vessel | bone].any()
-    assert lesions.tissue[17, 20].all()  # next to CSF, but the voxels are large
-    assert not lesions.tissue[29, 20].any()  # next to bone
-    removed = lesions.thresholds["removed_percent"]
-    assert removed["csf"] == pytest.approx(100 * 16 * 5 / brain.sum(), abs=0.01)
-    assert removed["vessel"] == pytest.approx(100 * 5 / brain.sum(), abs=0.01)
-
-
-def test_on_a_fine_grid_voxels_next_to_csf_do_not_count() -> None:
-    maps = with_lesion(LEFT)
-    fine = AFFINE @ np.diag([0.25, 0.25, 1.0, 1.0])
-    brain = np.isfinite(maps["tmax"].values)
-    csf, none = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
-    csf[18:22, 18:22, 2] = True
-    fine_maps = PerfusionMaps.from_arrays({key: maps[key].values for key in maps}, fine)
-    tissue = lesion.segment(fine_maps, masks=TissueMasks(brain, csf, none, none), midplane=(1, 0, 0, 58.0))[1].tissue
-    assert not tissue[17, 20, 2]
-    assert tissue[16, 20, 2]
-    assert tissue[20, 20, 1]  # not across slices
 
 
 def test_high_blood_volume_counts_as_vessel() -> None:
