@@ -30,7 +30,7 @@ LEAST_TIME_SPREAD_S = 1.0
 """Candidates that all arrive together differ by noise only, which must not be blown up to unit variance."""
 
 BLOOD_VOXELS = 20
-CALM_SHARE = 0.1
+CALM_SHARE = 0.2
 """Part of remaining motion in a curve up to which it is used before any other."""
 
 DOUBT = 3.0
@@ -47,7 +47,7 @@ LEAST_OVER_TISSUE = 2.5
 CORE_VOXELS = 5
 FEWEST_VOXELS, MOST_VOXELS = 3, 15
 KEEP_LEVEL, SAME_TIME_S, REFINING_ROUNDS = 0.6, 0.2, 3
-MOST_DELAY_S, EARLY_SHARE = 1.0, 0.15
+MOST_DELAY_S, EARLY_SHARE, EARLY_SHARE_MOVED = 1.0, 0.15, 0.3
 SMOOTH_VARIANCE = 0.4
 """What smoothing in time leaves of the variance of noise."""
 
@@ -313,13 +313,46 @@ def _refined(pool: Pool, core: NDArray[np.int64], members: NDArray[np.int64]) ->
         full = np.flatnonzero((level >= KEEP_LEVEL * top) & (np.abs(delay) <= MOST_DELAY_S))
         if full.size < min(FEWEST_VOXELS, chosen.size):
             break
-        early = float(np.quantile(delay[full], EARLY_SHARE if pool.motion is None else 0.5))
+        early = float(np.quantile(delay[full], EARLY_SHARE if pool.motion is None else EARLY_SHARE_MOVED))
         order = full[np.argsort(np.abs(delay[full] - early), kind="stable")]
         near = full[np.abs(delay[full] - early) <= widest]
         near = near if near.size >= FEWEST_VOXELS else order[:FEWEST_VOXELS]
         chosen = near[np.argsort(-level[near], kind="stable")][:MOST_VOXELS]
     result: NDArray[np.int64] = pool.index[members[chosen]]
     return result
+
+
+def doubts(pool: Pool, index: NDArray[np.int64]) -> dict[str, float]:
+    """Return numbers that grow as the choice of voxels becomes doubtful.
+
+    Parameters
+    ----------
+    pool : Pool
+        Candidates.
+    index : ndarray of int, shape (n,)
+        Flat indices of the chosen voxels.
+
+    Returns
+    -------
+    dict of str to float
+        ``motion_share``: median part of motion in their curves. ``misfit``: median part of their height that their mean curve does
+        not explain. ``blood_part``: median part of blood, estimated by area. ``blood_delay_s``: by how much their half-peak time
+        follows that of the earliest group of plausible arteries.
+    """
+    place = np.flatnonzero(np.isin(pool.index, index))
+    curves = smoothed(pool.data[index].astype(np.float64))
+    shape = curves.mean(axis=0)
+    level, _ = matched(curves, shape, pool.times_s, pool.noise_sd)
+    part = blood_part(pool)
+    arteries = np.flatnonzero(shaped_like_arteries(pool) & (part >= LEAST_BLOOD) & (pool.motion_share <= CALM_SHARE))
+    own = float(np.median(pool.features.rise_s[place])) if place.size else float("nan")
+    first = np.sort(pool.features.rise_s[arteries])[: 2 * FEWEST_VOXELS]
+    return {
+        "motion_share": float(np.median(pool.motion_share[place])) if place.size else 0.0,
+        "misfit": float(np.median(1.0 - level / np.maximum(curves.max(axis=1), 1e-9))),
+        "blood_part": float(np.median(part[place])) if place.size else float("nan"),
+        "blood_delay_s": own - float(first[-1]) if first.size else 0.0,
+    }
 
 
 def matched(curves: FloatArray, shape: FloatArray, times_s: FloatArray, noise_sd: float) -> tuple[FloatArray, FloatArray]:

@@ -183,6 +183,7 @@ def _measured(pool: Pool, choice: Choice, unit: str) -> InputFunction:
         saturated_fraction=saturated_fraction(curves, unit),
     )
     quality["baseline_shift"] = shift
+    quality |= arterial.doubts(pool, choice.index)
     quality["noise_sd"] = pool.noise_sd
     quality["nonfinite_voxels"] = float(pool.nonfinite)
     curve = InputFunction(pool.times_s, values, pool.voxels(choice.index), "aif", choice.score, quality=quality)

@@ -27,7 +27,8 @@ MIDLINE_MM = 15.0
 CORE_LEVEL, CORE_NOISE = 0.98, 0.6
 MOST_VOXELS = 30
 SMALLEST = 3
-MOST_MOTION = 0.6
+USUAL_SHARE = 0.2
+MOST_MOTION = 0.5
 """Veins lie beside bone and rise late, as motion often does: part of a vein passes for motion."""
 
 LOWEST_PEAK = 0.25
@@ -90,6 +91,10 @@ def select_vof(
     values = pool.data[index].mean(axis=0, dtype=np.float64)
     quality = describe(times, values, voxels=index.size, tissue_ttp_s=pool.tissue_ttp_s)
     quality["aif_vof_delay_s"] = quality["ttp_s"] - float(aif.times_s[int(np.argmax(aif.values))])
+    chosen = np.flatnonzero(np.isin(pool.index, index))
+    quality["motion_share"] = float(np.median(pool.motion_share[chosen]))
+    heights = smoothed(pool.data[pool.index[chosen]].astype(np.float64)).max(axis=1)
+    quality["misfit"] = 1.0 - float(np.median(sure_level(pool, chosen, aif) / np.maximum(heights, 1e-9)))
     curve = InputFunction(times, values, pool.voxels(index), "vof", score, quality=quality)
     return with_findings(curve, *judge_vof(quality))
 
@@ -121,6 +126,7 @@ def _fullest(
     best: tuple[float, float, NDArray[np.int64]] | None = None
     for group in _largest_groups(labels, pool.features.peak[members]):
         level = sure_level(pool, members[group], aif)
+        level = level * (1.0 - np.clip(pool.motion_share[members[group]] - USUAL_SHARE, 0.0, 1.0))
         for part, bonus in ((np.ones(group.size, bool), 1.0), (central[group], MIDLINE_BONUS)):
             if part.sum() < SMALLEST:
                 continue

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well the arterial curve is found and scaled in digital patients, and whether its flags tell when it was not.
+
+    python Testing/benchmarks/input_functions.py [--patients 20] [--noise 4] [--recipe typical] [--seeds 31 32] [--full-size]
+
+Prints one line per patient and then medians, 95 % points and shares. Figure seeds come from the commit (see figure_seeds.py);
+``--development`` takes 1, 2, 3 ... and ``--seeds`` the given ones. Each noise in ``--noise`` makes all patients anew. The small
+grid is 128x128x8 at 1.75x1.75x10 mm, ``--full-size`` 192x192x12 at 1.15x1.15x8 mm; frames every second.
+
+Errors are relative to the true curve at the feeding artery: ``rms`` is the norm of the difference over the norm of the truth,
+``area`` the error of the area. The difference has parts that no choice of voxels can remove: blood comes later where it can be
+measured (``delay_s``; ``rms_moved`` is the error after moving the truth by it), and a patient's sinus carries 0.92 to 1 times the
+area of the artery, so that ``area_of_sinus`` compares with that. ``shape`` is the error after moving and the best scale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+from figure_seeds import commit_id, figure_seeds
+
+from PerfusionSuiteLib import input_function, phantom, prepare
+
+COLUMNS = ("voxels", "artery_min", "vein_max", "rms_%", "rms_moved_%", "shape_%", "delay_s", "area_%", "area_of_sinus_%",
+           "scale", "true_peak", "peak_hu", "vein_tail", "s")  # fmt: skip
+LEAST_ARTERY, MOST_VEIN = 0.2, 0.02
+CLOSE = 5.0
+BAD = {
+    "voxels": lambda row: row["artery_min"] < LEAST_ARTERY or row["vein_max"] > MOST_VEIN,
+    "area": lambda row: abs(row["area_of_sinus_%"]) > 15.0,
+    "shape": lambda row: row["shape_%"] > 10.0,
+    "delay": lambda row: row["delay_s"] > 1.0,
+}
+"""What counts as a bad result."""
+
+
+def curve_errors(values: np.ndarray, times_s: np.ndarray, truth: Any) -> dict[str, float]:
+    """Return the errors of a scaled arterial curve in percent and its delay in s."""
+
+    def true(delay_s: float) -> np.ndarray:
+        return np.interp(times_s - delay_s, truth.fine_times_s, truth.fine_aif, left=0.0)
+
+    def error(one: np.ndarray, other: np.ndarray) -> float:
+        return 100.0 * float(np.linalg.norm(one - other) / np.linalg.norm(other))
+
+    delays = np.linspace(-1.0, 4.0, 101)
+    shapes = [error(values * (values @ true(d)) / (values @ values), true(d)) for d in delays]
+    delay = float(delays[int(np.argmin(shapes))])
+    area = float(np.trapezoid(values, times_s) / np.trapezoid(true(0.0), times_s))
+    sinus = float(truth.parameters["bolus"]["vof_scale"])
+    return {
+        "rms_%": error(values, true(0.0)),
+        "rms_moved_%": error(values, true(delay)),
+        "shape_%": min(shapes),
+        "delay_s": delay,
+        "area_%": 100.0 * (area - 1.0),
+        "area_of_sinus_%": 100.0 * (float(np.trapezoid(values, times_s) / np.trapezoid(true(delay), times_s)) / sinus - 1.0),
+        "true_peak": float(truth.fine_aif.max()),
+    }
+
+
+def measure(series: Any, truth: Any) -> dict[str, Any]:
+    """Return the columns and the flags of one patient."""
+    still, _ = prepare.correct_motion(prepare.common_times(series))
+    masks = prepare.tissue_masks(still)
+    c = prepare.regular_times(prepare.ct_concentration(still, masks))
+    start = time.perf_counter()
+    common = {"mask": c.mask, "affine": c.affine, "baseline": c.baseline}
+    aif = input_function.select_aif(c.data, c.times_s, exclude=masks.bone, **common)
+    vof = input_function.select_vof(c.data, c.times_s, aif=aif, **common)
+    scaled = input_function.scale_to_vof(aif, vof)
+    seconds = time.perf_counter() - start
+    at = tuple(aif.voxels.T)
+    return {
+        **curve_errors(scaled.values, c.times_s, truth),
+        "voxels": len(aif.voxels),
+        "artery_min": float(truth.fractions["artery"][at].min()),
+        "artery_mean": float(truth.fractions["artery"][at].mean()),
+        "vein_max": float(truth.fractions["vein"][at].max()),
+        "scale": scaled.scale,
+        "peak_hu": float(aif.values.max()),
+        "vein_tail": float("nan") if vof is None else vof.quality["tail"],
+        "s": seconds,
+        "flags": sorted({*scaled.flags, *(() if vof is None else vof.flags), *(f.code for f in c.findings)}),
+        "moved": truth.parameters["motion"]["kind"] != "none",
+    }
+
+
+def print_summary(name: str, rows: list[dict[str, Any]]) -> None:
+    """Print medians, 95 % points and shares of a group."""
+    if not rows:
+        return
+    good = [row for row in rows if not BAD["voxels"](row)]
+    least = [row for row in rows if row["artery_min"] >= LEAST_ARTERY]
+    text = f"{name:28s} n {len(rows):4d}  arterial and no vein {len(good):4d}  (arterial {len(least):4d})"
+    for column in ("rms_%", "rms_moved_%", "shape_%", "area_%", "area_of_sinus_%", "delay_s"):
+        values = np.abs([row[column] for row in rows])
+        within = "" if column == "delay_s" else f" within 5 %: {(values <= CLOSE).mean():.0%}"
+        text += f" | {column} {np.median(values):.1f} ({np.quantile(values, 0.95):.1f}){within}"
+    print(text)
+
+
+def print_flags(rows: list[dict[str, Any]]) -> None:
+    """Print for each flag and each kind of bad result how often both come together."""
+    print("\nflag and bad result: patients flagged, precision (bad of flagged), recall (flagged of bad)")
+    flags = sorted({flag for row in rows for flag in row["flags"]})
+    for kind, test in {**BAD, "any": lambda row: any(bad(row) for bad in BAD.values())}.items():
+        bad = [test(row) for row in rows]
+        print(f"  bad {kind}: {sum(bad)} of {len(rows)}")
+        for flag in [*flags, "any flag of the artery"]:
+            said = [flag in row["flags"] or (flag.startswith("any") and _speaks(row)) for row in rows]
+            both = sum(b and s for b, s in zip(bad, said, strict=True))
+            precision = f"{both / sum(said):.0%}" if sum(said) else "-"
+            recall = f"{both / sum(bad):.0%}" if sum(bad) else "-"
+            print(f"    {flag:28s} flagged {sum(said):4d}  precision {precision:>5s}  recall {recall:>5s}")
+
+
+def _speaks(row: dict[str, Any]) -> bool:
+    return any(flag.startswith("aif_") or flag in {"absolute_values_unreliable", "vof_missing"} for flag in row["flags"])
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--patients", type=int, default=20)
+    parser.add_argument("--noise", type=float, nargs="+", default=[4.0])
+    parser.add_argument("--recipe", default="typical")
+    parser.add_argument("--development", action="store_true")
+    parser.add_argument("--full-size", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="+")
+    options = parser.parse_args()
+    given = list(range(1, options.patients + 1)) if options.development else options.seeds
+    seeds = given or figure_seeds(options.patients)
+    shape, spacing = ((192, 192, 12), (1.15, 1.15, 8.0)) if options.full_size else ((128, 128, 8), (1.75, 1.75, 10.0))
+    print(f"commit {commit_id()}  seeds {seeds}  recipe {options.recipe}  noise {options.noise} HU  grid {shape} {spacing} mm")
+    print(f"{'seed':>11s} {'noise':>5s} {'site':12s}" + "".join(f"{name:>16s}" for name in COLUMNS) + "  flags", flush=True)
+    rows: list[dict[str, Any]] = []
+    for noise in options.noise:
+        for seed in seeds:
+            series, truth = phantom.ctp(
+                seed=seed, recipe=options.recipe, noise_hu=noise, shape=shape, spacing_mm=spacing, interval_s=1.0
+            )
+            row = {**measure(series, truth), "noise": noise}
+            rows.append(row)
+            numbers = "".join(f"{row[name]:16.2f}" for name in COLUMNS)
+            print(
+                f"{seed:11d} {noise:5.1f} {truth.parameters['lesion']['site']:12s}{numbers}  {' '.join(row['flags'])}", flush=True
+            )
+    print("\nmedian (95 % point) of absolute errors")
+    print_summary("all", rows)
+    print_summary("still head", [row for row in rows if not row["moved"]])
+    print_summary("head moved", [row for row in rows if row["moved"]])
+    print_summary("peak below 40 HU", [row for row in rows if row["peak_hu"] < 40.0])
+    print_summary("artery fraction below 0.4", [row for row in rows if row["artery_mean"] < 0.4])
+    print_summary("vein truncated (tail > 30 %)", [row for row in rows if row["vein_tail"] > 0.3])
+    print_summary("vein not truncated", [row for row in rows if not row["vein_tail"] > 0.3])
+    for noise in options.noise if len(options.noise) > 1 else []:
+        print_summary(f"noise {noise:g} HU", [row for row in rows if row["noise"] == noise])
+    print_flags(rows)
+
+
+if __name__ == "__main__":
+    main()
