@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError, MotionReport
 from PerfusionSuiteLib.prepare import correct_motion
-from PerfusionSuiteLib.prepare.resample import move_image
+from PerfusionSuiteLib.prepare.resample import move_frames, move_image, voxel_transforms
 
 SHAPE, MM = (96, 96, 12), (2.2, 2.2, 5.0)
 
@@ -140,6 +140,34 @@ def test_correcting_in_the_memory_of_the_scan_gives_the_same_frames(head_maker: 
     assert report.dropped == again.dropped == (3, 9)
     assert np.array_equal(in_place.data, copied.data)
     assert np.shares_memory(in_place.data, head.series.data)
+
+
+def test_what_does_not_enhance_looks_the_same_in_all_frames_beside_sloping_bone(head_maker: Callable[..., Any]) -> None:
+    poses: list[np.ndarray | None] = [None] * 8 + [rigid([1.5, 0, 0], [0, 0.5, 2.0])] * 12
+    head = head_maker((72, 72, 12), (3.0, 3.0, 5.0), frames=20, interval_s=2.0, noise_hu=0.0, bolus_s=1e6, poses=poses)
+    transforms = voxel_transforms([np.eye(4) if p is None else p for p in poses], head.series.affine)
+    kept, still = list(range(20)), [p is None for p in poses]
+    moved = move_frames(head.series.data, transforms, kept, still, lambda *_: None)
+    plain = np.stack([move_image(np.ascontiguousarray(head.series.data[..., t]), transforms[t]) for t in kept], axis=3)
+    inner = ndimage.binary_erosion(head.brain[:, :, 2:10], np.ones((3, 3, 1)))
+    beside = inner & ~ndimage.binary_erosion(inner, np.ones((3, 3, 1)), iterations=3)
+
+    def change(frames: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((frames[:, :, 2:10, 12] - frames[:, :, 2:10, 3])[beside] ** 2)))
+
+    assert change(moved) < 0.5 * change(plain)
+    bone = head.series.data[..., 0] > 700
+    assert moved[..., 3][bone].mean() == pytest.approx(head.series.data[..., 3][bone].mean(), rel=0.15)
+
+
+def test_an_artery_beside_bone_keeps_its_contrast(head_maker: Callable[..., Any]) -> None:
+    poses: list[np.ndarray | None] = [None] * 6 + [rigid([0, 0, 1.0], [1.0, 0, 0])] * 14
+    head = head_maker((72, 72, 12), (3.0, 3.0, 5.0), frames=20, interval_s=2.0, noise_hu=0.0, poses=poses)
+    transforms = voxel_transforms([np.eye(4) if p is None else p for p in poses], head.series.affine)
+    moved = move_frames(head.series.data, transforms, list(range(20)), [p is None for p in poses], lambda *_: None)
+    still = head_maker((72, 72, 12), (3.0, 3.0, 5.0), frames=20, interval_s=2.0, noise_hu=0.0)
+    core = ndimage.binary_erosion(head.sinus)
+    assert moved[core].mean(axis=0) == pytest.approx(still.series.data[core].mean(axis=0), abs=0.1 * 220)
 
 
 def test_missing_values_do_not_spoil_the_estimate(moving: Any) -> None:
