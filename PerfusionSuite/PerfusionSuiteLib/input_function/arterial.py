@@ -335,9 +335,9 @@ def doubts(pool: Pool, index: NDArray[np.int64]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``motion_share``: median part of motion in their curves. ``misfit``: median part of their height that their mean curve does
-        not explain. ``blood_part``: median part of blood, estimated by area. ``blood_delay_s``: by how much their half-peak time
-        follows that of the earliest group of plausible arteries.
+        ``motion_share``: median part of motion in their curves. ``misfit``: median part of their height that their mean curve
+        does not explain. ``blood_part``: median part of blood, estimated by area. ``blood_delay_s``: by how much their
+        half-peak time follows that of the earliest plausible arteries.
     """
     place = np.flatnonzero(np.isin(pool.index, index))
     curves = smoothed(pool.data[index].astype(np.float64))

@@ -18,6 +18,9 @@ HOPELESS_TAIL = 0.5
 """A venous curve that ends above this part of its peak says nothing about its area unless a fit succeeds."""
 
 LARGE_FACTOR = 4.0
+LEAST_FACTOR = 0.85
+MUCH_MOTION, LARGE_MISFIT, COARSE_FIT, SMALL_ARTERY = 0.08, 0.10, 0.02, 3.0
+"""Where ``aif_uncertain`` is raised: chosen on 83 development patients so that nine of ten bad curves are told."""
 
 POOR_TRANSPORT = 0.06
 """Residual of the transport fit, over the venous peak, from which on vein and artery do not belong together."""
@@ -110,8 +113,10 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
     Returns
     -------
     InputFunction
-        With the factor in `scale` and in ``quality["scale"]``. A ratio below 1 is taken as 1; above 4 ``aif_scaled_large`` is
-        flagged, above `max_factor` it is limited; when the venous area cannot be determined the curve is not scaled.
+        With the factor in `scale` and in ``quality["scale"]``. ``aif_uncertain`` tells when motion, the vein, or
+        little blood in the arterial voxels make a wrong curve likely. A ratio below 1 is taken as 1; above 4
+        ``aif_scaled_large`` is flagged, above `max_factor` it is limited; when the venous area cannot be determined the
+        curve is not scaled.
 
     Raises
     ------
@@ -129,6 +134,9 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
         return with_findings(aif, missing, _unreliable("no venous curve is available"), quality={**aif.quality, "scale": 1.0})
     ratio = area_ratio(aif, vof)
     delay = float(vof.times_s[int(np.argmax(vof.values))] - aif.times_s[int(np.argmax(aif.values))])
+    doubts = _doubts(aif, vof, ratio)
+    if doubts is not None:
+        aif = with_findings(aif, doubts)
     quality = {
         **aif.quality,
         "area_ratio": ratio.factor,
@@ -140,6 +148,12 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
         reason = f"the venous curve is cut off and its fit misses by {100 * ratio.fit_rms:.0f} % of the peak"
         return with_findings(aif, _unreliable(reason), quality={**quality, "scale": 1.0})
     factor = float(np.clip(ratio.factor, 1.0, max_factor))
+    findings = _judged(ratio, max_factor)
+    return with_findings(aif, *findings, values=aif.values * factor, scale=factor, quality={**quality, "scale": factor})
+
+
+def _judged(ratio: AreaRatio, max_factor: float) -> list[QualityFinding]:
+    """Say whether the factor is large and whether it can be relied on."""
     findings = []
     if ratio.factor > LARGE_FACTOR:
         limited = f", limited to {max_factor:g}" if ratio.factor > max_factor else ""
@@ -152,11 +166,31 @@ def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: f
         )
     if np.isnan(ratio.sd):
         findings.append(_unreliable("the venous curve is no delayed and dispersed copy of the arterial one"))
+    elif ratio.factor < LEAST_FACTOR:
+        findings.append(_unreliable(f"the vein shows {ratio.factor:.0%} of the arterial area, so it is no large vein"))
     elif ratio.sd > UNSURE_FACTOR:
         findings.append(_unreliable(f"the ratio of venous to arterial area is known to {ratio.sd:.0%} only"))
     elif ratio.factor > max_factor:
         findings.append(_unreliable(f"the scale factor {ratio.factor:.1f} exceeds {max_factor:g}"))
-    return with_findings(aif, *findings, values=aif.values * factor, scale=factor, quality={**quality, "scale": factor})
+    return findings
+
+
+def _doubts(aif: InputFunction, vof: InputFunction, ratio: AreaRatio) -> QualityFinding | None:
+    """Say what speaks against the choice of voxels; any of it alone comes with a wrong curve about every other time."""
+    motion, misfit = aif.quality.get("motion_share", 0.0), vof.quality.get("misfit", 0.0)
+    reasons = []
+    if motion > MUCH_MOTION:
+        reasons.append(f"motion of the head makes {motion:.0%} of the arterial curve")
+    if misfit > LARGE_MISFIT:
+        reasons.append(f"{misfit:.0%} of the venous curve is no delayed artery")
+    elif ratio.fit_rms > COARSE_FIT:
+        reasons.append(f"the venous curve differs from a delayed artery by {ratio.fit_rms:.1%} of its peak")
+    if ratio.factor > SMALL_ARTERY:
+        reasons.append(f"the arterial voxels hold only about {1.0 / ratio.factor:.0%} blood")
+    if not reasons:
+        return None
+    advice = "Check the places of both curves; a thicker artery or less motion would make CBF and CBV surer."
+    return warning("aif_uncertain", f"The arterial curve is uncertain: {'; '.join(reasons)}.", advice)
 
 
 def _unreliable(reason: str) -> QualityFinding:
