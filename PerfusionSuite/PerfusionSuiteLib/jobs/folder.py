@@ -45,6 +45,7 @@ class JobFolder:
         self.result_folder = self.path / "result"
         self.status_file = self.path / "status.json"
         self.log_file = self.path / "worker.log"
+        self._temporary_file = self.path / "temporary"
         self._inputs: Any = None
         self._on_disk: KnownArrays = {}
         self._cleanup: weakref.finalize[Any, Any] | None = None
@@ -81,6 +82,8 @@ class JobFolder:
                 msg = f"The folder '{folder.path}' holds a job already. Choose an empty folder."
                 raise InvalidInputError(msg)
         try:
+            if path is None:
+                folder._temporary_file.touch()
             save_value(spec.as_document(), folder.job_file)
         except BaseException:
             folder.remove()
@@ -158,6 +161,11 @@ class JobFolder:
         """Remove a temporary folder with all that is in it; one that the caller named stays."""
         if self._cleanup is not None:
             self._cleanup()
+
+    def abandon(self) -> None:
+        """Remove a temporary folder whose owner died: no scan of a patient shall stay on the disk."""
+        if self._temporary_file.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _temporary_folder(parent: Path | None) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -31,12 +32,15 @@ class StopRequests(StopSignals):
         The job shall stop when it appears.
     stdin : int, optional
         File descriptor whose end means that nobody waits for the job any more.
+    abandon : callable, optional
+        Called before a worker that nobody waits for is ended by force.
     """
 
-    def __init__(self, cancel_file: Path, stdin: int | None = 0) -> None:
+    def __init__(self, cancel_file: Path, stdin: int | None = 0, abandon: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._file = cancel_file
         self._stdin = stdin
+        self._abandon = abandon
         self._orphaned = threading.Event()
         self._over = threading.Event()
         self._next_look = 0.0
@@ -65,6 +69,11 @@ class StopRequests(StopSignals):
         if self._orphaned.is_set() or self._file_appeared():
             raise CancelledError(SENTENCE)
 
+    @property
+    def is_orphaned(self) -> bool:
+        """True when the starter went away without having asked to stop."""
+        return self._orphaned.is_set() and not self._file.exists()
+
     def _file_appeared(self) -> bool:
         now = time.monotonic()
         if now < self._next_look:
@@ -80,4 +89,6 @@ class StopRequests(StopSignals):
             return  # there is no standard input: nobody promised to keep one open
         self._orphaned.set()
         if not self._over.wait(GRACE_S):
+            if self._abandon is not None and self.is_orphaned:
+                self._abandon()
             os._exit(CANCELLED)

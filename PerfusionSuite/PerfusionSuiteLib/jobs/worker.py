@@ -41,11 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("Give the path of a job file, job.json.\n")
         return INVALID_INPUT
     folder = JobFolder(path.parent)
-    with StopRequests(folder.cancel_file) as stop:
+    with StopRequests(folder.cancel_file, abandon=folder.abandon) as stop:
         report = Report(folder, sys.stdout, stop.check)
         failure = _work(folder, report)
         with suppress(CancelledError):  # nobody listens any more
             _say_the_end(folder, report, failure)
+        if stop.is_orphaned:
+            folder.abandon()
     return 0 if failure is None else failure.code
 
 

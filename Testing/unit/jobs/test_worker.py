@@ -18,10 +18,10 @@ from PerfusionSuiteLib.jobs import JobFolder, JobOutcome, JobSpec, SubprocessRun
 from PerfusionSuiteLib.jobs import job as job_room
 from PerfusionSuiteLib.jobs.report import Report
 from PerfusionSuiteLib.jobs.tasks import find_task
-from PerfusionSuiteLib.phantom.export import write_nifti
+from PerfusionSuiteLib.phantom.export import write_dicom
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX systems")
-PIPELINE = {"motion_correction": False, "method": "csvd"}
+PIPELINE = {"motion_correction": False, "noise_reduction": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,9 @@ def script(folder, body):
     return str(path)
 
 
-def test_the_worker_computes_what_the_pipeline_computes(scan, reference, tmp_path):
+def test_the_worker_computes_what_the_pipeline_computes(scan, reference):
     seen = []
-    spec = JobSpec("run", {"pipeline": PIPELINE}, {"series": scan}, output=tmp_path / "out")
-    job = SubprocessRunner().start(spec, event=seen.append)
+    job = SubprocessRunner().start(JobSpec("run", {"pipeline": PIPELINE}, {"series": scan}), event=seen.append)
     assert job.wait().state == "done"
     study = job.result()
     assert isinstance(study, Study)
@@ -76,20 +75,22 @@ def test_the_worker_computes_what_the_pipeline_computes(scan, reference, tmp_pat
         assert np.array_equal(study.maps[key].values, item.values, equal_nan=True), key
     assert np.array_equal(study.lesions.core, reference.lesions.core)
     assert study.findings == reference.findings
-    assert (tmp_path / "out" / "metrics.json").is_file()
     fractions = [event.content["fraction"] for event in seen if event.kind == "progress"]
     assert fractions == sorted(fractions)
     assert [event.kind for event in (seen[0], seen[-1])] == ["started", "finished"]
     assert [event.content["code"] for event in seen if event.kind == "finding"] == [f.code for f in reference.findings]
 
 
-def test_user_curves_and_a_scan_on_disk_reach_the_pipeline(scan, reference, tmp_path):
-    path = write_nifti(scan, tmp_path / "scan.nii.gz")
-    aif = reference.aif
-    spec = JobSpec("run", {"path": str(path), "pipeline": PIPELINE}, {"aif": aif})
-    job = SubprocessRunner().start(spec)
+def test_a_scan_on_disk_and_the_users_curve_become_a_study_and_files(scan, reference, tmp_path):
+    write_dicom(scan, tmp_path / "dicom")
+    settings = {"path": str(tmp_path / "dicom"), "pipeline": PIPELINE}
+    job = SubprocessRunner().start(JobSpec("run", settings, {"aif": reference.aif}, output=tmp_path / "out"))
     assert job.wait().state == "done", job.outcome.message
-    assert np.array_equal(job.result().aif.values, aif.values)
+    study = job.result()
+    assert study.series.source.kind == "dicom"
+    assert study.series.source.decisions
+    assert np.array_equal(study.aif.values, reference.aif.values)
+    assert {"metrics.json", "tmax.nii.gz"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 @pytest.mark.parametrize("method", ["nlr", "csvd"])
@@ -173,23 +174,23 @@ def test_a_cancel_file_is_enough():
 
 
 @posix
-def test_a_worker_ends_when_its_starter_dies(tmp_path):
+def test_a_worker_ends_when_its_starter_dies_and_leaves_no_scan_on_the_disk():
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); import numpy as np; from pathlib import Path\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); import numpy as np\n"
         "from PerfusionSuiteLib.jobs import JobSpec, SubprocessRunner\n"
         "t = np.arange(45.0)\n"
-        "d = {'concentration': np.random.default_rng(1).random((400000, 45), np.float32), 'aif': t, 'times_s': t}\n"
-        "j = SubprocessRunner().start(JobSpec('fit', {'method': 'nlr'}, d), folder=Path(sys.argv[2]))\n"
-        "print(j._process.pid, flush=True); time.sleep(600)\n"
+        "d = {'concentration': np.random.default_rng(1).random((150000, 45), np.float32), 'aif': t, 'times_s': t}\n"
+        "j = SubprocessRunner().start(JobSpec('fit', {'method': 'nlr'}, d))\n"
+        "print(j._process.pid, j.folder.path, flush=True); time.sleep(600)\n"
     )
-    starter = subprocess.Popen([sys.executable, "-c", code, str(jobs.launch.PACKAGE_FOLDER), str(tmp_path / "job")], stdout=-1)
-    worker = int(starter.stdout.readline())
-    _until(lambda: (tmp_path / "job" / "events.jsonl").is_file())
+    starter = subprocess.Popen([sys.executable, "-c", code, str(jobs.launch.PACKAGE_FOLDER)], stdout=subprocess.PIPE, text=True)
+    worker, folder = starter.stdout.readline().split()
+    _until(lambda: Path(folder, "events.jsonl").is_file())
     starter.kill()
     starter.wait()
     starter.stdout.close()
-    _until(lambda: not _is_alive(worker))
-    assert not (tmp_path / "job" / "result").exists()
+    _until(lambda: not _is_alive(int(worker)))
+    assert not Path(folder).exists()
 
 
 @posix
