@@ -77,7 +77,8 @@ def fill_missing(data: NDArray[np.float32], modality: str, notes: Notes) -> Bool
         If values are missing in single frames of the head.
     """
     frames = data.shape[3]
-    if np.isfinite(data).all():
+    # Slice by slice, since a mask of the whole scan would take a quarter of its memory.
+    if all(bool(np.isfinite(data[:, :, k]).all()) for k in range(data.shape[2])):
         return np.ones(frames, np.bool_)
     missing = [~np.isfinite(data[..., t]) for t in range(frames)]
     counts = np.array([int(item.sum()) for item in missing])
