@@ -16,12 +16,12 @@ AFFINE = made_up_head.AFFINE
 
 
 def nodding(scene):
-    """The head nods when contrast arrives: bone enters voxels beside the skull at one side and leaves them at the other."""
-    nod = np.where(scene.times > 8.0, np.exp(-(scene.times - 8.0) / 25.0), 0.0).astype(np.float32)
+    """The head nods when contrast arrives: bone enters voxels above the skull base and leaves others beside the skull."""
+    nod = np.where(scene.times > 8.0, np.exp(-(scene.times - 8.0) / 9.0), 0.0).astype(np.float32)
     data, baseline = scene.concentration.copy(), scene.baseline.copy()
-    entered = (slice(22, 42), slice(6, 9), slice(0, 3))
+    entered = (slice(24, 40), slice(34, 44), slice(0, 2))
     left = (slice(8, 14), slice(40, 60), slice(2, 5))
-    data[entered] += np.where(scene.mask[entered], 2.0 * scene.aif.max(), 0.0)[..., None] * nod
+    data[entered] += 1.5 * scene.aif.max() * nod
     data[left] -= np.where(scene.mask[left], scene.aif.max(), 0.0)[..., None] * nod
     return data, baseline, entered
 
@@ -74,7 +74,7 @@ def test_the_filter_knows_bone_from_blood():
 def test_bone_that_enters_with_the_bolus_is_not_taken_for_an_artery(scene_of, seed):
     scene = scene_of(40.0, seed)
     data, baseline, entered = nodding(scene)
-    aif = select_aif(data, scene.times, mask=scene.mask, affine=AFFINE, baseline=baseline)
+    aif = select_aif(data, scene.times, mask=scene.mask, affine=AFFINE, baseline=baseline, exclude=scene.artery > 0.6)
     flag = np.zeros(scene.mask.shape, bool)
     flag[entered] = True
     assert not flag[tuple(aif.voxels.T)].any()
