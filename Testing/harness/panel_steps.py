@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user does in a panel, as steps that the scripts of this folder share.
+
+The scripts are run by a harness that gives them `module`, `widget` (the panel's Python class), `ui`, `slicer`, `qt` and
+`desktop` (with `pump(seconds, until)` and `screenshot(module, path)`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HEAVY = ("torch", "scipy", "SimpleITK", "pydicom", "matplotlib", "highdicom")
+LIMIT_S = 300.0
+
+
+def heavyModules():
+    """Return which packages have been loaded that a panel must not need to open."""
+    return [name for name in HEAVY if name in sys.modules]
+
+
+def patient(frames=25):
+    """Return a small digital patient and its truth."""
+    from PerfusionSuiteLib import phantom
+
+    return phantom.ctp(
+        seed=8, recipe="clean", site="m1", shape=(64, 64, 4), spacing_mm=(3.2, 3.2, 14.0), interval_s=2.0, frames=frames
+    )
+
+
+def addSequence(slicer, series, name, frames=None):
+    """Put a series, or its first frames, into the scene."""
+    from PerfusionSuiteSlicer.mrml import SequenceNodes
+
+    part = dataclasses.replace(series, data=series.data[..., :frames], times_s=series.times_s[:frames])
+    return SequenceNodes.seriesToSequence(slicer.mrmlScene, part, name)[0]
+
+
+def addMaps(slicer, truth, name):
+    """Put a patient's true maps into the scene."""
+    from PerfusionSuiteLib.core import PerfusionMaps
+    from PerfusionSuiteSlicer.mrml import MapNodes
+
+    arrays = {key: np.asarray(truth.maps[key], np.float32) for key in ("tmax", "cbf", "cbv")}
+    return MapNodes.mapsToNodes(slicer.mrmlScene, PerfusionMaps.from_arrays(arrays, truth.affine), name)
+
+
+def nodeIDs(slicer):
+    """Return the nodes of the scene that are data, not views."""
+    nodes = (slicer.mrmlScene.GetNthNode(i) for i in range(slicer.mrmlScene.GetNumberOfNodes()))
+    return {node.GetID() for node in nodes if not node.GetSingletonTag()}
+
+
+def apply(panel, desktop):
+    """Press Apply, wait for the end, and return what the panel says."""
+    assert panel.applyButton.enabled, panel.applyButton.toolTip
+    panel.applyButton.click()
+    assert desktop.pump(LIMIT_S, lambda: not panel.isRunning), "the job did not end"
+    return panel.statusLabel.text
+
+
+def photograph(desktop, module, name):
+    """Keep a picture of the panel beside the other ones of this run."""
+    folder = Path(sys.argv[-1]).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    desktop.screenshot(module, str(folder / f"{module.name}-{name}.png"), 460, views=False)
