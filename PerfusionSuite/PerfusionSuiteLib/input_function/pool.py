@@ -159,7 +159,7 @@ def build_pool(
     share : float
         Part of the mask that becomes a candidate.
     calm : ndarray of bool, shape (I, J, K), optional
-        Where the skull cannot be moved in (see `motion_artifact.calm_region`); with it, voxels that the skull passes are
+        Where the skull cannot be moved in (see `prepare.calm`); with it, voxels that the skull passes are
         recognized and left out.
     most_motion : float
         Largest part of motion in a candidate's curve.

@@ -14,9 +14,9 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.progress import ProgressCallback, part_of
 from ..core.values import InputFunction
+from ..prepare.calm import calm_region
 from . import arterial, cluster, hierarchical
 from .arterial import Choice
-from .motion_artifact import calm_region
 from .pool import Pool, build_pool, check_inputs
 from .quality import baseline_shift, describe, judge_aif, require_bolus, saturated_fraction, warning, with_findings
 

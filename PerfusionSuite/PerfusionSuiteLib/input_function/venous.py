@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
+from ..prepare.calm import calm_region
 from . import transport
 from .arterial import CALM_SHARE, WIDEST_VEIN_S, matched, starts_quietly
-from .motion_artifact import calm_region
 from .neighbors import components
 from .pool import Pool, build_pool, check_inputs, smoothed
 from .quality import describe, judge_vof, with_findings

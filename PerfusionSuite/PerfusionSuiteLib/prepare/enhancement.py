@@ -13,6 +13,7 @@ from ..core.progress import ProgressCallback, no_progress
 from ..core.series import PerfusionSeries, check_enough_times
 from ..core.values import Concentration, TissueMasks
 from .arrival import arterial_curve, brightest_curve, frames_before_contrast, running_median
+from .calm import calm_region
 from .hounsfield import check_ct
 from .noise import noise_sd
 from .skull import grow, shrink
@@ -27,6 +28,7 @@ SOFT_MAX_HU, BONE_MARGIN_MM = 90.0, 3.0
 TRUNCATED_TAIL = 0.3
 TRUNCATED_MARGIN_S = 8.0
 VENOUS_DELAY_S = 2.0
+FEWEST_CALM = 1000
 
 
 def ct_concentration(
@@ -89,7 +91,7 @@ def ct_concentration(
         *unenhanced,
         *_short_baseline(frames, series),
         *gap_finding(series.times_s, arterial),
-        *_truncation(tissue, data[_soft(baseline, mask)], arterial, series.times_s),
+        *_truncation(tissue, data[_undisturbed(baseline, mask, series.affine)], arterial, series.times_s),
     )
     sampled = float(series.acquisition.details.get(SAMPLED_INTERVAL, series.interval_s))
     sd = noise_sd(tissue, frames, lag=max(1, round(sampled / max(series.interval_s, 1e-6))))
@@ -117,6 +119,13 @@ def _usable(masks: TissueMasks, finite: BoolArray, series: PerfusionSeries) -> t
 def _soft(image: NDArray[np.float32], mask: BoolArray) -> BoolArray:
     """Voxels of the mask without a part of bone, whose curves would show every movement of the head."""
     return mask & (image > -20.0) & (image < SOFT_MAX_HU)
+
+
+def _undisturbed(baseline: NDArray[np.float32], mask: BoolArray, affine: FloatArray) -> BoolArray:
+    """Where a tall late curve is a vein rather than bone that motion brought in; all soft voxels when there is no such place."""
+    soft = _soft(baseline, mask)
+    calm = soft & calm_region(baseline, mask, affine)
+    return calm if calm.sum() >= FEWEST_CALM else soft
 
 
 def _away_from_bone(series: PerfusionSeries, masks: TissueMasks, mask: BoolArray) -> BoolArray:

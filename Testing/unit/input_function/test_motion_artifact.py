@@ -9,7 +9,7 @@ import pytest
 
 from PerfusionSuiteLib.core import InputFunction
 from PerfusionSuiteLib.input_function import scale_to_vof, select_aif, select_vof
-from PerfusionSuiteLib.input_function.motion_artifact import calm_region, find_motion
+from PerfusionSuiteLib.input_function.motion_artifact import find_motion
 from PerfusionSuiteLib.input_function.pool import smoothed
 
 AFFINE = made_up_head.AFFINE
@@ -24,27 +24,6 @@ def nodding(scene):
     data[entered] += 1.5 * scene.aif.max() * nod
     data[left] -= np.where(scene.mask[left], scene.aif.max(), 0.0)[..., None] * nod
     return data, baseline, entered
-
-
-def test_the_calm_region_is_far_from_bone_and_not_in_an_end_slice(scene_of):
-    scene = scene_of()
-    calm = calm_region(scene.baseline, scene.mask, AFFINE)
-    assert calm.any()
-    assert not calm[..., [0, -1]].any()
-    assert (calm <= scene.mask).all()
-    bone = np.argwhere(scene.baseline[:, :, 2] > 150.0)
-    near = np.argwhere(calm[:, :, 2])
-    distance = min(np.linalg.norm((bone - place) * 2.8, axis=1).min() for place in near[::10])
-    assert distance >= 5.6
-
-
-def test_bone_in_the_slice_above_disturbs_the_calm(scene_of):
-    scene = scene_of()
-    baseline = scene.baseline.copy()
-    baseline[30:34, 30:34, 3] = 800.0
-    calm = calm_region(baseline, scene.mask, AFFINE)
-    assert not calm[30:34, 30:34, 2].any()
-    assert calm[30:34, 30:34, 1].all()
 
 
 def test_a_still_head_needs_no_filter(scene_of):
