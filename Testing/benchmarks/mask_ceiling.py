@@ -28,9 +28,8 @@ import numpy as np
 from figure_seeds import commit_id, figure_seeds
 
 from PerfusionSuiteLib import phantom, prepare
-from PerfusionSuiteLib.core.constants import flow_factor
 from PerfusionSuiteLib.core.geometry import voxel_volume_ml
-from PerfusionSuiteLib.core.values import PerfusionMaps, Provenance
+from PerfusionSuiteLib.core.values import PerfusionMaps
 from PerfusionSuiteLib.evaluation import dice, seen_truth
 from PerfusionSuiteLib.lesion.clusters import without_small_clusters
 from PerfusionSuiteLib.lesion.presets import find_preset
@@ -45,17 +44,9 @@ LEAST_ML = {"tmax": 10.0, "core": 5.0}
 
 
 def counted_of(masks: Any, concentration: Any, truth: Any) -> CountedTissue:
-    """Return the counted tissue with the true Tmax and the measured blood volume, as the chain would have them."""
-    exclude = masks.csf | masks.vessel | masks.bone
-    curves = prepare.smoothed_curves(concentration, exclude=exclude)
-    area = np.trapezoid(curves, concentration.times_s, axis=1) / np.trapezoid(truth.aif, truth.times_s)
-    cbv = np.full(masks.brain.shape, np.nan, np.float32)
-    cbv[concentration.mask] = area * flow_factor() / 60.0
-    arrays = {
-        "tmax": np.where(concentration.mask, np.nan_to_num(truth.maps["tmax"]), np.nan).astype(np.float32),
-        "cbv": cbv,
-    }
-    maps = PerfusionMaps.from_arrays(arrays, concentration.affine, provenance=Provenance("truth", {}, ""))
+    """Return the counted tissue of the true map, which is known wherever the chain has curves."""
+    tmax = np.where(concentration.mask, np.nan_to_num(truth.maps["tmax"]), np.nan).astype(np.float32)
+    maps = PerfusionMaps.from_arrays({"tmax": tmax}, concentration.affine)
     return counted_tissue(maps, find_preset("ct-perfusion-auto"), masks=masks)
 
 
@@ -65,9 +56,10 @@ def ceiling(masks: Any, counted: CountedTissue, truth: Any) -> dict[str, float]:
     true, core, scored = (truth.masks[name] for name in ("hypoperfusion", "core", "scored"))
     amount = sum(truth.fractions[name] for name in ("gm", "wm", "deep"))
     vessel, tissue = truth.fractions["artery"] + truth.fractions["vein"], counted.tissue
-    late = _late(truth, amount)
-    found = without_small_clusters(tissue & late, ml, MIN_CLUSTER_ML)
-    dead = without_small_clusters(found & (truth.maps["cbf"] < DEAD_SHARE * _normal_flow(truth)), ml, MIN_CLUSTER_ML)
+    false = ~true & (truth.masks["old_infarct"] | (amount <= LEAST_TISSUE)) & (np.nan_to_num(truth.maps["tmax"]) > LATE_S)
+    found = without_small_clusters(tissue & (true | false), ml, MIN_CLUSTER_ML)
+    low = truth.maps["cbf"] < DEAD_SHARE * _normal_flow(truth)
+    dead = without_small_clusters(found & (core | (false & low)), ml, MIN_CLUSTER_ML)
     row = {
         "tmax_scored": dice(found & scored, true & scored),
         "tmax_all": dice(found, true),
@@ -94,12 +86,6 @@ def ceiling(masks: Any, counted: CountedTissue, truth: Any) -> dict[str, float]:
         left &= ~mask
     row["-cluster"] = (left & ~found).sum() * ml
     return row
-
-
-def _late(truth: Any, amount: Any) -> Any:
-    """Return where a perfect map lies above the threshold, without tissue that is late by nature."""
-    natural = (amount > LEAST_TISSUE) & ~truth.masks["hypoperfusion"] & ~truth.masks["old_infarct"]
-    return (np.nan_to_num(truth.maps["tmax"]) > LATE_S) & ~natural
 
 
 def _normal_flow(truth: Any) -> float:

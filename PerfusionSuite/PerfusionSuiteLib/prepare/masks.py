@@ -17,13 +17,13 @@ from .hounsfield import AIR_HU, baseline_image, check_ct
 from .skull import brain_findings, drop_partial_ends, find_bone, find_brain, find_head, grow, smooth_in_plane, up_to_bone
 from .slices import cut_off_finding, given_mask_finding
 
-TISSUE_SHARE = 0.32
+TISSUE_SHARE = 0.35
 """A voxel whose density says that less than this part of it is tissue is fluid."""
 
 FLUID_HU = (0.0, 10.0)
 """Where the density of fluid can lie."""
 
-FLUID_QUANTILE = 0.005
+FLUID_QUANTILE, LEAST_TISSUE_HU = 0.005, 20.0
 DENSITY_MM, AREA_MM = 0.7, 1.0
 
 VESSEL_RATIO = 4.5
@@ -32,6 +32,9 @@ VESSEL_RATIO = 4.5
 SMOOTH_RATIO = 0.6
 BONY_RATIO = 6.0
 """Beside bone a movement of the head looks like contrast."""
+
+MIXED_HU = 110.0
+"""Voxels at the rim that are denser hold so much bone that every movement of the head drowns their contrast."""
 
 VESSEL_SPREADS = 4.0
 VESSEL_MAX_HU = 95.0
@@ -92,7 +95,8 @@ def _inside_skull(
     mask, left_out = drop_partial_ends(find_brain(smooth, head, bone, series.affine, baseline <= AIR_HU))
     mask = up_to_bone(mask, baseline, head, bone, spacing)
     findings = (*brain_findings(mask, left_out, spacing), *cut_off_finding(mask, series.affine))
-    return mask, find_bone(baseline, head) | (bone & ~mask), head, findings
+    bony = mask & (baseline > MIXED_HU) & grow(bone, BONE_REACH_MM, spacing)
+    return mask, find_bone(baseline, head) | (bone & ~mask) | bony, head, findings
 
 
 def _user_mask(brain: BoolArray, series: PerfusionSeries) -> BoolArray:
@@ -117,7 +121,9 @@ def _fluid_limit(density: NDArray[np.float32]) -> float:
     if not density.size:
         return -np.inf
     fluid = float(np.clip(np.quantile(density, FLUID_QUANTILE), *FLUID_HU))
-    return fluid + TISSUE_SHARE * (float(np.median(density)) - fluid)
+    solid = density[density > LEAST_TISSUE_HU]
+    tissue = float(np.median(solid)) if solid.size else LEAST_TISSUE_HU
+    return fluid + TISSUE_SHARE * (tissue - fluid)
 
 
 def _mean_enhancement(series: PerfusionSeries, baseline: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from ..core.geometry import BoolArray, FloatArray, axis_codes, voxel_sizes
 UNENHANCED_SHARE = 0.15
 """A whole slice with less than this part of the usual enhancement is a failure of the scan, not of the circulation."""
 
-MIN_VOXELS = 50
+MIN_VOXELS, MAX_VOXELS = 50, 4000
 CUT_MM = 20.0
 SOFT_HU = (-50.0, 150.0)
 OUTSIDE_SHARE = 0.2
@@ -45,7 +45,8 @@ def without_unenhanced_slices(
     for k in range(mask.shape[2]):
         region = (mask & brain)[:, :, k]
         if region.sum() >= MIN_VOXELS:
-            curve = data[:, :, k][region].mean(axis=0, dtype=np.float64)
+            curves = data[:, :, k][region]  # the median, because a moving skull is brighter than all contrast
+            curve = np.median(curves[:: max(1, len(curves) // MAX_VOXELS)], axis=0)
             peaks[k] = np.convolve(curve, np.full(3, 1.0 / 3.0), mode="valid").max()
     if not np.isfinite(peaks).any() or np.nanmax(peaks) <= 0:
         return mask, ()

@@ -12,6 +12,7 @@ import pytest
 
 from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError
 from PerfusionSuiteLib.prepare import tissue_masks
+from PerfusionSuiteLib.prepare.slices import without_unenhanced_slices
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -96,3 +97,68 @@ def test_unscaled_numbers_are_refused(a_head: Any) -> None:
 def test_a_scan_of_air_is_refused(a_head: Any) -> None:
     with pytest.raises(InvalidInputError, match="no brain in this series"):
         tissue_masks(replace(a_head.series, data=np.full_like(a_head.series.data, -1000.0)))
+
+
+def test_a_head_cut_off_at_the_edge_of_the_image_keeps_its_front(a_head: Any) -> None:
+    series = replace(a_head.series, data=np.ascontiguousarray(a_head.series.data[:, :58]))  # 12 mm of the occiput are missing
+    masks = tissue_masks(series)
+    assert dice(masks.brain, a_head.brain[:, :58]) > 0.95
+    assert "brain_cut_off" in [finding.code for finding in masks.findings]
+
+
+def test_a_head_cut_off_by_a_round_field_of_view_is_found(a_head: Any) -> None:
+    i, j = np.ogrid[:72, :72]
+    outside = np.hypot(i - 35.5, j - 29.5) > 31.0
+    data = a_head.series.data.copy()
+    data[outside] = -2048.0
+    masks = tissue_masks(replace(a_head.series, data=data))
+    assert dice(masks.brain, a_head.brain & ~outside[:, :, None]) > 0.95
+
+
+def test_nearly_all_brain_beside_bone_stays(a_head: Any) -> None:
+    masks = tissue_masks(a_head.series)
+    soft = a_head.brain & (a_head.series.data[..., :5].mean(axis=-1) < 80.0) & ~a_head.sinus
+    assert (soft & ~masks.brain).sum() < 0.01 * soft.sum()
+
+
+def test_tissue_that_hardly_enhances_is_no_fluid_but_an_old_infarct_is(a_head: Any) -> None:
+    data = a_head.series.data.copy()
+    before = data[..., :5].mean(axis=-1, keepdims=True)
+    core, old = (slice(48, 54), slice(30, 40), slice(1, 5)), (slice(18, 24), slice(30, 40), slice(1, 5))
+    data[core] -= 0.9 * (data - before)[core] + 5.0  # a tenth of the contrast, 5 HU darker
+    data[old] = 9.0 + 0.5 * (data - before)[old]
+    masks = tissue_masks(replace(a_head.series, data=data))
+    assert not masks.csf[core].any()
+    assert masks.csf[old].mean() > 0.9
+
+
+def test_a_voxel_with_a_small_part_of_a_vessel_is_tissue(a_head: Any) -> None:
+    data = a_head.series.data.copy()
+    sinus = np.mean(data[a_head.sinus], axis=0)
+    small, large = (slice(48, 51), slice(44, 47), slice(2, 4)), (slice(20, 23), slice(44, 47), slice(2, 4))
+    for where, part in ((small, 0.02), (large, 0.5)):
+        data[where] += part * (sinus - sinus[:3].mean())
+    masks = tissue_masks(replace(a_head.series, data=data))
+    assert not masks.vessel[small].any()
+    assert masks.vessel[large].all()
+
+
+def test_noise_makes_neither_vessels_nor_fluid(head_maker: Callable[..., Any]) -> None:
+    head = head_maker(noise_hu=9.0)
+    masks = tissue_masks(head.series)
+    x, y = np.indices(head.brain.shape)[:2]
+    away = head.brain & ~head.ventricles & (y > 45) & (y < 55) & (np.abs(x - 35.5) > 8)  # no vessels there
+    assert masks.vessel[away].mean() < 0.005
+    assert masks.csf[away].mean() < 0.005
+
+
+def test_slices_beside_a_moving_skull_are_not_taken_for_silent(a_head: Any) -> None:
+    data = (a_head.series.data - a_head.series.data[..., :4].mean(axis=-1, keepdims=True)).astype(np.float32)
+    rim = a_head.brain & (np.arange(72) < 14)[None, :, None]
+    data[rim] -= np.linspace(0.0, 200.0, data.shape[-1], dtype=np.float32)
+    silent = data.copy()
+    silent[:, :, 2] *= 0.02
+    assert without_unenhanced_slices(data, a_head.brain.copy(), a_head.brain)[1] == ()
+    kept, findings = without_unenhanced_slices(silent, a_head.brain.copy(), a_head.brain)
+    assert [finding.code for finding in findings] == ["slices_without_contrast"]
+    assert not kept[:, :, 2].any()
