@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All of the preparation of a DSC-MRI scan: steady state, motion, masks, change of relaxation, leakage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import GridMismatchError
+from ..core.findings import QualityFinding
+from ..core.geometry import BoolArray
+from ..core.progress import ProgressCallback, part_of
+from ..core.series import PerfusionSeries
+from ..core.values import Concentration, MotionReport, TissueMasks
+from .dsc import check_dsc, dsc_concentration
+from .dsc_frames import drop_dummies
+from .dsc_motion import correct_dsc_motion
+from .leakage import correct_leakage
+from .mr_masks import mr_tissue_masks
+from .timing import common_times, regular_times
+
+LEAKAGE = ("none", "bsw", "bidirectional")
+"""Choices for the correction of leakage."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDsc:
+    """A DSC scan that is ready for its input function.
+
+    Parameters
+    ----------
+    series : PerfusionSeries
+        Steady frames at one head position.
+    motion : MotionReport or None
+        Head motion; None when it was not estimated.
+    masks : TissueMasks
+        Brain, fluid, vessels.
+    concentration : Concentration
+        Delta R2*, corrected for leakage when that was asked for; with all findings of this room.
+    saturated : ndarray of bool, shape (I, J, K)
+        Voxels that no curve may be taken from.
+    k2 : ndarray, shape (I, J, K), 1/s, or None
+        Leakage, when it was corrected.
+    """
+
+    series: PerfusionSeries
+    motion: MotionReport | None
+    masks: TissueMasks
+    concentration: Concentration
+    saturated: BoolArray
+    k2: NDArray[np.float32] | None = None
+
+
+def prepare_dsc(
+    series: PerfusionSeries,
+    *,
+    second_echo: PerfusionSeries | None = None,
+    brain: BoolArray | None = None,
+    motion_correction: bool = True,
+    leakage: str = "none",
+    progress: ProgressCallback | None = None,
+) -> PreparedDsc:
+    """Prepare a DSC-MRI scan.
+
+    Parameters
+    ----------
+    series : PerfusionSeries
+        As read.
+    second_echo : PerfusionSeries, optional
+        The same scan at a later echo.
+    brain : ndarray of bool, shape (I, J, K), optional
+        A user's brain mask.
+    motion_correction : bool
+        Estimate head motion and correct it when there is any.
+    leakage : {"none", "bsw", "bidirectional"}
+        How curves are corrected for contrast that leaves the vessels. It takes late tissue for leaky one, so leave it out for
+        stroke.
+    progress : callable, optional
+        Progress and cancelling.
+
+    Returns
+    -------
+    PreparedDsc
+        Everything that later steps need.
+
+    Raises
+    ------
+    InvalidInputError
+        If the echo time is missing, values are no MR magnitudes, there is no baseline, or no brain is found.
+    """
+    report = part_of(progress, 0.0, 1.0)
+    check_dsc(series)
+    report(0.0, "Frame times")
+    series = drop_dummies(common_times(series))
+    second = None if second_echo is None else _same_frames(common_times(second_echo), series)
+    motion = None
+    if motion_correction:
+        series, second, motion = correct_dsc_motion(series, second_echo=second, progress=part_of(progress, 0.0, 0.7))
+    report(0.7, "Brain mask")
+    masks = mr_tissue_masks(series, brain=brain)
+    found = dsc_concentration(series, masks, second_echo=second, progress=part_of(progress, 0.75, 0.85))
+    concentration, k2 = found.concentration, None
+    if leakage != "none":
+        result = correct_leakage(
+            concentration, masks, model=leakage, saturated=found.saturated, progress=part_of(progress, 0.85, 1.0)
+        )
+        concentration, k2 = result.concentration, result.k2
+        concentration = replace(concentration, findings=(*concentration.findings, *result.findings))
+    concentration = replace(concentration, findings=(*concentration.findings, *_dual(second)))
+    return PreparedDsc(series, motion, masks, regular_times(concentration), found.saturated, k2)
+
+
+def _same_frames(second: PerfusionSeries, series: PerfusionSeries) -> PerfusionSeries:
+    """Leave out of the second echo what was left out of the first."""
+    extra = second.times_s.size - series.times_s.size
+    if extra < 0 or not np.allclose(second.times_s[extra:], series.times_s, atol=0.5 * series.interval_s):
+        msg = f"The second echo has {second.times_s.size} frames at other times than the first. Give both echoes of one scan."
+        raise GridMismatchError(msg)
+    return replace(second, data=second.data[..., extra:], times_s=series.times_s)
+
+
+def _dual(second: PerfusionSeries | None) -> tuple[QualityFinding, ...]:
+    if second is None:
+        return ()
+    text = "Two echoes were combined, so that changes of T1 (leaked contrast) do not enter the curves."
+    return (QualityFinding("dual_echo", "info", text),)
