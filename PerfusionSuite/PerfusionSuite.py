@@ -107,9 +107,9 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         progressCallback=None,
         finishedCallback=None,
     ):
-        """Compute maps, curves, lesions and metrics of a CT perfusion sequence, in a process of its own.
+        """Compute maps, curves, lesions and metrics of a CT perfusion scan, in a process of its own.
 
-        :param sequenceNode: vtkMRMLSequenceNode of scalar volumes with frame times.
+        :param sequenceNode: vtkMRMLSequenceNode of scalar volumes with frame times, or the path of a DICOM folder or 4D file.
         :param method: name of the method, the recommended one by default.
         :param preset: name of the threshold preset.
         :param motionCorrection: estimate and correct head motion.

@@ -9,6 +9,7 @@ import pytest
 from PerfusionSuiteLib import phantom
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError, TimingError
 from PerfusionSuiteLib.jobs import JobFolder, SubprocessRunner
+from PerfusionSuiteLib.phantom.export import write_nifti
 from PerfusionSuiteSlicer.mrml import SequenceNodes
 from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob
 from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
@@ -50,6 +51,13 @@ def test_the_result_is_in_the_scene_when_waiting_ends_and_a_second_run_updates_i
     again = startStudyJob(scene, chooseRunner(), sequence, {**FAST, "method": "osvd"}).wait()
     assert again["map.cbf"] is nodes["map.cbf"]
     assert nodes_of(scene) == before
+
+
+def test_a_file_is_read_by_the_worker_and_named_after_its_case(scene, series, tmp_path):
+    path = write_nifti(series, tmp_path / "case-7.nii.gz")
+    nodes = startStudyJob(scene, chooseRunner(), path, FAST).wait()
+    assert nodes.name == "case-7"
+    assert nodes.sequence.GetNumberOfDataNodes() > 0
 
 
 def test_a_cancelled_job_leaves_the_scene_as_it_was(scene, sequence):

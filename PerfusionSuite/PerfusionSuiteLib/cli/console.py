@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
+
+from ..jobs.events import line_of
 
 _WIDTH = 28
 _QUIET_S = 0.2
 
 
 def print_event(event: str, **content: object) -> None:
-    """Print one event as a line of JSON.
+    """Print one event as a line of JSON, as a job's worker does (`jobs.events`).
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ def print_event(event: str, **content: object) -> None:
     **content : object
         What it says.
     """
-    print(json.dumps({"event": event, **content}), flush=True)
+    print(line_of(event, **content), end="", flush=True)
 
 
 class ConsoleProgress:

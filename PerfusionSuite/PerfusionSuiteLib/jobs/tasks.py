@@ -19,8 +19,6 @@ from .spec import JobSpec
 
 Task = Callable[[JobSpec, Report], Any]
 
-_CURVES_AND_MASKS = ("aif", "vof", "brain_mask", "roi_mask", "contra_mask")
-
 
 def run(spec: JobSpec, report: Report) -> Study:
     """Do the whole job for one scan.
@@ -28,8 +26,9 @@ def run(spec: JobSpec, report: Report) -> Study:
     Parameters
     ----------
     spec : JobSpec
-        Inputs: ``series``, or in the settings ``path`` and ``reading`` (options of `series.read`); any of ``aif``, ``vof``,
-        ``brain_mask``, ``roi_mask``, ``contra_mask``. Settings: ``pipeline`` (fields of `pipeline.Settings`) and ``layout``.
+        Inputs: ``series``, or in the settings ``path`` and ``reading`` (options of `series.read`); any field of
+        `pipeline.UserInputs`, such as ``aif`` or ``brain_mask``. Settings: ``pipeline`` (fields of `pipeline.Settings`) and
+        ``layout``.
         With an output folder the results are also written as files.
     report : Report
         Progress and findings.
@@ -42,7 +41,7 @@ def run(spec: JobSpec, report: Report) -> Study:
     from .. import pipeline, results
 
     _check_names("setting", spec.settings, ("path", "reading", "pipeline", "layout"))
-    _check_names("input", spec.inputs, ("series", *_CURVES_AND_MASKS))
+    _check_names("input", spec.inputs, ("series", *(field.name for field in fields(pipeline.UserInputs))))
     if spec.output is not None:
         check_output_folder(spec.output)
     choices = dict(spec.settings.get("pipeline", {}))

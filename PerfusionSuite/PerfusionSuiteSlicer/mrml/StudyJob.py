@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, no_progress
@@ -22,10 +24,10 @@ class StudyJob:
     ----------
     scene : vtkMRMLScene
         Where the study goes.
-    sequenceNode : vtkMRMLSequenceNode
-        The scan. When it leaves the scene before the end, no results are added.
-    name : str
-        Name of the study.
+    sequenceNode : vtkMRMLSequenceNode or None
+        The scan, when it is in the scene. When it leaves the scene before the end, no results are added.
+    name : str, optional
+        Name of the study, by default that of the case.
     progress : callable, optional
         Called with the finished fraction and the stage.
     finished : callable, optional
@@ -36,7 +38,7 @@ class StudyJob:
         self,
         scene: Any,
         sequenceNode: Any,
-        name: str,
+        name: str | None = None,
         progress: ProgressCallback | None = None,
         finished: Callable[[StudyJob], None] | None = None,
     ) -> None:
@@ -107,7 +109,7 @@ class StudyJob:
         return outcome
 
     def _checkScan(self) -> None:
-        if not self._scene.IsNodePresent(self._sequenceNode):
+        if self._sequenceNode is not None and not self._scene.IsNodePresent(self._sequenceNode):
             msg = "The scan was removed from the scene while it was analyzed, so no results were added. Load it again."
             raise InvalidInputError(msg)
 
@@ -115,7 +117,7 @@ class StudyJob:
 def startStudyJob(
     scene: Any,
     runner: Runner,
-    sequenceNode: Any,
+    scan: Any,
     choices: Mapping[str, Any],
     *,
     name: str | None = None,
@@ -123,7 +125,7 @@ def startStudyJob(
     progress: ProgressCallback | None = None,
     finished: Callable[[StudyJob], None] | None = None,
 ) -> StudyJob:
-    """Start the analysis of a sequence in a process of its own.
+    """Start the analysis of a scan in a process of its own.
 
     Parameters
     ----------
@@ -131,18 +133,23 @@ def startStudyJob(
         Where the study goes.
     runner : Runner
         Starts the worker.
-    sequenceNode : vtkMRMLSequenceNode
-        The scan.
+    scan : vtkMRMLSequenceNode or path-like
+        The scan: a sequence in the scene, or a DICOM folder or 4D file, which the worker reads.
     choices : mapping
         Fields of ``pipeline.Settings`` that differ from the defaults.
     name : str, optional
-        Name of the study, by default that of the sequence.
+        Name of the study, by default that of the sequence or the case.
     modality : {"ctp", "dsc"}
         What kind of scan it is.
     progress, finished : callable, optional
         See `StudyJob`.
     """
-    series = sequenceToSeries(sequenceNode, modality=modality)
-    job = StudyJob(scene, sequenceNode, name or sequenceNode.GetName(), progress, finished)
-    job.start(runner, JobSpec("run", {"pipeline": dict(choices)}, {"series": series}))
+    settings: dict[str, Any] = {"pipeline": dict(choices)}
+    if isinstance(scan, str | os.PathLike):
+        spec = JobSpec("run", settings | {"path": os.fspath(Path(scan).absolute()), "reading": {"modality": modality}})
+        job = StudyJob(scene, None, name, progress, finished)
+    else:
+        spec = JobSpec("run", settings, {"series": sequenceToSeries(scan, modality=modality)})
+        job = StudyJob(scene, scan, name or scan.GetName(), progress, finished)
+    job.start(runner, spec)
     return job
