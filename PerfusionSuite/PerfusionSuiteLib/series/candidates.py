@@ -121,7 +121,7 @@ def _tell_choice(chosen: SeriesCandidate, usable: list[SeriesCandidate], notes: 
     others = ", ".join(f"{item.index} ({item.description}, {item.size_text})" for item in rivals)
     notes.decide(
         f"{len(usable)} perfusion series were found; series {chosen.index} ({chosen.description}, {chosen.size_text}) "
-        f"{reason} and was taken, not {others}."
+        f"{reason} and was taken, not {others}. Choose another {HOW_TO_SELECT}."
     )
     message = f"{len(usable)} dynamic series were found; series {chosen.index} was read since it {reason}. The others: {others}."
     notes.find("several_series", "warning", message, f"Choose another {HOW_TO_SELECT}.")

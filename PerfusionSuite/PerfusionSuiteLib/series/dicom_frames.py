@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError, TimingError
 from ..core.geometry import FloatArray
+from .dicom_headers import ImageHeader
+from .dicom_pixels import FrameReader
 from .dicom_stack import Stack
 from .dicom_times import typical_interval
 from .notes import Notes
@@ -20,6 +22,7 @@ SAME_TIME = 0.02
 _GAP_FACTOR = 1.8
 _LONGEST_FRAME = 0.98
 _MIN_PRESENT = 0.5
+_COMPARED = 8
 _ADVICE = "Export the series again if images were lost on the way."
 
 Table = NDArray[np.int64]
@@ -88,18 +91,37 @@ def _without_duplicates(stack: Stack, times_s: FloatArray, notes: Notes) -> NDAr
     """Indices of images, one per object, slice and time."""
     instance = np.array([image.instance for image in stack.images])
     order = np.lexsort((instance, times_s))
-    seen: set[object] = set()
-    keep = []
+    kept_by: dict[object, int] = {}
+    keep, pairs = [], []
     for n in order:
         marks = (stack.images[n].sop_uid or f"no uid {n}", (int(stack.slice_of[n]), round(float(times_s[n]), 4)))
-        if not seen.intersection(marks):
+        earlier = next((kept_by[mark] for mark in marks if mark in kept_by), None)
+        if earlier is None:
             keep.append(n)
-        seen.update(marks)
-    lost = len(order) - len(keep)
-    if lost:
-        notes.decide(f"{lost} duplicate images were left out.")
-        notes.find("duplicate_images", "warning", f"{lost} of {len(order)} images exist twice for one slice and time.", _ADVICE)
+        else:
+            pairs.append((stack.images[earlier], stack.images[n]))
+        for mark in marks:
+            kept_by.setdefault(mark, int(n) if earlier is None else earlier)
+    if pairs:
+        _note_duplicates(pairs, len(order), notes)
     return np.sort(np.array(keep, np.int64))
+
+
+def _note_duplicates(pairs: list[tuple[ImageHeader, ImageHeader]], total: int, notes: Notes) -> None:
+    notes.decide(f"{len(pairs)} duplicate images were left out.")
+    reader = FrameReader()
+    differ = [not _equal(reader.stored(a), reader.stored(b)) for a, b in pairs[:_COMPARED]]
+    if any(differ):
+        message = f"{len(pairs)} of {total} images exist twice for one slice and time with different pixels; the first was kept."
+        advice = "The series seems to hold two reconstructions or two scans. Export them as series of their own."
+        notes.find("different_duplicates", "error", message, advice)
+    else:
+        notes.find("duplicate_images", "warning", f"{len(pairs)} of {total} images exist twice for one slice and time.", _ADVICE)
+
+
+def _equal(a: NDArray[np.int64] | None, b: NDArray[np.int64] | None) -> bool:
+    """Whether two pictures agree; one that cannot be read says nothing."""
+    return a is None or b is None or bool(np.array_equal(a, b))
 
 
 def _by_clusters(slice_of: Table, times: FloatArray, interval: float) -> Table | None:

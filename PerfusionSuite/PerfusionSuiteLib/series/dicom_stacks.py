@@ -15,6 +15,7 @@ from .dicom_joining import joined_phases, joined_slabs
 from .dicom_stack import Stack, stack_of
 
 _PROJECTION = re.compile(r"(^|[ _-])(T?MIP|MINIP|MAX_?IP|MIN_?IP|PROJECTION|PROJECTION IMAGE)($|[ _-])")
+_PHASE = {"P", "PHASE", "PHASE MAP", "REAL", "IMAGINARY"}
 _USUAL_ECHO_MS = 30.0
 _SHARP_WORDS = ("BONE", "SHARP", "EDGE", "LUNG", "DETAIL", "ULTRA")
 _SHARP_NUMBER = 45
@@ -155,6 +156,7 @@ def _why_not(stack: Stack) -> str:
         (image.pixels.samples != 1 or not image.photometric.startswith("MONO"), "color pictures instead of measurements"),
         ("LOCALIZER" in kind, "a localizer"),
         (_undivided(image), "a mosaic picture that does not say how many slices it holds; convert it to NIfTI"),
+        (image.modality == "MR" and _PHASE.intersection(image.image_type), "phase or other parts instead of the magnitude"),
         (_is_projection(image), "projections (MIP) instead of slices"),
         ("ASL" in kind, "arterial spin labeling has no bolus"),
         (orientation_of(image) is None or image.spacing is None, "images without position, orientation or pixel spacing"),

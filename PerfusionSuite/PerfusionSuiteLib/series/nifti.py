@@ -105,7 +105,7 @@ def read_nifti(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
     if not header.placed:
         message = "The NIfTI file does not say how the head lies (neither qform nor sform); left and right may be exchanged."
         notes.find("unknown_orientation", "warning", message, "Check the side in the pictures, or convert the scan again.")
-    data = _numbers_of(path, header)
+    data = _numbers_of(path, header, header.shape)
     echo = _numbers(sidecar.get("EchoTime"))
     repetition = _numbers(sidecar.get("RepetitionTimeExcitation")) or _numbers(sidecar.get("RepetitionTime"))
     modality = str(sidecar.get("Modality", "")).upper()
@@ -126,10 +126,33 @@ def read_nifti(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
     return Scan(data, header.affine, frame_times, modality, rescaled=True, acquisition=acquisition, dicom={})
 
 
-def _numbers_of(path: Path, header: NiftiHeader) -> NDArray[np.float32]:
-    stored = StoredNumbers(
-        path, header.offset, "all" if header.packed else "none", header.kind, header.shape, 3, header.slope, header.intercept
-    )
+def read_nifti_frame(path: Path) -> tuple[NDArray[np.float32], FloatArray]:
+    """Read a 3D NIfTI file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (I, J, K)
+        Values.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is damaged.
+    """
+    header = read_header(path)
+    return _numbers_of(path, header, (*header.shape[:3], 1))[..., 0], header.affine
+
+
+def _numbers_of(path: Path, header: NiftiHeader, sizes: tuple[int, ...]) -> NDArray[np.float32]:
+    packed = "all" if header.packed else "none"
+    stored = StoredNumbers(path, header.offset, packed, header.kind, sizes, 3, header.slope, header.intercept)
     try:
         return read_numbers(stored, path.name)
     except (OSError, EOFError, zlib.error) as error:

@@ -204,7 +204,7 @@ def read_nrrd(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
         header.pairs, tuple(_axis_unit(header, n) for n in range(4)), axis, _axis_step(header, axis), header.shape[3]
     )
     source, times = nrrd_times(fields, interval_s)
-    data = _data(path, header, axis)
+    data = _data(path, header, header.sizes, axis)
     notes.decide(f"Frame times come from {source}.")
     slice_times = _slice_times(header, notes)
     echo, repetition, flip = (
@@ -220,6 +220,30 @@ def read_nrrd(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
         details={"flip_angle_deg": flip} if flip == flip else {},
     )
     return Scan(data, _affine(header), times, modality, rescaled=True, acquisition=acquisition, dicom={})
+
+
+def read_nrrd_frame(path: Path) -> tuple[NDArray[np.float32], FloatArray]:
+    """Read a 3D NRRD file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (I, J, K)
+        Values.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is damaged or its encoding is not supported.
+    """
+    header = read_nrrd_header(path)
+    return _data(path, header, (*header.sizes, 1), 3)[..., 0], _affine(header)
 
 
 def _axis_unit(header: NrrdHeader, axis: int) -> str:
@@ -253,7 +277,7 @@ def _slice_times(header: NrrdHeader, notes: Notes) -> FloatArray | None:
     return times.reshape(header.shape[2], header.shape[3])
 
 
-def _data(path: Path, header: NrrdHeader, axis: int) -> NDArray[np.float32]:
+def _data(path: Path, header: NrrdHeader, sizes: tuple[int, ...], axis: int) -> NDArray[np.float32]:
     fields = header.fields
     separate = fields.get("data file") or fields.get("datafile")
     place = path if separate is None else path.parent / Path(separate).name
@@ -265,7 +289,7 @@ def _data(path: Path, header: NrrdHeader, axis: int) -> NDArray[np.float32]:
     packed = "none" if encoding == "raw" else "numbers"
     offset = header.offset if separate is None else 0
     try:
-        return read_numbers(StoredNumbers(place, offset, packed, kind, header.sizes, axis), path.name)
+        return read_numbers(StoredNumbers(place, offset, packed, kind, sizes, axis), path.name)
     except (OSError, EOFError, zlib.error) as error:
         msg = f"The data of '{path.name}' cannot be read ({error}). Save the file again."
         raise InvalidInputError(msg) from error

@@ -17,6 +17,7 @@ from .candidates import SeriesCandidate, choose, same_scan_other_echo
 from .case_name import case_name
 from .dicom import Scan, dicom_candidates, read_dicom
 from .discover import FoundFiles, find_files, media_folder
+from .frame_files import frame_candidates, read_frames
 from .intensities import fill_missing, looks_like_ct, to_hounsfield
 from .nifti import nifti_candidate, read_nifti
 from .notes import Notes
@@ -61,7 +62,7 @@ def read(
     ----------
     path : path-like
         A folder with DICOM files (any names, any order, other files among them) or its DICOMDIR, a 4D NIfTI with a JSON sidecar,
-        a 4D NRRD, or a folder with one of these.
+        a 4D NRRD, a folder with one of these, or a folder with one numbered 3D file per frame.
     modality : {"auto", "ctp", "dsc"}
         ``auto`` takes it from the DICOM header, the JSON sidecar, or the air peak near -1000 HU.
     interval_s : float, s, optional
@@ -183,6 +184,7 @@ def _candidates(place: Path, notes: Notes, progress: ProgressCallback | None) ->
         candidates.append(nifti_candidate(path, len(candidates)))
     for path in files.nrrd:
         candidates.append(nrrd_candidate(path, len(candidates)))
+    candidates += frame_candidates(candidates, len(candidates))
     if not candidates:
         raise InvalidInputError(_nothing_found(place, files))
     return candidates
@@ -205,6 +207,8 @@ def _read_candidate(chosen: SeriesCandidate, interval_s: float | None, notes: No
     if chosen.kind == "dicom":
         return read_dicom(chosen, interval_s=interval_s, notes=notes, progress=progress)
     progress(0.1, "Reading file")
+    if len(chosen.paths) > 1:
+        return read_frames(chosen.paths, kind=chosen.kind, interval_s=interval_s, notes=notes)
     reader = read_nifti if chosen.kind == "nifti" else read_nrrd
     return reader(chosen.paths[0], interval_s=interval_s, notes=notes)
 

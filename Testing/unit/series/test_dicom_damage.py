@@ -105,6 +105,21 @@ def test_copies_of_files_are_left_out(tmp_path: Path, head: PerfusionSeries) -> 
     assert "duplicate_images" in codes(found)
 
 
+def test_copies_with_other_pixels_are_an_error_finding(tmp_path: Path, head: PerfusionSeries) -> None:
+    """Two reconstructions with one header must not be taken for one scan without a word."""
+    for path in write_dicom(head, tmp_path)[:6]:
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = generate_uid()
+        dataset.InstanceNumber += 1000
+        dataset.PixelData = bytes(len(dataset.PixelData))
+        dataset.save_as(path.with_name(f"other {path.name}"))
+    found = series.read(tmp_path)
+    np.testing.assert_array_equal(found.data, head.data)
+    finding = next(finding for finding in found.source.findings if finding.code == "different_duplicates")
+    assert finding.severity == "error"
+    assert "6 of 62 images" in finding.message
+
+
 def test_a_slice_that_few_frames_have_is_left_out(tmp_path: Path, head: PerfusionSeries, edit_files, copy_head) -> None:
     copy_head(tmp_path)
     edit_files(tmp_path, lambda d: not (place(d) == 3 and frame(d) > 2))
@@ -168,6 +183,10 @@ def strip_position(dataset: Dataset) -> None:
     del dataset.ImagePositionPatient, dataset.SliceLocation
 
 
+def phase(dataset: Dataset) -> None:
+    dataset.Modality, dataset.ImageType = "MR", ["ORIGINAL", "PRIMARY", "P", "ND"]
+
+
 def localizer(dataset: Dataset) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 
@@ -186,6 +205,7 @@ BAD: dict[str, tuple[Callable[[Dataset], bool | None], str, type[Exception]]] = 
     "one frame": (lambda d: frame(d) == 3, "only one frame", InvalidInputError),
     "nine frames": (lambda d: frame(d) < 9, "only 9 frames", InvalidInputError),
     "localizers": (localizer, "a localizer", InvalidInputError),
+    "phase images": (phase, "instead of the magnitude", InvalidInputError),
     "color maps": (color, "color pictures", InvalidInputError),
     "another modality": (report, "modality PT is neither CT nor MR", InvalidInputError),
     "no positions": (strip_position, "without a position", InvalidInputError),

@@ -188,6 +188,26 @@ def test_csa_alone_is_enough_for_a_mosaic(tmp_path: Path, signal: PerfusionSerie
     assert_same(series.read(tmp_path), scan)
 
 
+@pytest.mark.parametrize("encoding", ["explicit", "jpeg-lossless"])
+def test_a_multi_frame_file_per_time_point_is_read(tmp_path: Path, head: PerfusionSeries, encoding: str) -> None:
+    """The seed sets the clock; it also makes the identifiers, which one scan shares."""
+    shared: dict[str, str] = {}
+    for t in range(12):
+        one = replace(head, data=head.data[..., t : t + 1], times_s=np.zeros(1))
+        (path,) = write_dicom(one, tmp_path / f"{t}", vendor="enhanced", encoding=encoding, seed=2 * t)
+        dataset = pydicom.dcmread(path)
+        for group in dataset.PerFrameFunctionalGroupsSequence:
+            content = group.FrameContentSequence[0]
+            del content.FrameAcquisitionDateTime, content.FrameReferenceDateTime
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+            setattr(dataset, name, shared.setdefault(name, dataset.get(name)))
+        dataset.InstanceNumber = t + 1
+        dataset.save_as(path)
+    found = series.read(tmp_path)
+    assert_same(found, head)
+    assert found.acquisition.time_source == "DICOM AcquisitionDateTime"
+
+
 class TestSeveralSeries:
     @pytest.mark.parametrize("vendor", ["generic", "siemens", "ge", "philips", "canon"])
     def test_two_phases_in_two_series_are_joined(self, tmp_path: Path, head: PerfusionSeries, vendor: str) -> None:
