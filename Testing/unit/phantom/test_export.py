@@ -67,11 +67,17 @@ def test_ge_cine_has_one_acquisition_time_and_private_times(tmp_path: Path, scan
     assert sorted(private) == pytest.approx(list(scan.times_s))
 
 
-def test_a_multi_frame_file_passes_the_checks_of_highdicom(tmp_path: Path, scan: PerfusionSeries) -> None:
+@pytest.mark.parametrize("vendor", ["enhanced", "philips-enhanced"])
+@pytest.mark.parametrize("modality", ["ctp", "dsc"])
+def test_a_multi_frame_file_passes_the_checks_of_highdicom(
+    tmp_path: Path, scan: PerfusionSeries, vendor: str, modality: str
+) -> None:
     import highdicom
 
-    (path,) = write_dicom(scan, tmp_path, vendor="enhanced", shuffle=False)
+    scan = replace(scan, data=scan.data if modality == "ctp" else np.abs(scan.data), modality=modality)
+    (path,) = write_dicom(scan, tmp_path, vendor=vendor, shuffle=False)
     image = highdicom.imread(path)
+    assert image.Modality == ("CT" if modality == "ctp" else "MR")
     np.testing.assert_array_equal(image.get_frame(1).T, scan.data[:, :, 0, 0])
     np.testing.assert_array_equal(image.get_frame(36).T, scan.data[:, :, 2, 11])
 
@@ -79,6 +85,21 @@ def test_a_multi_frame_file_passes_the_checks_of_highdicom(tmp_path: Path, scan:
 def test_what_cannot_be_written_is_refused(tmp_path: Path, scan: PerfusionSeries) -> None:
     with pytest.raises(InvalidInputError, match="vendor 'acme' is unknown"):
         write_dicom(scan, tmp_path, vendor="acme")
+    with pytest.raises(InvalidInputError, match="encoding 'zip' is unknown"):
+        write_dicom(scan, tmp_path, encoding="zip")
+    with pytest.raises(InvalidInputError, match="'ctp' cannot be written as 'siemens-mosaic'"):
+        write_dicom(scan, tmp_path, vendor="siemens-mosaic")
+    with pytest.raises(InvalidInputError, match="keeps a scan in one series"):
+        write_dicom(scan, tmp_path, vendor="enhanced", split="phases")
+    with pytest.raises(InvalidInputError, match="by 'halves'"):
+        write_dicom(scan, tmp_path, split="halves")
+    with pytest.raises(InvalidInputError, match="Echoes of one scan"):
+        write_dicom(scan, tmp_path, further_echoes=[scan])
+    sheared = scan.affine.copy()
+    sheared[1, 2] = 2.0
+    signal = replace(scan, data=np.abs(scan.data), affine=sheared, modality="dsc")
+    with pytest.raises(InvalidInputError, match="stacked obliquely"):
+        write_dicom(signal, tmp_path, vendor="siemens-mosaic")
     with pytest.raises(InvalidInputError, match="no name for a NIfTI file"):
         write_nifti(scan, tmp_path / "a.img")
     skewed = scan.affine.copy()
