@@ -14,7 +14,7 @@ def test_every_method_is_in_the_catalog_with_the_words_of_its_registry():
 
 
 def test_every_preset_is_in_the_catalog():
-    assert [choice.name for choice in catalog.PRESETS] == list(lesion.PRESETS)
+    assert [choice.name for choice in (*catalog.PRESETS, *catalog.MR_PRESETS)] == list(lesion.PRESETS)
 
 
 def test_the_catalog_recommends_what_the_pipeline_uses():
@@ -23,7 +23,7 @@ def test_the_catalog_recommends_what_the_pipeline_uses():
 
 
 def test_labels_are_unique():
-    for choices in (catalog.METHODS, catalog.PRESETS):
+    for choices in (catalog.METHODS, (*catalog.PRESETS, *catalog.MR_PRESETS)):
         assert len({choice.label for choice in choices}) == len(choices)
 
 
