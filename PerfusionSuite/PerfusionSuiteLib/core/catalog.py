@@ -50,13 +50,11 @@ PRESETS = (
     Choice("rapid-like", "RAPID-like", "Tmax above 6 s; core: relative CBF below 30 % anywhere."),
     Choice("syngo-like", "syngo-like", "Hypoperfusion by absolute CBF, core by absolute CBV."),
     Choice("mistar-like", "MIStar-like", "Hypoperfusion by arterial delay; core: relative CBF below 30 % within it."),
-    Choice("adc", "ADC core", "Tmax above 6 s; core: diffusion below 620e-6 mm²/s, from an ADC map."),
-    Choice("tumor", "Tumor", "Leakage corrected, blood volume relative to white matter of the other side."),
 )
 """Thresholds that decide what counts as lesion, for every modality."""
 
 MR_PRESETS = (
-    Choice("adc", "Diffusion core", "Core by a low diffusion coefficient (needs an ADC map) instead of relative CBF."),
-    Choice("tumor", "Tumor", "For rCBV of a tumor against a reference region: vessels are kept."),
+    Choice("adc", "ADC core", "Tmax above 6 s; core: diffusion below 620e-6 mm²/s, from an ADC map."),
+    Choice("tumor", "Tumor", "Leakage corrected, blood volume relative to white matter of the other side."),
 )
 """Thresholds that only make sense for DSC-MRI."""
