@@ -92,7 +92,7 @@ def _inside_skull(
     if brain is not None:
         mask = _user_mask(brain, series)
         return mask, bone & ~mask, head, given_mask_finding(mask, baseline) if mask.any() else ()
-    mask, left_out = drop_partial_ends(find_brain(smooth, head, bone, series.affine, baseline <= AIR_HU))
+    mask, left_out = drop_partial_ends(find_brain(smooth, head, bone, series.affine, baseline <= AIR_HU), spacing)
     mask = up_to_bone(mask, baseline, head, bone, spacing)
     findings = (*brain_findings(mask, left_out, spacing), *cut_off_finding(mask, series.affine))
     bony = mask & (baseline > MIXED_HU) & grow(bone, BONE_REACH_MM, spacing)

@@ -19,6 +19,7 @@ MIN_AREA_CM2, MAX_AREA_CM2 = 30.0, 250.0
 CLOSED_AREA_CM2 = 8.0
 END_DROP = 0.6
 RIM_MM, CUT_MM = 2.5, 4.0
+CONTINUED_SHARE = 0.8
 
 
 def disk(radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
@@ -229,6 +230,7 @@ def find_brain(
             inside[:, :, k] = interior
     if closed.any():
         _fill_open_slices(inside, closed, soft, bone, spacing)
+        _complete_base(inside, soft, bone, affine)
     else:
         inside = _without_skull(soft, bone, spacing)
     inside = largest_component(inside)
@@ -286,15 +288,32 @@ def _fill_open_slices(inside: BoolArray, closed: BoolArray, soft: BoolArray, bon
         k = int(np.where(done, -1, beside).argmax())
         done[k] = True
         neighbor = inside[:, :, max((n for n in (k - 1, k + 1) if 0 <= n < closed.size and areas[n] == beside[k]), default=k)]
-        if not neighbor.any():
-            continue
-        allowed = ndimage.binary_dilation(neighbor, disk(4.0, spacing))
-        opened = ndimage.binary_opening(soft[:, :, k] & allowed & ~bone[:, :, k], disk(5.0, spacing))
-        labels, count = ndimage.label(opened)
-        if count:
-            overlap = np.bincount(labels[neighbor], minlength=count + 1)
-            overlap[0] = 0
-            inside[:, :, k] = labels == int(overlap.argmax()) if overlap.any() else False
+        inside[:, :, k] = _continued(neighbor, soft[:, :, k] & ~bone[:, :, k], spacing)
+
+
+def _complete_base(inside: BoolArray, soft: BoolArray, bone: BoolArray, affine: FloatArray) -> None:
+    """Add parts of the brain that bone separates, and whose own ring of bone is open, below the widest slice, in place."""
+    spacing = voxel_sizes(affine)
+    area = inside.sum(axis=(0, 1))
+    step = -1 if affine[2, 2] > 0 else 1
+    for k in range(int(area.argmax()) + step, -1 if step < 0 else area.size, step):
+        above = inside[:, :, k - step]
+        if inside[:, :, k].sum() < (1.0 - END_DROP / 2.0) * above.sum():
+            inside[:, :, k] |= _continued(above, soft[:, :, k] & ~bone[:, :, k], spacing)
+
+
+def _continued(neighbor: BoolArray, soft: BoolArray, spacing: FloatArray) -> BoolArray:
+    """Soft tissue of a slice that continues the brain of its neighbor."""
+    if not neighbor.any():
+        return np.zeros_like(neighbor)
+    allowed = ndimage.binary_dilation(neighbor, disk(4.0, spacing))
+    labels, count = ndimage.label(ndimage.binary_opening(soft & allowed, disk(5.0, spacing)))
+    overlap = np.bincount(labels[neighbor], minlength=count + 1)
+    found = overlap >= CONTINUED_SHARE * np.bincount(labels.ravel(), minlength=count + 1)
+    overlap[0] = found[0] = 0
+    found[int(overlap.argmax())] = overlap.any()  # at the skull base bone divides the brain into several parts
+    result: BoolArray = found[labels]
+    return result
 
 
 def _without_skull(soft: BoolArray, bone: BoolArray, spacing: FloatArray) -> BoolArray:
@@ -318,13 +337,15 @@ def _tidy(inside: BoolArray, smooth: NDArray[np.float32], bone: BoolArray, spaci
     return result & (~bone | enclosed_bone) & (smooth > -200.0)
 
 
-def drop_partial_ends(brain: BoolArray) -> tuple[BoolArray, tuple[int, ...]]:
+def drop_partial_ends(brain: BoolArray, spacing_mm: FloatArray | None = None) -> tuple[BoolArray, tuple[int, ...]]:
     """Leave out end slices that hold only the tip of the brain.
 
     Parameters
     ----------
     brain : ndarray of bool, shape (I, J, K)
         Brain mask.
+    spacing_mm : ndarray, shape (3,), mm, optional
+        Voxel spacing; with it, slices with at least 30 cm² of brain stay.
 
     Returns
     -------
@@ -333,6 +354,7 @@ def drop_partial_ends(brain: BoolArray) -> tuple[BoolArray, tuple[int, ...]]:
     left_out : tuple of int
         Slices whose area is more than 60 % smaller than that of their neighbor towards the middle.
     """
+    enough = np.inf if spacing_mm is None else 100.0 * MIN_AREA_CM2 / float(spacing_mm[0] * spacing_mm[1])
     area = brain.sum(axis=(0, 1)).astype(float)
     kept = brain.copy()
     left_out: list[int] = []
@@ -343,7 +365,7 @@ def drop_partial_ends(brain: BoolArray) -> tuple[BoolArray, tuple[int, ...]]:
             break
         end = int(used[0] if k == 0 else used[-1])
         inner = end + (neighbor - k)
-        if end != widest and area[end] < (1.0 - END_DROP) * area[inner]:
+        if end != widest and area[end] < min((1.0 - END_DROP) * area[inner], enough):
             kept[:, :, end] = False
             left_out.append(end)
     return kept, tuple(sorted(left_out))

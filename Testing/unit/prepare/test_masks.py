@@ -115,6 +115,19 @@ def test_a_head_cut_off_by_a_round_field_of_view_is_found(a_head: Any) -> None:
     assert dice(masks.brain, a_head.brain & ~outside[:, :, None]) > 0.95
 
 
+def test_parts_of_the_brain_that_bone_divides_at_the_skull_base_are_all_found(a_head: Any) -> None:
+    data = a_head.series.data.copy()
+    data[:, 34:37, 0] = np.where(
+        a_head.brain[:, 34:37, 0, None], 900.0, data[:, 34:37, 0]
+    )  # a wall of bone across the lowest slice
+    data[34:38, :14, 0] = np.minimum(data[34:38, :14, 0], 40.0)  # and an opening of the skull before the front part
+    brain = a_head.brain.copy()
+    brain[:, 34:37, 0] = False
+    found = tissue_masks(replace(a_head.series, data=data)).brain
+    assert dice(found[:, :34, 0], brain[:, :34, 0]) > 0.9
+    assert dice(found[:, 37:, 0], brain[:, 37:, 0]) > 0.9
+
+
 def test_nearly_all_brain_beside_bone_stays(a_head: Any) -> None:
     masks = tissue_masks(a_head.series)
     soft = a_head.brain & (a_head.series.data[..., :5].mean(axis=-1) < 80.0) & ~a_head.sinus
