@@ -6,13 +6,7 @@ Panels, console and command line call `run`; nothing above this file knows how a
 
 from __future__ import annotations
 
-import json
-import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +17,7 @@ from .core import (
     QUANTITIES,
     Concentration,
     InputFunction,
-    InvalidInputError,
-    MotionReport,
+    LesionMasks,
     PerfusionMap,
     PerfusionMaps,
     PerfusionSeries,
@@ -35,177 +28,14 @@ from .core import (
     TissueMasks,
     part_of,
 )
-from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
-from .core.geometry import BoolArray, FloatArray, check_same_grid
+from .core.geometry import BoolArray, FloatArray
 from .core.quantities import unit_of
-from .core.series import check_enough_times
+from .preparation import Clock, Prepared, check_inputs, prepare_ctp, prepare_dsc
+from .settings import DEFAULT_METHOD, GPU_METHODS, Settings, UserInputs, methods
+
+__all__ = ["DEFAULT_METHOD", "GPU_METHODS", "SOFTWARE", "Settings", "UserInputs", "methods", "run"]
 
 SOFTWARE = f"Perfusion Suite {__version__}"
-
-GPU_METHODS: frozenset[str] = frozenset()
-"""Methods that can use a GPU; the classical ones are memory-bound and gain nothing from it."""
-
-DEFAULT_METHOD = "csvd"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Every choice of a run that is not data; the same words serve the JSON file of ``--config``.
-
-    Parameters
-    ----------
-    method : str
-        A name of `methods`.
-    preset : str
-        Threshold preset, see `lesion.PRESETS`.
-    motion_correction : bool
-        Estimate head motion and correct it when there is any.
-    noise_reduction : str
-        A name of `prepare.NOISE_METHODS`.
-    aif_method : str
-        How the artery is found: ``score``, ``cluster`` or ``hierarchical``.
-    scale_aif : bool
-        Scale the AIF to the venous area (partial-volume correction).
-    density : float, g/mL
-        Tissue density; 1 gives values per 100 mL.
-    hematocrit_factor : float
-        ``(1 - Hct_artery) / (1 - Hct_capillary)``.
-    method_options, noise_options : mapping
-        Passed on to the method and to the noise reduction.
-    device : str
-        ``auto``, ``cpu`` or ``cuda[:n]`` for the methods that can use a GPU.
-    """
-
-    method: str = DEFAULT_METHOD
-    preset: str = "ct-perfusion-auto"
-    motion_correction: bool = True
-    noise_reduction: str = "similarity"
-    aif_method: str = "score"
-    scale_aif: bool = True
-    density: float = BRAIN_DENSITY_G_PER_ML
-    hematocrit_factor: float = HEMATOCRIT_FACTOR
-    method_options: Mapping[str, Any] = field(default_factory=dict)
-    noise_options: Mapping[str, Any] = field(default_factory=dict)
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        _check_types(self)
-        for what, name, known in (
-            ("method", self.method, methods()),
-            ("preset", self.preset, lesion.PRESETS),
-            ("noise reduction", self.noise_reduction, prepare.NOISE_METHODS),
-            ("method for the arterial input", self.aif_method, input_function.METHODS),
-        ):
-            if name not in known:
-                msg = f"There is no {what} '{name}'. Choose one of: {', '.join(known)}."
-                raise InvalidInputError(msg)
-        for what in ("density", "hematocrit_factor"):
-            value = getattr(self, what)
-            if not 0.1 < value < 10.0:
-                msg = f"The setting {what} is {value!r}; a number between 0.1 and 10 is expected. Correct the settings."
-                raise InvalidInputError(msg)
-        methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
-        prepare.NOISE_METHODS[self.noise_reduction].check(self.noise_options)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
-            raise InvalidInputError(msg)
-        if self.device.startswith("cuda") and self.method not in GPU_METHODS:
-            msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
-            raise InvalidInputError(msg)
-
-    @classmethod
-    def from_json(cls, path: str | Path, **overrides: Any) -> Settings:
-        """Read settings from a JSON file.
-
-        Parameters
-        ----------
-        path : path-like
-            A JSON object whose keys are fields of this class.
-        **overrides
-            Fields that win over the file.
-
-        Returns
-        -------
-        Settings
-            The checked settings.
-
-        Raises
-        ------
-        InvalidInputError
-            If the file cannot be read or names an unknown setting.
-        """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            msg = f'The settings file \'{path}\' cannot be read ({error}). Give a JSON file such as {{"method": "osvd"}}.'
-            raise InvalidInputError(msg) from error
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(not a JSON object)"]
-        if unknown:
-            msg = f"The settings file '{path}' has unknown entries: {', '.join(unknown)}. Known ones: {', '.join(sorted(known))}."
-            raise InvalidInputError(msg)
-        return cls(**{**values, **overrides})
-
-
-_EXPECTED: Mapping[str, tuple[Any, str]] = {
-    "str": (str, "a text"),
-    "bool": (bool, "true or false"),
-    "float": (int | float, "a number"),
-    "Mapping[str, Any]": (Mapping, 'an object such as {"oi_max": 0.1}'),
-}
-
-
-def _check_types(settings: Settings) -> None:
-    """Refuse a value of another type, which a JSON file can hold: the text "no" would count as true."""
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        kind, words = _EXPECTED[str(item.type)]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            msg = f"The setting {item.name} is {value!r}; {words} is expected. Correct the settings."
-            raise InvalidInputError(msg)
-
-
-@dataclass(frozen=True, slots=True)
-class UserInputs:
-    """What a user may give instead of the automatic choice, all on the grid of the scan.
-
-    Parameters
-    ----------
-    aif, vof : InputFunction, optional
-        Curves from a file, a click or a mask.
-    brain_mask, roi_mask, contra_mask : ndarray of bool, shape (I, J, K), optional
-        Brain; cortical region on the lesion side; cortical region on the other side.
-    """
-
-    aif: InputFunction | None = None
-    vof: InputFunction | None = None
-    brain_mask: BoolArray | None = None
-    roi_mask: BoolArray | None = None
-    contra_mask: BoolArray | None = None
-
-
-def methods() -> dict[str, Any]:
-    """List the methods that make maps.
-
-    Returns
-    -------
-    dict
-        Registry entries by name, deconvolution first.
-    """
-    return {**deconvolution.METHODS, **fitting.METHODS}
-
-
-class _Clock:
-    """Collects how long each step took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)
 
 
 def run(
@@ -222,7 +52,7 @@ def run(
     Parameters
     ----------
     series : PerfusionSeries
-        A CT perfusion scan.
+        A CT perfusion or DSC-MRI scan.
     settings : Settings, optional
         Choices; the defaults are the recommended ones.
     inputs : UserInputs, optional
@@ -245,22 +75,18 @@ def run(
         If the series or an input cannot be used.
     """
     settings, inputs = settings or Settings(), inputs or UserInputs()
-    if series.modality != "ctp":
-        msg = (
-            f"This chain analyses CT perfusion, but the series is of modality '{series.modality}'. Choose a CT perfusion series."
-        )
-        raise InvalidInputError(msg)
-    check_enough_times(series.times_s)
-    clock = _Clock()
-    given = series.data
-    series, motion = _still_series(series, settings, overwrite_series, clock, part_of(progress, 0.0, 0.42))
-    free = not keep_series and (overwrite_series or series.data is not given)
-    del given
-    masks, concentration = _concentration(series, inputs, free, clock, part_of(progress, 0.42, 0.55))
-    if not keep_series:
-        series = series.released()
-    aif, vof = _curves(concentration, masks, settings, inputs, clock, part_of(progress, 0.55, 0.62))
+    check_inputs(series, settings, inputs)
+    clock = Clock()
+    if series.modality == "dsc":
+        prepared = prepare_dsc(series, settings, inputs, clock, part_of(progress, 0.0, 0.55))
+    else:
+        prepared = prepare_ctp(series, settings, inputs, (overwrite_series, keep_series), clock, part_of(progress, 0.0, 0.55))
+    series = prepared.series if keep_series else prepared.series.released()
+    prepared = replace(prepared, series=series)  # nothing else may hold the values of a series that is let go
+    masks, concentration, motion = prepared.masks, prepared.concentration, prepared.motion
+    aif, vof = _curves(prepared, settings, inputs, clock, part_of(progress, 0.55, 0.62))
     maps = _maps(concentration, masks, aif, settings, clock, part_of(progress, 0.62, 0.95))
+    maps, noted = _added_maps(maps, prepared, settings, inputs)
     with clock.step("lesion"):
         maps, lesions = lesion.segment(
             maps,
@@ -268,11 +94,12 @@ def run(
             preset=settings.preset,
             roi_mask=inputs.roi_mask,
             contra_mask=inputs.contra_mask,
-            baseline=concentration.baseline,
+            baseline=concentration.baseline if prepared.density_image is not None else _like_ct(concentration, masks),
             method=settings.method,
             vof=vof,
         )
-    findings = _all_findings(series, motion, masks, concentration, aif, vof, lesions)
+        maps, tumor = _tumor(maps, masks, lesions, settings, inputs)
+    findings = _all_findings(series, motion, masks, concentration, aif, vof, noted, lesions)
     settings_used = asdict(settings)
     metrics = lesion.metrics(
         maps,
@@ -285,6 +112,7 @@ def run(
         settings=settings_used,
         findings=findings,
     )
+    metrics = replace(metrics, values={**metrics.values, **tumor})
     if progress is not None:
         progress(1.0, "Done")
     return Study(
@@ -292,62 +120,19 @@ def run(
     )  # fmt: skip
 
 
-def _still_series(
-    series: PerfusionSeries, settings: Settings, overwrite: bool, clock: _Clock, progress: ProgressCallback
-) -> tuple[PerfusionSeries, MotionReport | None]:
-    """Bring all slices to common times and the head to one place."""
-    with clock.step("timing"):
-        progress(0.0, "Frame times")
-        common = prepare.common_times(series)
-        overwrite, series = overwrite or common is not series, common
-    if not settings.motion_correction:
-        return series, None
-    with clock.step("motion"):
-        return prepare.correct_motion(series, overwrite=overwrite, progress=progress)
-
-
-def _concentration(
-    series: PerfusionSeries, inputs: UserInputs, overwrite: bool, clock: _Clock, progress: ProgressCallback
-) -> tuple[TissueMasks, Concentration]:
-    """Find the brain and turn HU into enhancement on a uniform time grid."""
-    for name in ("brain_mask", "roi_mask", "contra_mask"):
-        mask = getattr(inputs, name)
-        if mask is not None:
-            check_same_grid(f"The {name.replace('_', ' ')}", mask.shape, series.affine, series.shape, series.affine)
-    with clock.step("masks"):
-        progress(0.0, "Brain mask")
-        masks = prepare.tissue_masks(series, brain=inputs.brain_mask)
-    for name in ("roi_mask", "contra_mask"):
-        mask = getattr(inputs, name)
-        if mask is not None and not (mask & masks.tissue).any():
-            words = {"roi_mask": "region", "contra_mask": "contralateral"}[name]
-            msg = f"The {words} mask ({int(mask.sum())} voxels) contains no brain tissue. Draw it on tissue."
-            raise InvalidInputError(msg)
-    with clock.step("concentration"):
-        progress(0.5, "Enhancement")
-        concentration = prepare.regular_times(prepare.ct_concentration(series, masks, overwrite=overwrite))
-    return masks, concentration
-
-
 def _curves(
-    concentration: Concentration,
-    masks: TissueMasks,
-    settings: Settings,
-    inputs: UserInputs,
-    clock: _Clock,
-    progress: ProgressCallback,
+    prepared: Prepared, settings: Settings, inputs: UserInputs, clock: Clock, progress: ProgressCallback
 ) -> tuple[InputFunction, InputFunction | None]:
     """Choose AIF and VOF and scale the artery for partial volume."""
-    c = concentration
+    c, image = prepared.concentration, prepared.density_image
     with clock.step("input_function"):
         progress(0.0, "Arterial input function")
         aif = inputs.aif or input_function.select_aif(
-            c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=c.baseline, exclude=masks.bone, method=settings.aif_method
-        )
+            c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
+            method=settings.aif_method, unit=c.unit,
+        )  # fmt: skip
         progress(0.6, "Venous output function")
-        vof = inputs.vof or input_function.select_vof(
-            c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=c.baseline
-        )
+        vof = inputs.vof or input_function.select_vof(c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image)
         if settings.scale_aif and inputs.aif is None:
             aif = input_function.scale_to_vof(aif, vof)
     return aif, vof
@@ -358,7 +143,7 @@ def _maps(
     masks: TissueMasks,
     aif: InputFunction,
     settings: Settings,
-    clock: _Clock,
+    clock: Clock,
     progress: ProgressCallback,
 ) -> PerfusionMaps:
     """Reduce noise and compute all maps."""
@@ -420,6 +205,10 @@ def _curve_maps(raw: Concentration, curves: NDArray[np.float32], provenance: Pro
         filtered = kernel[0] * padded[:, :-2] + kernel[1] * padded[:, 1:-1] + kernel[2] * padded[:, 2:]
         peak_at[here] = raw.times_s[filtered.argmax(axis=1)]
         maximum[here] = filtered.max(axis=1)
+    if raw.unit != "HU":  # contrast darkens MR: signal and change of relaxation cannot be added
+        found = {"ttp": _on_grid(peak_at, raw.mask), "mip": _on_grid(maximum, raw.mask, 0.0), "baseline": raw.baseline}
+        units = {"ttp": "s", "mip": raw.unit, "baseline": "a.u."}
+        return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance, units[key]) for key, v in found.items()]
     values = {
         "ttp": _on_grid(peak_at, raw.mask),
         "mip": raw.baseline + _on_grid(maximum, raw.mask, 0.0),
@@ -427,6 +216,48 @@ def _curve_maps(raw: Concentration, curves: NDArray[np.float32], provenance: Pro
         "baseline": raw.baseline,
     }
     return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance) for key, v in values.items()]
+
+
+def _added_maps(maps: PerfusionMaps, prepared: Prepared, settings: Settings, inputs: UserInputs) -> tuple[PerfusionMaps, _Noted]:
+    """Add leakage and diffusion, and bring DSC to the scale of white matter."""
+    findings: tuple[QualityFinding, ...] = ()
+    if prepared.series.modality == "dsc" and settings.scale_to_white_matter:
+        maps, findings = lesion.scale_to_white_matter(maps, prepared.masks)
+    provenance = maps["tmax"].provenance
+    if prepared.k2 is not None:
+        maps = maps.added(PerfusionMap(prepared.k2, maps.affine, QUANTITIES["k2"], None, provenance))
+    if inputs.adc is not None:
+        adc, unit = lesion.adc_map(inputs.adc, prepared.masks.brain)
+        maps = maps.added(PerfusionMap(adc, maps.affine, QUANTITIES["adc"], None, Provenance("given")))
+        text = f"The ADC map was taken to be in {unit} and to lie on the perfusion scan."
+        findings = (
+            *findings,
+            QualityFinding("adc_map_given", "info", text, "Look at the core: it must lie where diffusion is low."),
+        )
+    return maps, _Noted(findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """Findings of a step that has no other result to carry them."""
+
+    findings: tuple[QualityFinding, ...]
+
+
+def _like_ct(concentration: Concentration, masks: TissueMasks) -> NDArray[np.float32]:
+    """MR baseline within the brain on the gray scale of CT, for the mid-sagittal plane."""
+    level = max(float(np.median(concentration.baseline[masks.tissue])), 1e-6)
+    return np.where(masks.brain, np.clip(35.0 / level * concentration.baseline, 1.0, 90.0), 0.0).astype(np.float32)
+
+
+def _tumor(
+    maps: PerfusionMaps, masks: TissueMasks, lesions: LesionMasks, settings: Settings, inputs: UserInputs
+) -> tuple[PerfusionMaps, dict[str, Any]]:
+    """Relative blood volume of a tumor, when one is given."""
+    if settings.preset != "tumor" or inputs.roi_mask is None:
+        return maps, {}
+    rcbv, _, numbers = lesion.tumor_blood_volume(maps, masks, inputs.roi_mask, lesions.midplane, inputs.contra_mask)
+    return maps.added(rcbv), {"tumor": dict(numbers)}
 
 
 def _acquisition_facts(series: PerfusionSeries) -> dict[str, Any]:

@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lesions from perfusion maps: thresholds, mid-sagittal plane, normal reference, volumes and indices."""
 
+from .diffusion import adc_map
 from .follow_up import follow_up_change
 from .midline import Midplane, estimate_midplane, mirror, side_distance
 from .presets import PRESETS, TMAX_OFFSET_S, Preset, find_preset
 from .report import metrics
 from .segmentation import segment
 from .trials import trial_criteria
+from .white_matter import scale_to_white_matter, tumor_blood_volume, white_matter
 
 __all__ = [
     "PRESETS",
     "TMAX_OFFSET_S",
     "Midplane",
     "Preset",
+    "adc_map",
     "estimate_midplane",
     "find_preset",
     "follow_up_change",
     "metrics",
     "mirror",
+    "scale_to_white_matter",
     "segment",
     "side_distance",
     "trial_criteria",
+    "tumor_blood_volume",
+    "white_matter",
 ]

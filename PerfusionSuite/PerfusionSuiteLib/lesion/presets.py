@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..core.errors import InvalidInputError
+from .diffusion import CORE_ADC
 
-CoreRule = Literal["rcbf", "cbv"]
+CoreRule = Literal["rcbf", "cbv", "adc"]
 CoreRegion = Literal["hypoperfusion", "anywhere"]
 HypoperfusionRule = Literal["tmax", "delay", "cbf"]
 Statistic = Literal["mean", "median"]
@@ -34,12 +35,14 @@ class Preset:
         Threshold of the arterial delay.
     hypoperfusion_cbf : float, in the unit of the CBF map
         Absolute flow threshold.
-    core_rule : {"rcbf", "cbv"}
-        Core by relative flow below ``rcbf_percent`` or by absolute volume below ``core_cbv``.
+    core_rule : {"rcbf", "cbv", "adc"}
+        Core by relative flow below ``rcbf_percent``, by absolute volume below ``core_cbv`` or by diffusion below ``core_adc``.
     rcbf_percent : float, %
         Relative flow below which tissue is core.
     core_cbv : float, in the unit of the CBV map
         Absolute volume threshold.
+    core_adc : float, 1e-6 mm^2/s
+        Threshold of the apparent diffusion coefficient.
     core_region : {"hypoperfusion", "anywhere"}
         Where core may lie. With ``anywhere`` core outside of hypoperfusion is raised as a finding.
     severe_tmax_s : float, s
@@ -83,6 +86,7 @@ class Preset:
     core_rule: CoreRule = "rcbf"
     rcbf_percent: float = 30.0
     core_cbv: float = 1.2
+    core_adc: float = CORE_ADC
     core_region: CoreRegion = "hypoperfusion"
     severe_tmax_s: float = 10.0
     tmax_levels_s: tuple[float, ...] = (4.0, 6.0, 8.0, 10.0)
@@ -104,7 +108,7 @@ class Preset:
 
     def __post_init__(self) -> None:
         positive = ("tmax_s", "delay_s", "hypoperfusion_cbf", "rcbf_percent", "core_cbv", "severe_tmax_s", "venous_tmax_s")
-        for name in (*positive, "reference_tmax_s", "vessel_cbv", "vessel_cbv_ratio"):
+        for name in (*positive, "core_adc", "reference_tmax_s", "vessel_cbv", "vessel_cbv_ratio"):
             if not getattr(self, name) > 0:
                 msg = f"The threshold '{name}' must be above 0, not {getattr(self, name)}. Correct the preset."
                 raise InvalidInputError(msg)
@@ -167,7 +171,7 @@ class Preset:
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "hypoperfusion_rule": ("tmax", "delay", "cbf"),
-        "core_rule": ("rcbf", "cbv"),
+        "core_rule": ("rcbf", "cbv", "adc"),
         "core_region": ("hypoperfusion", "anywhere"),
         "reference_statistic": ("mean", "median"),
     }
@@ -216,6 +220,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(name="rapid-like", core_region="anywhere"),
             Preset(name="syngo-like", hypoperfusion_rule="cbf", core_rule="cbv"),
             Preset(name="mistar-like", hypoperfusion_rule="delay"),
+            Preset(name="adc", core_rule="adc", core_region="anywhere"),
+            Preset(name="tumor", vessel_cbv=1000.0, vessel_cbv_ratio=1000.0),
         )
     }
 )

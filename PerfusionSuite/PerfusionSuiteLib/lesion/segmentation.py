@@ -163,7 +163,7 @@ def above(values: NDArray[np.floating], threshold: float, strict: bool) -> BoolA
 def _check_maps(maps: PerfusionMaps, preset: Preset) -> None:
     need = {"tmax"} | ({"delay"} if preset.hypoperfusion_rule == "delay" else set())
     need |= {"cbf"} if preset.hypoperfusion_rule == "cbf" else set()
-    need |= {"cbv"} if preset.core_rule == "cbv" else set()
+    need |= {preset.core_rule} if preset.core_rule in ("cbv", "adc") else set()
     missing = sorted(need - set(maps))
     if preset.core_rule == "rcbf" and "cbf" not in maps and "rcbf" not in maps:
         missing.append("cbf or rcbf")
@@ -224,6 +224,8 @@ def _relative_maps(maps: PerfusionMaps, reference: Reference, preset: Preset) ->
 def _core(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, hypoperfusion: BoolArray, factor: float) -> BoolArray:
     if preset.core_rule == "rcbf":
         core = tissue & below(maps["rcbf"].values, preset.rcbf_percent * factor, preset.strict)
+    elif preset.core_rule == "adc":
+        core = tissue & below(maps["adc"].values, preset.core_adc, preset.strict)
     else:
         core = tissue & below(maps["cbv"].values, preset.core_cbv, preset.strict)
     if preset.core_region == "hypoperfusion":

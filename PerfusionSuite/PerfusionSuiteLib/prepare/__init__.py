@@ -2,6 +2,7 @@
 """From a raw series to enhancement curves: times, motion, masks, baseline, noise."""
 
 from .arrival import arrival_time
+from .dsc_chain import LEAKAGE, PreparedDsc, prepare_dsc
 from .enhancement import ct_concentration
 from .masks import tissue_masks
 from .motion import correct_motion
@@ -10,13 +11,16 @@ from .smoothing import NOISE_METHODS, NoiseMethod, reduce_noise, smoothed_curves
 from .timing import common_times, regular_times
 
 __all__ = [
+    "LEAKAGE",
     "NOISE_METHODS",
     "NoiseMethod",
+    "PreparedDsc",
     "arrival_time",
     "common_times",
     "correct_motion",
     "ct_concentration",
     "noise_sd",
+    "prepare_dsc",
     "reduce_noise",
     "regular_times",
     "smoothed_curves",

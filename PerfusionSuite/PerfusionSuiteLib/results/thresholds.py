@@ -83,6 +83,8 @@ def core_words(thresholds: Mapping[str, Any]) -> str:
     less = "<" if thresholds.get("strict", True) else "≤"
     if thresholds.get("core_rule", "rcbf") == "cbv":
         text = f"CBV {less} {thresholds.get('core_cbv', 0.0):g}"
+    elif thresholds.get("core_rule") == "adc":
+        text = f"ADC {less} {thresholds.get('core_adc', 0.0):g}e-6 mm²/s"
     else:
         percent, factor = float(thresholds.get("rcbf_percent", 30.0)), float(thresholds.get("rcbf_factor", 1.0))
         note = f" ({percent * factor:g} % on this map)" if factor != 1.0 else ""

@@ -100,8 +100,8 @@ def test_a_short_scan_is_refused(patient):
 
 
 def test_another_modality_is_refused(patient):
-    with pytest.raises(InvalidInputError, match="modality 'dsc'"):
-        pipeline.run(dataclasses.replace(patient[0], modality="dsc"))
+    with pytest.raises(InvalidInputError, match="modality 'asl'"):
+        pipeline.run(dataclasses.replace(patient[0], modality="asl"))
 
 
 def test_a_scan_without_contrast_is_refused_in_one_sentence(patient):

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user can choose about a run, and what he can give instead of the automatic choice."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import deconvolution, fitting, input_function, lesion, prepare
+from .core import InputFunction, InvalidInputError, PerfusionSeries
+from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
+from .core.geometry import BoolArray
+
+GPU_METHODS: frozenset[str] = frozenset()
+"""Methods that can use a GPU; the classical ones are memory-bound and gain nothing from it."""
+
+DEFAULT_METHOD = "csvd"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every choice of a run that is not data; the same words serve the JSON file of ``--config``.
+
+    Parameters
+    ----------
+    method : str
+        A name of `methods`.
+    preset : str
+        Threshold preset, see `lesion.PRESETS`.
+    motion_correction : bool
+        Estimate head motion and correct it when there is any.
+    noise_reduction : str
+        A name of `prepare.NOISE_METHODS`.
+    aif_method : str
+        How the artery is found: ``score``, ``cluster`` or ``hierarchical``.
+    scale_aif : bool
+        Scale the AIF to the venous area (partial-volume correction).
+    density : float, g/mL
+        Tissue density; 1 gives values per 100 mL.
+    hematocrit_factor : float
+        ``(1 - Hct_artery) / (1 - Hct_capillary)``.
+    method_options, noise_options : mapping
+        Passed on to the method and to the noise reduction.
+    device : str
+        ``auto``, ``cpu`` or ``cuda[:n]`` for the methods that can use a GPU.
+    leakage_correction : {"auto", "none", "bsw", "bidirectional"}
+        Of DSC-MRI; ``auto`` is bsw with the preset ``tumor`` and none otherwise, since it takes late tissue for leaky.
+    scale_to_white_matter : bool
+        Scale flow and volume of DSC-MRI, which are relative by nature, to the blood volume of normal white matter.
+    """
+
+    method: str = DEFAULT_METHOD
+    preset: str = "ct-perfusion-auto"
+    motion_correction: bool = True
+    noise_reduction: str = "similarity"
+    aif_method: str = "score"
+    scale_aif: bool = True
+    density: float = BRAIN_DENSITY_G_PER_ML
+    hematocrit_factor: float = HEMATOCRIT_FACTOR
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+    noise_options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    leakage_correction: str = "auto"
+    scale_to_white_matter: bool = True
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for what, name, known in (
+            ("method", self.method, methods()),
+            ("preset", self.preset, lesion.PRESETS),
+            ("noise reduction", self.noise_reduction, prepare.NOISE_METHODS),
+            ("method for the arterial input", self.aif_method, input_function.METHODS),
+            ("leakage correction", self.leakage_correction, ("auto", *prepare.LEAKAGE)),
+        ):
+            if name not in known:
+                msg = f"There is no {what} '{name}'. Choose one of: {', '.join(known)}."
+                raise InvalidInputError(msg)
+        for what in ("density", "hematocrit_factor"):
+            value = getattr(self, what)
+            if not 0.1 < value < 10.0:
+                msg = f"The setting {what} is {value!r}; a number between 0.1 and 10 is expected. Correct the settings."
+                raise InvalidInputError(msg)
+        methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
+        prepare.NOISE_METHODS[self.noise_reduction].check(self.noise_options)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
+            raise InvalidInputError(msg)
+        if self.device.startswith("cuda") and self.method not in GPU_METHODS:
+            msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
+            raise InvalidInputError(msg)
+
+    @classmethod
+    def from_json(cls, path: str | Path, **overrides: Any) -> Settings:
+        """Read settings from a JSON file.
+
+        Parameters
+        ----------
+        path : path-like
+            A JSON object whose keys are fields of this class.
+        **overrides
+            Fields that win over the file.
+
+        Returns
+        -------
+        Settings
+            The checked settings.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file cannot be read or names an unknown setting.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            msg = f'The settings file \'{path}\' cannot be read ({error}). Give a JSON file such as {{"method": "osvd"}}.'
+            raise InvalidInputError(msg) from error
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(not a JSON object)"]
+        if unknown:
+            msg = f"The settings file '{path}' has unknown entries: {', '.join(unknown)}. Known ones: {', '.join(sorted(known))}."
+            raise InvalidInputError(msg)
+        return cls(**{**values, **overrides})
+
+
+_EXPECTED: Mapping[str, tuple[Any, str]] = {
+    "str": (str, "a text"),
+    "bool": (bool, "true or false"),
+    "float": (int | float, "a number"),
+    "Mapping[str, Any]": (Mapping, 'an object such as {"oi_max": 0.1}'),
+}
+
+
+def _check_types(settings: Settings) -> None:
+    """Refuse a value of another type, which a JSON file can hold: the text "no" would count as true."""
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        kind, words = _EXPECTED[str(item.type)]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            msg = f"The setting {item.name} is {value!r}; {words} is expected. Correct the settings."
+            raise InvalidInputError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class UserInputs:
+    """What a user may give instead of the automatic choice, all on the grid of the scan.
+
+    Parameters
+    ----------
+    aif, vof : InputFunction, optional
+        Curves from a file, a click or a mask.
+    brain_mask, roi_mask, contra_mask : ndarray of bool, shape (I, J, K), optional
+        Brain; cortical region on the lesion side (with the preset ``tumor``: the tumor); cortical region on the other side.
+    adc : ndarray, shape (I, J, K), optional
+        Apparent diffusion coefficient, for the preset ``adc``.
+    second_echo : PerfusionSeries, optional
+        The same DSC scan at a later echo.
+    """
+
+    aif: InputFunction | None = None
+    vof: InputFunction | None = None
+    brain_mask: BoolArray | None = None
+    roi_mask: BoolArray | None = None
+    contra_mask: BoolArray | None = None
+    adc: NDArray[np.float32] | None = None
+    second_echo: PerfusionSeries | None = None
+
+
+def methods() -> dict[str, Any]:
+    """List the methods that make maps.
+
+    Returns
+    -------
+    dict
+        Registry entries by name, deconvolution first.
+    """
+    return {**deconvolution.METHODS, **fitting.METHODS}
