@@ -127,15 +127,25 @@ def _curves(
     c, image = prepared.concentration, prepared.density_image
     with clock.step("input_function"):
         progress(0.0, "Arterial input function")
-        aif = inputs.aif or input_function.select_aif(
+        aif = _at_times(inputs.aif, c) or input_function.select_aif(
             c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
             method=settings.aif_method, unit=c.unit,
         )  # fmt: skip
         progress(0.6, "Venous output function")
-        vof = inputs.vof or input_function.select_vof(c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image)
+        vof = _at_times(inputs.vof, c) or input_function.select_vof(
+            c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image
+        )
         if settings.scale_aif and inputs.aif is None:
             aif = input_function.scale_to_vof(aif, vof)
     return aif, vof
+
+
+def _at_times(curve: InputFunction | None, concentration: Concentration) -> InputFunction | None:
+    """Return a given curve at the times of the concentration, which has lost frames or was resampled."""
+    times = concentration.times_s
+    if curve is None or (curve.times_s.size == times.size and np.allclose(curve.times_s, times)):
+        return curve
+    return replace(curve, times_s=times, values=np.interp(times, curve.times_s, curve.values))
 
 
 def _maps(

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
-from .. import input_function, lesion, pipeline, results, series
+from .. import input_function, lesion, pipeline, prepare, results, series
 from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
 from ..core.files import check_output_folder, staged_folder
 from ..core.geometry import BoolArray, check_same_grid
@@ -42,7 +44,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("run", help="scan in; maps, lesions, tables, pictures and report out")
     parser.add_argument("input", metavar="IN", type=Path, help="DICOM folder, or a 4D NIfTI or NRRD file")
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the results")
-    parser.add_argument("--modality", choices=("auto", "ctp"), default="auto", help="kind of scan (default: from the headers)")
+    parser.add_argument(
+        "--modality", choices=("auto", "ctp", "dsc"), default="auto", help="kind of scan (default: from the headers)"
+    )
     parser.add_argument(
         "--method", choices=tuple(pipeline.methods()), help=f"how maps are made (default {pipeline.DEFAULT_METHOD})"
     )
@@ -59,6 +63,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--brain-mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
     parser.add_argument("--roi-mask", metavar="FILE", type=Path, help="cortical region on the lesion side")
     parser.add_argument("--contra-mask", metavar="FILE", type=Path, help="cortical region on the other side")
+    parser.add_argument("--adc", metavar="FILE", type=Path, help="map of apparent diffusion; makes 'adc' the default preset")
+    parser.add_argument("--second-echo", metavar="PATH|N", help="later echo of a DSC scan: a file, a folder, or a series of IN")
+    parser.add_argument(
+        "--leakage", choices=("auto", *prepare.LEAKAGE), help="correction of a DSC scan (default auto: bsw for the preset tumor)"
+    )
     parser.add_argument("--no-motion-correction", action="store_true", help="take the frames as they are")
     parser.add_argument("--layout", choices=("flat", "bids"), default="flat", help="names of the files (default flat)")
     parser.add_argument("--mrb", action="store_true", help="also write a 3D Slicer scene and pictures of its slice views")
@@ -138,6 +147,10 @@ def settings_from(options: argparse.Namespace) -> pipeline.Settings:
         changes["method"] = options.method
     if options.preset:
         changes["preset"] = options.preset
+    elif options.adc and settings.preset == pipeline.Settings().preset:
+        changes["preset"] = "adc"
+    if options.leakage:
+        changes["leakage_correction"] = options.leakage
     if options.no_motion_correction:
         changes["motion_correction"] = False
     return replace(settings, **changes)
@@ -164,6 +177,8 @@ def user_inputs(options: argparse.Namespace, scan: PerfusionSeries) -> pipeline.
         brain_mask=_mask(options.brain_mask, scan, "brain mask"),
         roi_mask=_mask(options.roi_mask, scan, "region mask"),
         contra_mask=_mask(options.contra_mask, scan, "contralateral mask"),
+        adc=_diffusion(options.adc, scan),
+        second_echo=_second_echo(options, scan),
     )
 
 
@@ -181,6 +196,26 @@ def _mask(path: Path | None, scan: PerfusionSeries, name: str) -> BoolArray | No
         msg = f"The {name} '{path.name}' is empty. Draw the region and save it again."
         raise InvalidInputError(msg)
     return mask
+
+
+def _diffusion(path: Path | None, scan: PerfusionSeries) -> NDArray[np.float32] | None:
+    """Read an ADC map and bring it to the grid of the scan by the positions that both files state."""
+    if path is None:
+        return None
+    values, affine = results.read_volume(path)
+    to_file = np.linalg.inv(affine) @ scan.affine
+    index = np.stack([*np.indices(scan.shape, dtype=np.float64).reshape(3, -1), np.ones(int(np.prod(scan.shape)))])
+    place = (to_file @ index)[:3]
+    found = ndimage.map_coordinates(np.nan_to_num(values), place, order=1, mode="constant", cval=0.0, output=np.float32)
+    return np.asarray(found.reshape(scan.shape), np.float32)
+
+
+def _second_echo(options: argparse.Namespace, scan: PerfusionSeries) -> PerfusionSeries | None:
+    if options.second_echo is None:
+        return None
+    chosen = _selection(options.second_echo)
+    place, select = (options.input, chosen) if isinstance(chosen, int) else (Path(options.second_echo), None)
+    return series.read(place, modality=scan.modality, interval_s=options.interval, select=select, case_id=options.case_id)
 
 
 def scene_writer() -> Callable[..., list[Path]]:
@@ -274,5 +309,10 @@ def summary(study: Study) -> list[str]:
         f"penumbra {shown('penumbra_volume_ml', ' mL')}, mismatch ratio {shown('mismatch_ratio', '', 2)}, "
         f"side {study.lesions.side} (research use only)"
     ]
+    if tumor := numbers.get("tumor"):
+        lines.append(
+            f"Tumor: blood volume {tumor['rcbv_mean']:.2f} times that of normal white matter (mean; 95th percentile "
+            f"{tumor['rcbv_p95']:.2f})"
+        )
     lines += [f"  {f.severity}: {f.message} {f.advice}".rstrip() for f in study.findings if f.severity != "info"]
     return lines

@@ -30,6 +30,10 @@ VESSEL_AREA_RATIO, VESSEL_PEAK_RATIO, VESSEL_NOISE_RATIO = 2.0, 2.4, 4.0
 """Lower than for CT: per amount of contrast, large vessels change R2* less than capillaries do."""
 
 THICKEST_VESSEL_MM = 12.0
+LATE_S, LATE_PEAK_RATIO = 2.5, 1.6
+"""Tissue behind a blocked artery is late and holds little contrast at once; what is late and tall is a vein."""
+
+RIM_AREA_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class _Passage:
         Relative loss of signal, averaged over the passage.
     area, peak : ndarray, shape (I, J, K)
         Mean over all frames and largest 3-frame mean of ``-ln(S / S_BL)``.
+    ttp : ndarray, shape (I, J, K), s
+        Time of the largest 3-frame mean.
     noise : float
         Standard deviation of ``-ln(S / S_BL)`` of a frame.
     """
@@ -52,6 +58,7 @@ class _Passage:
     drop: NDArray[np.float32]
     area: NDArray[np.float32]
     peak: NDArray[np.float32]
+    ttp: NDArray[np.float32]
     noise: float
 
 
@@ -110,7 +117,7 @@ def _summarise(series: PerfusionSeries, head: BoolArray, frames: int, curve: Flo
     )
     shape = series.shape
     baseline, drop = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    area, peak = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    area, peak, ttp = (np.zeros(shape, np.float32) for _ in range(3))
     sigma = (1.0 / spacing[0], 1.0 / spacing[1], 0.0)
     differences: list[NDArray[np.float32]] = []
     for k in range(shape[2]):
@@ -122,12 +129,14 @@ def _summarise(series: PerfusionSeries, head: BoolArray, frames: int, curve: Flo
         inside = head[:, :, k]
         change = -np.log(np.maximum(signal[inside], 0.01 * safe[inside][:, None]) / safe[inside][:, None])
         area[:, :, k][inside] = change.mean(axis=-1)
-        peak[:, :, k][inside] = ((change[:, :-2] + change[:, 1:-1] + change[:, 2:]) / 3.0).max(axis=-1)
+        running = (change[:, :-2] + change[:, 1:-1] + change[:, 2:]) / 3.0
+        peak[:, :, k][inside] = running.max(axis=-1)
+        ttp[:, :, k][inside] = series.times_s[running.argmax(axis=-1) + 1]
         differences.append(np.diff(change[:, : max(frames, 4)], 2, axis=1).ravel()[::3])
     spread = np.concatenate(differences)
     noise = 1.4826 * float(np.median(np.abs(spread - np.median(spread)))) / float(np.sqrt(6.0))
     drop[~head] = 0.0
-    return _Passage(baseline, drop, area, peak, noise)
+    return _Passage(baseline, drop, area, peak, ttp, noise)
 
 
 def _find_brain(passage: _Passage, head: BoolArray, spacing: FloatArray) -> BoolArray:
@@ -155,7 +164,10 @@ def _find_vessels(passage: _Passage, brain: BoolArray, spacing: FloatArray) -> B
     large = passage.area > VESSEL_AREA_RATIO * max(area, 0.0)
     tall = passage.peak > VESSEL_PEAK_RATIO * max(peak, 0.0)
     significant = passage.peak > max(2.0 * peak, VESSEL_NOISE_RATIO * passage.noise)
-    vessel = brain & (large | tall) & significant
+    usual = float(np.median(passage.ttp[brain & (passage.peak > peak)]))
+    late = (passage.ttp > usual + LATE_S) & (passage.peak > LATE_PEAK_RATIO * peak)
+    significant |= late & (passage.peak > VESSEL_NOISE_RATIO * passage.noise)
+    vessel = brain & (large | tall | late) & significant
     half = 0.5 * THICKEST_VESSEL_MM
     vessel &= ~grow(
         shrink(vessel, half, spacing), half + 3.0, spacing
@@ -175,7 +187,9 @@ def _find_csf(passage: _Passage, brain: BoolArray, spacing: FloatArray) -> BoolA
     shading = _local_mean(passage.baseline, tissue, spacing)
     bright = passage.baseline > CSF_BRIGHTNESS * shading
     little, none = area < CSF_AREA_SHARE * typical, area < NO_AREA_SHARE * typical
-    fluid: BoolArray = brain & ((bright & little) | (none & (passage.baseline > 0.9 * shading)))
+    rim = brain & ~shrink(brain, float(spacing[:2].min()), spacing)
+    thin = rim & (area < RIM_AREA_SHARE * typical)  # brain shares these voxels with the fluid and the bone around it
+    fluid: BoolArray = brain & ((bright & little) | (none & (passage.baseline > 0.9 * shading)) | thin)
     return fluid
 
 

@@ -151,7 +151,8 @@ def _draw_curves(axes: Any, study: Study) -> None:
     axes.set_ylim(min(-0.06 * top, 1.1 * float(np.min(aif.values))), 1.3 * top)
     axes.set_xlim(float(aif.times_s[0]), float(aif.times_s[-1]))
     axes.set_xlabel("Time (s)", color=PAPER_INK)
-    axes.set_ylabel(f"Enhancement ({concentration.unit})", color=PAPER_INK)
+    name = "Enhancement" if concentration.unit == "HU" else "ΔR2*"
+    axes.set_ylabel(f"{name} ({concentration.unit})", color=PAPER_INK)
     axes.tick_params(colors=PAPER_INK, labelsize=9)
     axes.legend(loc="upper right", fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="#d1d5db")
     for side in ("top", "right"):
