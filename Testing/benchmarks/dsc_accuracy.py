@@ -119,9 +119,8 @@ def stroke(seeds: list[int]) -> None:
             tmax_dice.append(late)
         if drawn >= 5:
             core_dice.append(core)
-    print(
-        f"median Tmax Dice {np.median(tmax_dice):.3f} ({len(tmax_dice)} lesions), core Dice {np.median(core_dice):.3f} ({len(core_dice)})"
-    )
+    for name, values in (("Tmax", tmax_dice), ("core", core_dice)):
+        print(f"median {name} Dice {np.median(values) if values else float('nan'):.3f} of {len(values)}")
 
 
 def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
