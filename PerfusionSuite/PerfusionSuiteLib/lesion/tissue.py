@@ -17,6 +17,9 @@ from .presets import Preset
 _PLAUSIBLE_MEDIAN_CBV = (1.0, 5.0)
 _MAX_DILATED_VOXEL_MM = 1.2
 """Fluid in finished maps is widened by a voxel; on coarser grids that would take away much of the cortex."""
+_MOSTLY_VESSEL_RATIO = 4.5
+"""Blood enhances some 20 to 25 times as much as tissue, so a fifth of a voxel being vessel gives this."""
+
 _IN_PLANE_4 = {
     axis: ndimage.generate_binary_structure(2, 1).reshape([1 if a == axis else 3 for a in range(3)]) for axis in range(3)
 }
@@ -77,7 +80,7 @@ def counted_tissue(maps: PerfusionMaps, preset: Preset, *, masks: TissueMasks | 
     if masks is None:
         csf, vessel, bone = _dark_fluid(maps, preset, brain), _rich_in_blood(maps, preset, brain), np.zeros_like(brain)
     else:  # no margins: they would cost more cortex than fluid and bone
-        csf, vessel, bone = masks.csf, masks.vessel.copy(), masks.bone
+        csf, vessel, bone = masks.csf, _mostly_vessel(maps, masks), masks.bone
     unknown = ~np.isfinite(maps["tmax"].values)
     tissue = brain.copy()
     percent: dict[str, float] = {}
@@ -150,6 +153,15 @@ def _rich_in_blood(maps: PerfusionMaps, preset: Preset, brain: BoolArray) -> Boo
     if _plausible(median):
         limit = min(limit, preset.vessel_cbv)
     vessel: BoolArray = brain & (np.nan_to_num(maps["cbv"].values) > limit)
+    return vessel
+
+
+def _mostly_vessel(maps: PerfusionMaps, masks: TissueMasks) -> BoolArray:
+    """Vessels without cortex through which a small one runs. Signal of MR, which shows no bone, does not tell their share."""
+    median = _median_cbv(maps, masks.tissue)
+    if median is None or not masks.bone.any():
+        return masks.vessel.copy()
+    vessel: BoolArray = masks.vessel & (np.nan_to_num(maps["cbv"].values, nan=np.inf) > _MOSTLY_VESSEL_RATIO * median)
     return vessel
 
 

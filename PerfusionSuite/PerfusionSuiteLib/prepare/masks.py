@@ -17,7 +17,7 @@ from .hounsfield import AIR_HU, baseline_image, check_ct
 from .skull import brain_findings, drop_partial_ends, find_bone, find_brain, find_head, grow, smooth_in_plane, up_to_bone
 from .slices import cut_off_finding, given_mask_finding
 
-TISSUE_SHARE = 0.35
+TISSUE_SHARE = 0.45
 """A voxel whose density says that less than this part of it is tissue is fluid."""
 
 FLUID_HU = (0.0, 10.0)
@@ -26,17 +26,16 @@ FLUID_HU = (0.0, 10.0)
 FLUID_QUANTILE, LEAST_TISSUE_HU = 0.005, 20.0
 DENSITY_MM, AREA_MM = 0.7, 1.0
 
-VESSEL_RATIO = 4.5
-"""Blood enhances some 20 to 25 times as much as tissue, so a fifth of a voxel being vessel gives this."""
+VESSEL_RATIO = 2.5
+"""Blood enhances some 20 to 25 times as much as tissue: from 7 % of a voxel on, vessels would color their neighbors."""
 
-SMOOTH_RATIO = 0.6
 BONY_RATIO = 6.0
 """Beside bone a movement of the head looks like contrast."""
 
-MIXED_HU = 110.0
+MIXED_HU = 65.0
 """Voxels at the rim that are denser hold so much bone that every movement of the head drowns their contrast."""
 
-VESSEL_SPREADS = 4.0
+VESSEL_SPREADS = 3.0
 VESSEL_MAX_HU = 95.0
 BONE_REACH_MM, SINUS_REACH_MM = 2.0, 3.0
 
@@ -74,9 +73,8 @@ def tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> 
     region = grow(mask, SINUS_REACH_MM, spacing) & ~bone & head if brain is None else mask
     density = _without_noise(baseline, mask & ~bone, DENSITY_MM, spacing)
     csf = mask & ~bone & (density < _fluid_limit(density[mask & ~bone]))
-    area = _mean_enhancement(series, baseline)
-    smooth = _without_noise(area, region, AREA_MM, spacing)
-    vessel = _find_vessels(area, smooth, mask & ~bone & ~csf, region, grow(bone, BONE_REACH_MM, spacing))
+    area = _without_noise(_mean_enhancement(series, baseline), region, AREA_MM, spacing)
+    vessel = _find_vessels(area, mask & ~bone & ~csf, region, grow(bone, BONE_REACH_MM, spacing))
     vessel = _without_specks(vessel & (baseline < VESSEL_MAX_HU))
     return TissueMasks(mask, csf & ~vessel, vessel, bone, findings)
 
@@ -138,16 +136,13 @@ def _mean_enhancement(series: PerfusionSeries, baseline: NDArray[np.float32]) ->
     return area
 
 
-def _find_vessels(
-    area: NDArray[np.float32], smooth: NDArray[np.float32], tissue: BoolArray, region: BoolArray, beside_bone: BoolArray
-) -> BoolArray:
-    """Voxels with far more contrast than tissue can have, by themselves and with their neighbors."""
+def _find_vessels(area: NDArray[np.float32], tissue: BoolArray, region: BoolArray, beside_bone: BoolArray) -> BoolArray:
+    """Voxels with far more contrast than tissue has."""
     values = area[tissue] if tissue.any() else area[region]
     typical = float(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - typical)))
-    limit = max(VESSEL_RATIO * typical, typical + VESSEL_SPREADS * spread)
-    vessel = region & (area > limit) & (smooth > SMOOTH_RATIO * limit)
-    vessel &= ~beside_bone | (area > max(BONY_RATIO * typical, limit))
+    vessel = region & (area > max(VESSEL_RATIO * typical, typical + VESSEL_SPREADS * spread))
+    vessel &= ~beside_bone | (area > BONY_RATIO * typical)
     return vessel
 
 

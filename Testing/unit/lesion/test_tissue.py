@@ -38,7 +38,8 @@ def at(*where: Any) -> np.ndarray:
 
 def test_csf_vessels_and_bone_do_not_count() -> None:
     csf, vessel, bone = at(slice(18, 22), slice(18, 22)), at(25, 25), at(30, 20)
-    counted = counted_tissue(maps_of(), PRESET, masks=masks_of(csf=csf, vessel=vessel, bone=bone))
+    cbv = np.where(vessel, 50.0, 3.0)
+    counted = counted_tissue(maps_of(cbv=cbv), PRESET, masks=masks_of(csf=csf, vessel=vessel, bone=bone))
     np.testing.assert_array_equal(counted.tissue, ~(csf | vessel | bone))
     assert counted.removed_percent["csf"] == pytest.approx(100 * 16 * 5 / csf.size, abs=0.01)
     assert counted.removed_percent["vessel"] == pytest.approx(100 * 5 / csf.size, abs=0.01)
@@ -58,6 +59,17 @@ def test_a_small_vessel_that_the_preparation_left_in_stays() -> None:
     cbv = np.full(SHAPE, 3.0)
     cbv[10, 10] = 9.0  # 6 % of the voxel are vessel: cortex with an artery of 1 mm
     assert counted_tissue(maps_of(cbv=cbv), PRESET, masks=masks_of()).tissue.all()
+
+
+def test_cortex_through_which_a_small_vessel_runs_counts_and_vessels_do_not() -> None:
+    cbv = np.full(SHAPE, 3.0)
+    cbv[10:12, 10], cbv[12:14, 10] = 9.0, 40.0
+    vessel, bone = at(slice(10, 14), 10), at(0)
+    tissue = counted_tissue(maps_of(cbv=cbv), PRESET, masks=masks_of(vessel=vessel, bone=bone)).tissue
+    assert tissue[10:12, 10].all()
+    assert not tissue[12:14, 10].any()
+    of_mr = counted_tissue(maps_of(cbv=cbv), PRESET, masks=masks_of(vessel=vessel)).tissue
+    assert not of_mr[10:14, 10].any()  # large vessels change the signal of MR by less than their share
 
 
 def test_finished_maps_without_masks_lose_blood_and_the_rim_of_dark_fluid() -> None:
