@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weighted averages over neighboring voxels, as one sparse matrix per slice."""
+"""Weighted averages over neighboring voxels, as one sparse matrix per strip of a slice."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ WeightOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Takes squared distances between features and returns weights."""
 
 SMALLEST_WEIGHT = 0.004
+
+STRIP_ROWS = 32
+"""Rows of a slice that are worked on at once: their weights take tens of MB, those of a slice hundreds."""
 
 
 def window(radius_mm: float, spacing_mm: FloatArray, *, max_radius: int = 6, min_radius: int = 2) -> list[tuple[int, int, int]]:
@@ -98,7 +101,7 @@ def weighted_average(
     weight_of : callable
         From the squared feature distance to the weight by likeness.
     progress : callable
-        Called after each slice.
+        Called after each strip.
 
     Returns
     -------
@@ -111,32 +114,33 @@ def weighted_average(
     padded = np.pad(index, [(int(r), int(r)) for r in reach], constant_values=-1)
     result = np.empty_like(curves)
 
-    def one_slice(k: int) -> None:
-        rows = index[:, :, k]
+    def one_strip(k: int, start: int) -> None:
+        rows = index[start : start + STRIP_ROWS, :, k]
         inside = rows >= 0
         own = rows[inside]
-        matrix = _slice_weights(own, inside, padded, reach, k, features, offsets, weight_of, curves.shape[0])
-        result[own] = matrix @ curves
+        here = padded[start : start + rows.shape[0] + 2 * int(reach[0]), :, k : k + 2 * int(reach[2]) + 1]
+        result[own] = _weights(own, inside, here, reach, features, offsets, weight_of, curves.shape[0]) @ curves
 
-    slices = [int(k) for k in np.flatnonzero(mask.any(axis=(0, 1)))]
+    used = np.asarray(mask.any(axis=1))
+    starts = range(0, mask.shape[0], STRIP_ROWS)
+    strips = [(int(k), n) for k in np.flatnonzero(used.any(axis=0)) for n in starts if used[n : n + STRIP_ROWS, k].any()]
     with ThreadPoolExecutor(threads()) as pool:
-        for done, _ in enumerate(pool.map(one_slice, slices)):
-            progress((done + 1) / len(slices), "Noise reduction")
+        for done, _ in enumerate(pool.map(lambda strip: one_strip(*strip), strips)):
+            progress((done + 1) / len(strips), "Noise reduction")
     return result
 
 
-def _slice_weights(
+def _weights(
     own: NDArray[np.int32],
     inside: BoolArray,
     padded: NDArray[np.int32],
     reach: NDArray[np.int64],
-    k: int,
     features: NDArray[np.float32],
     offsets: list[tuple[tuple[int, int, int], float]],
     weight_of: WeightOf,
     total: int,
 ) -> sparse.csr_matrix:
-    """Row-normalised weights (voxels of the slice) x (all voxels)."""
+    """Row-normalised weights (voxels of the strip) x (all voxels); `padded` is the index around the strip."""
     count = own.size
     columns = np.empty((count, len(offsets) + 1), np.int32)
     weights = np.zeros((count, len(offsets) + 1), np.float32)
@@ -144,7 +148,7 @@ def _slice_weights(
     mine = features[own]
     for n, ((di, dj, dk), nearness) in enumerate(offsets, start=1):
         i, j = int(reach[0]) + di, int(reach[1]) + dj
-        other = padded[i : i + inside.shape[0], j : j + inside.shape[1], int(reach[2]) + k + dk][inside]
+        other = padded[i : i + inside.shape[0], j : j + inside.shape[1], int(reach[2]) + dk][inside]
         columns[:, n] = other
         difference = features[np.maximum(other, 0)]
         difference -= mine
@@ -152,6 +156,7 @@ def _slice_weights(
         weight[other < 0] = 0.0
         weights[:, n] = weight
     kept = weights > SMALLEST_WEIGHT
-    weights /= np.where(kept, weights, 0).sum(axis=1, keepdims=True)
+    weights[~kept] = 0.0
+    weights /= weights.sum(axis=1, keepdims=True)
     pointer = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
     return sparse.csr_matrix((weights[kept], columns[kept], pointer), shape=(count, total))

@@ -107,6 +107,7 @@ def similarity(
     own_noise = own_noise if np.isfinite(own_noise) else 0.0
     floor = own_noise**2 / EFFECTIVE_NEIGHBORS
     features = whitened_components(profiles, concentration.baseline_frames, int(components), floor)
+    del profiles  # as large as all curves of the brain
     first = _neighborhood(radius_mm, spacing)
     scale = np.float32(sharpness / np.sqrt(2.0 * features.shape[1]))
 
