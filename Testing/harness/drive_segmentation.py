@@ -4,17 +4,17 @@
 import panel_steps as steps
 
 assert steps.heavyModules() == [], steps.heavyModules()
-panel = widget.jobPanel  # noqa: F821  # given by the harness
+panel = widget.jobPanel  # given by the harness
 assert panel.statusLabel.text == "Choose Tmax and CBF maps first"
-steps.photograph(desktop, module, "opened")  # noqa: F821
+steps.photograph(desktop, module, pictures, "opened")
 _series, truth = steps.patient()
-nodes = steps.addMaps(slicer, truth, "patient")  # noqa: F821
+nodes = steps.addMaps(slicer, truth, "patient")
 for key in ("tmax", "cbf", "cbv"):
-    getattr(ui, f"{key}Selector").setCurrentNode(nodes[key])  # noqa: F821
-assert steps.apply(panel, desktop) == "Done. The results are in the Data module."  # noqa: F821
-found = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")  # noqa: F821
+    getattr(ui, f"{key}Selector").setCurrentNode(nodes[key])
+assert steps.apply(panel, desktop) == "Done. The results are in the Data module."
+found = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
 assert found[0].GetSegmentation().GetNumberOfSegments() == 3
-steps.photograph(desktop, module, "done")  # noqa: F821
-ui.cbfSelector.setCurrentNode(None)  # noqa: F821
+steps.photograph(desktop, module, pictures, "done")
+ui.cbfSelector.setCurrentNode(None)
 assert not panel.applyButton.enabled
 print("driven")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -62,8 +61,6 @@ def apply(panel, desktop):
     return panel.statusLabel.text
 
 
-def photograph(desktop, module, name):
-    """Keep a picture of the panel beside the other ones of this run."""
-    folder = Path(sys.argv[-1]).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    desktop.screenshot(module, str(folder / f"{module.name}-{name}.png"), 460, views=False)
+def photograph(desktop, module, folder, name):
+    """Keep a picture of the panel."""
+    desktop.screenshot(module, folder / f"{module.name}-{name}.png")
