@@ -206,8 +206,13 @@ def _diffusion(path: Path | None, scan: PerfusionSeries) -> NDArray[np.float32] 
     to_file = np.linalg.inv(affine) @ scan.affine
     index = np.stack([*np.indices(scan.shape, dtype=np.float64).reshape(3, -1), np.ones(int(np.prod(scan.shape)))])
     place = (to_file @ index)[:3]
-    found = ndimage.map_coordinates(np.nan_to_num(values), place, order=1, mode="constant", cval=0.0, output=np.float32)
-    return np.asarray(found.reshape(scan.shape), np.float32)
+    known = np.isfinite(values) & (values > 0)
+    amount, share = (
+        ndimage.map_coordinates(v, place, order=1, mode="constant", cval=0.0, output=np.float64)
+        for v in (np.where(known, values, 0.0).astype(np.float64), known.astype(np.float64))
+    )
+    found = np.where(share > 0.5, amount / np.maximum(share, 0.5), 0.0)  # no mixture of diffusion with nothing
+    return found.reshape(scan.shape).astype(np.float32)
 
 
 def _second_echo(options: argparse.Namespace, scan: PerfusionSeries) -> PerfusionSeries | None:

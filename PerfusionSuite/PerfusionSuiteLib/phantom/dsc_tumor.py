@@ -126,7 +126,7 @@ def draw_tumor(seed: int) -> Tumor:
         "edema_mm": float(rng.uniform(6.0, 16.0)), "cbv": float(rng.uniform(4.5, 9.5)), "mtt_s": float(rng.uniform(5.0, 9.0)),
         "delay_s": float(rng.uniform(0.0, 0.8)), "ktrans_per_min": float(rng.uniform(0.05, 0.22)),
         "extravascular_share": float(rng.uniform(0.2, 0.5)),
-        "t2star_relaxivity": float(rng.uniform(8.0, 30.0) if rng.random() < 0.5 else rng.uniform(90.0, 160.0)),
+        "t2star_relaxivity": float(rng.uniform(8.0, 30.0) if rng.random() < 0.5 else rng.uniform(40.0, 90.0)),
     }  # fmt: skip
     ragged = 1.4 * smooth_field(rng, _LATTICE, 3.0) + 0.8 * smooth_field(rng, _LATTICE, 1.8)
     return Tumor(drawn["side"], ragged.astype(np.float32), smooth_field(rng, _LATTICE, 3.0), drawn)
