@@ -170,6 +170,8 @@ def _maps(
     with clock.step("maps"):
         arrays = _curve_by_curve(curves, times, aif, settings, part_of(progress, 0.5, 1.0))
     quality = arrays.pop("quality", None)
+    if "shape" in arrays:
+        provenance = replace(provenance, settings={**provenance.settings, "residue_shape": f"{arrays.pop('shape'):g}"})
     mask = concentration.mask
     known = {key: _on_grid(values, mask) for key, values in arrays.items() if key in QUANTITIES}
     maps = PerfusionMaps.from_arrays(

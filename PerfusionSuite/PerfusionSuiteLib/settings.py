@@ -21,7 +21,7 @@ from .core.geometry import BoolArray
 GPU_METHODS: frozenset[str] = frozenset()
 """Methods that can use a GPU; the classical ones are memory-bound and gain nothing from it."""
 
-DEFAULT_METHOD = "csvd"
+DEFAULT_METHOD = "bayes"
 
 
 @dataclass(frozen=True, slots=True)

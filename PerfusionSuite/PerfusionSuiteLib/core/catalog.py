@@ -28,7 +28,7 @@ class Choice:
     description: str
 
 
-DEFAULT_METHOD = "csvd"
+DEFAULT_METHOD = "bayes"
 DEFAULT_PRESET = "ct-perfusion-auto"
 
 DECONVOLUTION = (
@@ -39,7 +39,10 @@ DECONVOLUTION = (
     Choice("tikhonov", "Tikhonov", "Tikhonov: L-curve, GCV or fixed (Calamante 2003)."),
 )
 
-FITTING = (Choice("nlr", "Box model per voxel (NLR)", "Regression of a box-shaped residue in every voxel (Bennink 2016)."),)
+FITTING = (
+    Choice("nlr", "Box model per voxel (NLR)", "Regression of a box-shaped residue in every voxel (Bennink 2016)."),
+    Choice("bayes", "Posterior means (Bayes)", "Posterior means over arrival and transit time; the scan chooses the residue."),
+)
 
 METHODS = (*DECONVOLUTION, *FITTING)
 """The methods that make maps from a CT perfusion scan."""

@@ -65,6 +65,7 @@ _TABLE = (
     Quantity("fit_error", "Residual of the fit over the noise", "Fit error", "1", "1", "", (0, 5), "grey", "%.1f"),
     Quantity("cbf_sd", "Standard error of CBF", "CBF SE", "mL/100g/min", "mL/(100.g.min)", "", (0, 30), "grey"),
     Quantity("mtt_sd", "Standard error of MTT", "MTT SE", "s", "s", "", (0, 8), "grey"),
+    Quantity("tmax_sd", "Standard error of Tmax", "Tmax SE", "s", "s", "", (0, 4), "grey"),
     Quantity("delay_sd", "Standard error of the delay", "Delay SE", "s", "s", "", (0, 4), "grey"),
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
-from . import nlr
+from . import bayes, nlr
 from .request import FitRequest
 
 
@@ -65,7 +65,10 @@ class FitMethod:
         return {**self.options, **given}
 
 
-_TABLE = (FitMethod("nlr", "Regression of a box-shaped residue in every voxel (Bennink 2016).", nlr.fit, nlr.OPTIONS),)
+_TABLE = (
+    FitMethod("nlr", "Regression of a box-shaped residue in every voxel (Bennink 2016).", nlr.fit, nlr.OPTIONS),
+    FitMethod("bayes", "Posterior means over arrival and transit time; the scan chooses the residue.", bayes.fit, bayes.OPTIONS),
+)
 
 METHODS: Mapping[str, FitMethod] = MappingProxyType({method.name: method for method in _TABLE})
 """All methods by name."""

@@ -20,6 +20,10 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "osvd": (_OSTERGAARD, _WU),
     "tikhonov": ("Calamante F, Gadian DG, Connelly A. Magn Reson Med 50:1237 (2003): Tikhonov regularization.",),
     "nlr": (_BENNINK,),
+    "bayes": (
+        "Mouridsen K et al. NeuroImage 33:570 (2006): gamma-distributed transit times, Bayesian estimation.",
+        "Boutelier T et al. IEEE Trans Med Imaging 31:1381 (2012): Bayesian perfusion parameters with delay.",
+    ),
     "spatial": (_BENNINK,),
     "neural": (_BENNINK, _DE_VRIES),
     "sppinn": (_DE_VRIES,),
