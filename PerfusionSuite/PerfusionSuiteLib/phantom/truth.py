@@ -34,8 +34,9 @@ class PhantomTruth:
     fractions : mapping of str to ndarray, shape (I, J, K)
         Volume fractions ``gm wm deep csf artery vein bone``.
     masks : mapping of str to ndarray of bool, shape (I, J, K)
-        ``brain csf vessel bone hypoperfusion core penumbra fate old_infarct``; ``scored`` (at most 20 % vessel, bone
-        and fluid each), ``pure`` (``scored`` with at most 2 % vessel: a method's error rather than a
+        ``brain csf vessel bone hypoperfusion core penumbra fate old_infarct``; ``late_by_nature`` (Tmax above 6 s though no
+        vessel is blocked: neither lesion nor normal), ``scored`` (at most 20 % vessel, bone and fluid each, and not late by
+        nature), ``pure`` (``scored`` with at most 2 % vessel: a method's error rather than a
         vessel's contrast), ``core_drawn`` (the core as drawn, before any threshold on flow).
     affine : ndarray, shape (4, 4), mm
         Voxel to RAS.

@@ -140,6 +140,8 @@ def acquisition_truth(
     masks["scored"] = have & (vessel <= MIXED_SHARE) & (mean["bone"] <= MIXED_SHARE) & (fluid <= MIXED_SHARE)
     masks["old_infarct"] = (brain > 0.5) & (mean["scar"] > 0.5)
     struck = (amount > LEAST_COUNTED) & (added > STRUCK_S) & ~masks["old_infarct"]
+    masks["late_by_nature"] = masks["scored"] & (maps["tmax"] > HYPOPERFUSION_TMAX_S) & ~struck & ~masks["old_infarct"]
+    masks["scored"] &= ~masks["late_by_nature"]  # neither lesion nor, by the rule of 6 s, normal
     masks["pure"] = masks["scored"] & (vessel <= VESSEL_TRACE) & ~masks["old_infarct"]
     masks.update(_lesion_masks(maps, masks, struck, lesion, pose, protocol))
     own = np.where(have, cbf / np.where(have, normal, 1.0), 1.0)
