@@ -5,8 +5,8 @@
 
 Prints one line per patient and method, then medians by class of residue. Figure seeds come from the commit (see
 figure_seeds.py); ``--development`` takes 1, 2, 3 ... and ``--seeds`` the given ones instead. Dice is given on the scored voxels
-(less than 20 % vessel, bone and fluid, not late by nature) and on all voxels, at the place where the study sees the head. Medians of the Tmax Dice are over lesions of at least 10 mL, of the
-core Dice over cores of at least 5 mL.
+(less than 20 % vessel, bone and fluid, not late by nature) and on all voxels, at the place where the study sees the head.
+Medians of the Tmax Dice are over lesions of at least 10 mL, of the core Dice over cores of at least 5 mL.
 """
 
 from __future__ import annotations
