@@ -92,3 +92,12 @@ def test_options_of_dicom_do_not_go_with_nifti(small_patient, tmp_path, capsys):
     command = ["phantom", "ctp", str(tmp_path / "x"), "--seed", "3", "--recipe", "clean", "--format", "nifti", "--vendor", "ge"]
     assert main(command) == 2
     assert "--vendor says how DICOM is written" in capsys.readouterr().err
+
+
+def test_the_motion_of_the_head_can_be_chosen(small_patient, tmp_path):
+    motion = ["--motion", "nod", "--motion-mm", "4"]
+    assert main(["phantom", "ctp", str(tmp_path / "x"), "--seed", "3", "--recipe", "clean", "--format", "nifti", *motion]) == 0
+    truth = json.loads((tmp_path / "x" / "truth" / "truth.json").read_text())
+    drawn = truth["parameters"]["motion"]
+    assert drawn["kind"] == "nod"
+    assert drawn["farthest_mm"] == pytest.approx(4.0, rel=1e-3)
