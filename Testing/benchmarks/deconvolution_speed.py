@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from PerfusionSuiteLib.deconvolution import METHODS, deconvolve
+from PerfusionSuiteLib.fitting import METHODS as MODELS
 from PerfusionSuiteLib.fitting import fit
 from PerfusionSuiteLib.phantom.tiles import tissue_curve
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--curves", type=int, default=300_000)
     parser.add_argument("--frames", type=int, default=45)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[*METHODS, "nlr"])
+    parser.add_argument("--only", nargs="*", default=[*METHODS, *MODELS])
     options = parser.parse_args()
     curves, aif, times = make_curves(options.curves, options.frames)
     operator = np.random.default_rng(1).standard_normal((options.frames, 2 * options.frames), np.float32)
@@ -64,8 +65,8 @@ def main() -> None:
     unit = best_of(options.repeats + 2, lambda: np.matmul(curves, operator, out=product))
     print(f"{options.curves} curves of {options.frames} frames, load {os.getloadavg()[0]:.1f}; sgemm {unit:.3f} s = 1")
     for name in options.only:
-        if name == "nlr":
-            seconds = best_of(options.repeats, lambda: fit(curves, aif, times))
+        if name in MODELS:
+            seconds = best_of(options.repeats, lambda name=name: fit(curves, aif, times, method=name))
         else:
             seconds = best_of(options.repeats, lambda name=name: deconvolve(curves, aif, times, method=name))
         ratio, goal = seconds / unit, GOALS.get(name)

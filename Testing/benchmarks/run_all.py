@@ -43,8 +43,11 @@ class Figure:
 FIGURES = (
     Figure("phantom_checks.py", ("balance", "transit", "floor", "noise", "curves", "speed", "--seeds", "3")),
     Figure("deconvolution_speed.py", ("--curves", "2097152", "--repeats", "2"), ("--curves", "2097152")),
+    Figure("osipi_dsc.py"),
     Figure("full_run.py"),
-    Figure("chain_accuracy.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS), "--methods", "csvd", "osvd")),
+    Figure(
+        "chain_accuracy.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS), "--methods", "bayes", "csvd", "osvd", "nlr")
+    ),
     Figure("input_functions.py", ("--patients", "4"), ("--patients", "100", "--full-size")),
     Figure("motion.py", ("--patients", "1", "--kinds", "none", "drift"), ("--patients", str(FULL_PATIENTS))),
     Figure("mask_ceiling.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS))),
