@@ -13,8 +13,8 @@ import numpy as np
 from .conditions import Condition
 from .summary import judged_rows
 
-NUMBERS_METHOD = "tikhonov"
-"""The classical method whose flow is taken for absolute; the command can name another."""
+NUMBERS_METHOD = "bayes"
+"""The method whose flow is taken for absolute; the command can name another."""
 
 _Rows = list[dict[str, Any]]
 

@@ -23,7 +23,7 @@ from .transit_atoms import TransitAtoms, transit_atoms
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
-        "shapes": (1.0, 1.5, 2.0, 3.0, 4.0, 6.0),
+        "shapes": (1.0, 2.0, float("inf")),
         "dispersion": 0.25,
         "mtt_spread": 0.6,
         "noise_sd": None,
@@ -41,6 +41,9 @@ MTTS_S = np.geomspace(1.5, 26.0, 15)
 COMPONENTS = 12
 SHAPE_SAMPLE = 4000
 """Curves that the shape is judged by."""
+
+LARGEST_VOTE = 2.0
+"""Log evidence by which one curve can prefer one of two shapes."""
 
 BLOCK_VOXELS = 512
 """The weights of a block stay in the cache."""
@@ -185,14 +188,15 @@ def _noise(problem: Problem, settings: Mapping[str, Any]) -> _Noise:
 def _best_explanations(problem: Problem, settings: Mapping[str, Any], noise: _Noise) -> tuple[Explanations, float]:
     """Explanations of the shape that fits the scan best, and that shape.
 
-    A single curve cannot tell a box from an exponential, but thousands together can; what they tell is the shape of the whole
-    way from the artery through vessels and tissue, and of mixed voxels.
+    A single curve cannot tell a box from an exponential, but thousands together can, two shapes at a time. Each has a vote of
+    limited weight, for vessels and mixed voxels fit no shape well and would outweigh all tissue.
     """
     shapes = _shapes(settings["shapes"])
     spread_of_mtt = _number(settings["mtt_spread"], "mtt_spread", 0.05, 5.0)
     dispersion = _number(settings["dispersion"], "dispersion", 0.0, 0.9)
     sample = problem.sample(SHAPE_SAMPLE).astype(np.float32)
-    found: list[tuple[float, Explanations, float]] = []
+    found: list[Explanations] = []
+    evidence = []
     for shape in shapes:
         atoms = transit_atoms(
             problem.times_s, problem.aif, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=shape, dispersion=dispersion
@@ -200,10 +204,12 @@ def _best_explanations(problem: Problem, settings: Mapping[str, Any], noise: _No
         explanations = Explanations(atoms, spread_of_mtt)
         if len(shapes) == 1 or not len(sample):
             return explanations, shape
-        best = explanations.scores(sample, noise.variance(sample))[0].max(axis=1)
-        found.append((float(best.mean()), explanations, shape))
-    _, explanations, shape = max(found, key=lambda item: item[0])
-    return explanations, shape
+        found.append(explanations)
+        evidence.append(explanations.scores(sample, noise.variance(sample))[0].max(axis=1))
+    score = np.stack(evidence)
+    duels = np.clip(score[:, None] - score[None], -LARGEST_VOTE, LARGEST_VOTE).mean(axis=2)
+    best = int(((duels > 0).sum(axis=1) + 1e-3 * duels.mean(axis=1)).argmax())  # who wins most duels
+    return found[best], shapes[best]
 
 
 def fit(request: FitRequest) -> dict[str, NDArray[Any]]:

@@ -95,9 +95,9 @@ def test_a_lesion_of_two_centimeters_keeps_its_curve() -> None:
     inner = np.zeros(noisy.mask.shape, bool)
     inner[28:44, 6:34] = True
     smooth = reduce_noise(noisy, method="similarity")
-    before = noisy.data[inner].mean(axis=0)
-    assert smooth.data[inner].mean(axis=0) == pytest.approx(before, abs=0.15)
-    assert np.abs(before - truth[30, 20, 0]).max() < 0.5
+    before, after = (np.abs(c.data[inner].mean(axis=0) - truth[30, 20, 0]).max() for c in (noisy, smooth))
+    assert before < 0.5  # the noise of the mean
+    assert after < before + 0.1
 
 
 def test_distances_of_pure_noise_are_what_they_should_be() -> None:
