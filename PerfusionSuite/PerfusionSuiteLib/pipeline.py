@@ -17,6 +17,7 @@ from .core import (
     QUANTITIES,
     Concentration,
     InputFunction,
+    InvalidInputError,
     LesionMasks,
     PerfusionMap,
     PerfusionMaps,
@@ -131,6 +132,7 @@ def _curves(
             c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
             method=settings.aif_method, unit=c.unit,
         )  # fmt: skip
+        _check_beginning(c, aif)
         progress(0.6, "Venous output function")
         vof = _at_times(inputs.vof, c) or input_function.select_vof(
             c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image
@@ -138,6 +140,17 @@ def _curves(
         if settings.scale_aif and inputs.aif is None:
             aif = input_function.scale_to_vof(aif, vof)
     return aif, vof
+
+
+def _check_beginning(concentration: Concentration, aif: InputFunction) -> None:
+    """Refuse a scan whose bolus was missed: what was chosen as an artery then is none."""
+    told = {finding.code for finding in (*concentration.findings, *aif.findings)}
+    if aif.origin == "automatic" and {"short_baseline", "aif_late"} <= told:
+        msg = (
+            "The scan begins when contrast is already in the brain, and no artery was found that fills before the tissue. "
+            "Choose a scan that starts earlier, or give the arterial curve."
+        )
+        raise InvalidInputError(msg)
 
 
 def _at_times(curve: InputFunction | None, concentration: Concentration) -> InputFunction | None:

@@ -157,7 +157,7 @@ SETTINGS = {
     "list for text": ('{"method": ["osvd"]}', "a text is expected"),
     "number for options": ('{"method_options": 3}', "an object such as"),
     "text for number": ('{"density": "x"}', "a number is expected"),
-    "unknown option": ('{"method_options": {"speed": 1}}', "no option 'speed'"),
+    "unknown option": ('{"method": "csvd", "method_options": {"speed": 1}}', "no option 'speed'"),
     "unknown artery": ('{"aif_method": "magic"}', "no method for the arterial input 'magic'"),
 }
 
@@ -255,7 +255,7 @@ def test_a_run_is_repeated_by_its_curves_and_by_segment(scan_file, tmp_path, cap
     for key in ("cbf", "cbv", "mtt", "tmax", "rcbf"):
         one, two = (results.read_volume(folder / f"{key}.nii.gz")[0] for folder in (first, second))
         assert np.array_equal(np.isnan(one), np.isnan(two))
-        assert np.nanmax(np.abs(one - two)) <= 1e-4 * np.nanmax(np.abs(one))
+        assert np.nanmax(np.abs(one - two)) <= 1e-3 * np.nanmax(np.abs(one))  # six digits of the curves are in the file
     assert main(["segment", str(first), str(third)]) == 0
     numbers = [json.loads((folder / "metrics.json").read_text()) for folder in (first, third)]
     for key in ("infarct_core_volume_ml", "hypoperfusion_volume_ml", "penumbra_volume_ml", "mismatch_ratio", "volumes_ml", "pvt"):
