@@ -74,8 +74,11 @@ def test_the_start_of_the_clock_does_not_matter(method, seed, start):
     assert_same(computed(method, tissue, aif), computed(method, tissue, aif, TIMES + 0.5 * start), 1e-4)
 
 
+BY_PERFUSION = sorted(name for name, preset in lesion.PRESETS.items() if preset.core_rule != "adc")
+
+
 @settings(max_examples=15, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10_000), sizes=st.tuples(*[st.floats(0.8, 6.0)] * 3), preset=st.sampled_from(sorted(lesion.PRESETS)))
+@given(seed=st.integers(0, 10_000), sizes=st.tuples(*[st.floats(0.8, 6.0)] * 3), preset=st.sampled_from(BY_PERFUSION))
 def test_volumes_add_up(seed, sizes, preset):
     rng = np.random.default_rng(seed)
     shape = (24, 24, 5)
