@@ -73,7 +73,9 @@ class MotionFilter:
         return result
 
 
-def find_motion(smooth: NDArray[np.float32], calm: BoolArray, noise_sd: float) -> MotionFilter | None:
+def find_motion(
+    smooth: NDArray[np.float32], calm: BoolArray, noise_sd: float, known: NDArray[Any] | None = None
+) -> MotionFilter | None:
     """Learn from a scan what contrast and what motion looks like.
 
     Parameters
@@ -84,6 +86,8 @@ def find_motion(smooth: NDArray[np.float32], calm: BoolArray, noise_sd: float) -
         Which of them lie in the calm region.
     noise_sd : float
         Noise of a voxel and frame.
+    known : ndarray, shape (m, T), optional
+        Courses that contrast can have although no calm voxel shows them, as those of the sinuses, which lie beside bone.
 
     Returns
     -------
@@ -99,7 +103,10 @@ def find_motion(smooth: NDArray[np.float32], calm: BoolArray, noise_sd: float) -
     motion = MOTION_WEIGHT * _second_moment(smooth[deep])
     peak = smooth[inner].argmax(axis=1)
     group = np.digitize(peak, np.quantile(peak, ARRIVAL_GROUPS))  # early and late curves count alike: arteries are few
-    contrast = np.mean([_second_moment(smooth[inner[group == number]]) for number in np.unique(group)], axis=0)
+    courses = [_second_moment(smooth[inner[group == number]]) for number in np.unique(group)]
+    if known is not None:
+        courses.append(_second_moment(known))
+    contrast = np.mean(courses, axis=0)
     total = contrast + motion + MISFIT * np.eye(motion.shape[0])
     return MotionFilter(np.linalg.solve(total, motion).T.astype(np.float32))
 

@@ -142,6 +142,7 @@ def build_pool(
     share: float = POOL_SHARE,
     calm: BoolArray | None = None,
     most_motion: float = MOST_MOTION,
+    known: NDArray[Any] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Pool:
     """Find the most strongly enhancing voxels and describe their curves.
@@ -163,6 +164,8 @@ def build_pool(
         recognized and left out.
     most_motion : float
         Largest part of motion in a candidate's curve.
+    known : ndarray, shape (m, T), optional
+        Courses of contrast that are not to pass for motion.
     progress : callable, optional
         Progress and cancelling.
 
@@ -193,7 +196,7 @@ def build_pool(
     if tissue_curve is not None:
         tissue = np.asarray(tissue_curve, np.float64)
     tissue_peak = int(smoothed(tissue[None])[0].argmax())
-    motion = None if calm is None else _motion_filter(flat, index, height, depth, calm, noise)
+    motion = None if calm is None else _motion_filter(flat, index, height, depth, calm, noise, known)
     count = int(np.clip(share * index.size, min(POOL_MIN, index.size), POOL_MAX))
     chosen, part_of_motion = _strongest(flat, index[np.argsort(-height, kind="stable")], count, motion, most_motion)
     curves = denoised(without_motion(flat[chosen], motion), times_s, float(times_s[tissue_peak]))
@@ -230,13 +233,14 @@ def _motion_filter(
     depth: NDArray[np.float32],
     calm: BoolArray,
     noise: float,
+    known: NDArray[Any] | None,
 ) -> MotionFilter | None:
     inner = np.flatnonzero(calm.reshape(-1)[index])
     inner = inner[np.argsort(-height[inner], kind="stable")[: max(int(CONTRAST_SHARE * index.size), 1)]]
     deep = np.flatnonzero(depth < 0)
     deep = deep[np.argsort(depth[deep], kind="stable")[: max(int(CONTRAST_SHARE * index.size), 1)]]
     rows = np.concatenate([inner, np.setdiff1d(deep, inner)])
-    return find_motion(smoothed(flat[index[rows]].astype(np.float32)), np.arange(rows.size) < inner.size, noise)
+    return find_motion(smoothed(flat[index[rows]].astype(np.float32)), np.arange(rows.size) < inner.size, noise, known)
 
 
 def _strongest(

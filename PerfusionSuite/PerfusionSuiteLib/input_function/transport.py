@@ -107,6 +107,31 @@ def fit(aif: InputFunction, vof: InputFunction) -> Transport:
     return Transport(factor, float(np.sqrt(variance)), shift, spread, rms, curve * height, bool(best.success))
 
 
+def courses(aif: InputFunction, times_s: FloatArray, shifts_s: FloatArray, means_s: FloatArray) -> FloatArray:
+    """Return how veins behind an artery may look, for several delays and dispersions.
+
+    Parameters
+    ----------
+    aif : InputFunction
+        Curve with its baseline at zero.
+    times_s : ndarray, shape (T,), s
+        Frame times.
+    shifts_s, means_s : ndarray, s
+        Delays and means of the dispersion; each is combined with each.
+
+    Returns
+    -------
+    ndarray, shape (shifts * means, T)
+        Curves.
+    """
+    step = float(np.median(np.diff(times_s))) / FINE_STEPS
+    start = min(float(aif.times_s[0]), float(times_s[0]))
+    fine = start + step * np.arange(int(np.ceil((float(times_s[-1]) - start) / step)) + 1)
+    artery, spread = _resampled(aif, fine), np.log(SPREADS[1])
+    pairs = [np.array([0.0, shift, np.log(mean), spread]) for shift in shifts_s for mean in means_s]
+    return np.stack([_model(pair, artery, fine, times_s) for pair in pairs])
+
+
 def _residual(p: FloatArray, artery: FloatArray, fine: FloatArray, times: FloatArray, target: FloatArray) -> FloatArray:
     misfit = (_model(p, artery, fine, times) - target) / LEAST_RESIDUAL
     return np.append(misfit, (p[3] - np.log(SPREADS[1])) / SPREAD_PRIOR)

@@ -21,7 +21,12 @@ TOP_SHARE = 0.01
 HIGHEST_BASELINE_HU = 75.0
 """Unenhanced blood has 40-60 HU; a voxel of the sinus above that shares its space with bone, which motion brings in and out."""
 
-PEAK_GAP_S = (2.0, 15.0)
+PEAK_GAP_S = (2.0, 25.0)
+"""Through a brain behind a blockage, or of an old or weak heart, blood takes 15 s and more."""
+
+SHIFTS_S, MEANS_S = np.linspace(1.0, 10.0, 4), np.array([2.0, 4.0, 7.0, 11.0])
+"""Delays and dispersions of the veins that the search is prepared for."""
+
 RISE_GAPS_S = (1.5, 1.0)
 MIDLINE_MM = 15.0
 CORE_LEVEL, CORE_NOISE = 0.98, 0.6
@@ -48,7 +53,7 @@ def select_vof(
 ) -> InputFunction | None:
     """Choose venous voxels and return their mean curve.
 
-    Candidates are tall, peak 2-15 s after the artery and arrive later. Among connected groups the one wins whose voxels surely
+    Candidates are tall, peak 2-25 s after the artery and arrive later. Among connected groups the one wins whose voxels surely
     hold most blood (see `sure_level`); groups at the back near the midline (sagittal sinus, torcula) are preferred.
 
     Parameters
@@ -83,7 +88,8 @@ def select_vof(
         inside = inside & (np.asarray(baseline) <= HIGHEST_BASELINE_HU)
     if not inside.any():
         return None
-    pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE, calm=calm, most_motion=MOST_MOTION)
+    veins = transport.courses(aif, times, SHIFTS_S, MEANS_S)  # no calm voxel shows them: sinuses lie beside bone
+    pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE, calm=calm, most_motion=MOST_MOTION, known=veins)
     group = _best_group(pool, aif, inside, matrix)
     if group is None:
         return None
