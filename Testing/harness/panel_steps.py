@@ -64,3 +64,10 @@ def apply(panel, desktop):
 def photograph(desktop, module, folder, name):
     """Keep a picture of the panel."""
     desktop.screenshot(module, folder / f"{module.name}-{name}.png")
+
+
+def assertDeadControlsSayWhy(ui):
+    """Every button of a panel does something, or says why it cannot."""
+    for name, item in vars(ui).items():
+        if name.endswith("Button") and not name.endswith("CollapsibleButton"):
+            assert item.toolTip, f"{name} has no tool tip"

@@ -10,7 +10,8 @@ import pytest
 import slicer
 
 from PerfusionSuiteLib.core import Acquisition, GridMismatchError, InvalidInputError, TimingError
-from PerfusionSuiteSlicer.mrml.SequenceNodes import describeSequence, frameTimes, sequenceToSeries, seriesToSequence
+from PerfusionSuiteSlicer.mrml.ScanFacts import describeSequence, scanFacts
+from PerfusionSuiteSlicer.mrml.SequenceNodes import frameTimes, sequenceToSeries, seriesToSequence
 from PerfusionSuiteSlicer.mrml.VolumeArrays import affineOf, setVolume, volumeArray
 
 pytestmark = pytest.mark.mrml
@@ -103,8 +104,15 @@ def test_counts_are_accepted_with_an_interval():
     np.testing.assert_allclose(np.diff(seconds), 2.0)
 
 
-def test_a_sequence_of_unknown_kind_needs_a_modality(scene, a_ctp_series):
+def test_a_sequence_with_air_near_minus_1000_is_ct(scene, a_ctp_series):
     sequence = sequence_with(scene, a_ctp_series, [repr(float(t)) for t in a_ctp_series.times_s], "s")
+    assert sequenceToSeries(sequence).modality == scanFacts(sequence).modality == "ctp"
+
+
+def test_a_sequence_of_unknown_kind_needs_a_modality(scene, a_ctp_series):
+    signal = replace(a_ctp_series, data=a_ctp_series.data + 1200.0)
+    sequence = sequence_with(scene, signal, [repr(float(t)) for t in a_ctp_series.times_s], "s")
+    assert "Choose CT perfusion or DSC-MRI" in scanFacts(sequence).problem
     with pytest.raises(InvalidInputError, match="Choose ctp or dsc"):
         sequenceToSeries(sequence)
     assert sequenceToSeries(sequence, modality="dsc").modality == "dsc"
@@ -141,6 +149,7 @@ def test_the_older_multi_volume_of_slicer_is_read(scene, a_ctp_series):
     node.SetAttribute("MultiVolume.FrameLabels", ",".join(f"{1000 * t:.0f}" for t in a_ctp_series.times_s))
     node.SetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits", "ms")
     series = sequenceToSeries(node, modality="ctp")
+    assert scanFacts(node).words.startswith("30 frames of 48x56x6, 43.5 s")
     np.testing.assert_array_equal(series.data, a_ctp_series.data)
     np.testing.assert_allclose(series.times_s, a_ctp_series.times_s)
 
@@ -148,8 +157,14 @@ def test_the_older_multi_volume_of_slicer_is_read(scene, a_ctp_series):
 def test_a_panel_can_describe_a_sequence(scene, a_ctp_series):
     sequence, _ = seriesToSequence(scene, a_ctp_series, "head")
     assert describeSequence(sequence) == "30 frames of 48x56x6, 43.5 s, 1.50 s apart"
+    assert scanFacts(sequence).words.splitlines()[1:] == ["Times from: made up", "CT perfusion"]
     sequence.SetIndexUnit("count")
     assert "not a time" in describeSequence(sequence)
+    assert "not a time" in scanFacts(sequence).problem
+    entered = scanFacts(sequence, interval_s=2.0)
+    assert not entered.problem
+    assert "58.0 s, 2.00 s apart" in entered.words
+    assert "you entered" in entered.words
 
 
 def test_filling_a_sequence_again_keeps_the_nodes_and_the_selected_frame(scene, a_ctp_series):

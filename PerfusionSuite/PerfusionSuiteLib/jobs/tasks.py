@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -73,6 +73,29 @@ def _scan(spec: JobSpec, progress: Callable[[float, str], None]) -> PerfusionSer
     return series.read(Path(path), **spec.settings.get("reading", {}), progress=progress)
 
 
+def read(spec: JobSpec, report: Report) -> PerfusionSeries:
+    """Read a scan from files.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        Settings: ``path`` and ``reading`` (options of `series.read`).
+    report : Report
+        Progress, and what was odd about the files.
+
+    Returns
+    -------
+    PerfusionSeries
+        The scan.
+    """
+    _check_names("setting", spec.settings, ("path", "reading"))
+    scan = _scan(spec, part_of(report.progress, 0.0, 0.9))
+    for finding in scan.source.findings:
+        report.finding(finding)
+    report.progress(0.9, "Scan read")
+    return scan
+
+
 def fit(spec: JobSpec, report: Report) -> Study | dict[str, Any]:
     """Compute maps by one method, from curves or from a scan.
 
@@ -124,6 +147,49 @@ def _curves(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if name in {"mask", "affine"} else np.asarray(value) for name, value in given.items()}
 
 
+def segment(spec: JobSpec, report: Report) -> dict[str, Any]:
+    """Find or measure lesions in finished maps.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        Inputs: ``maps`` (`PerfusionMaps`), and optionally ``masks`` (`TissueMasks`) and the edited lesions ``core`` and
+        ``hypoperfusion`` (masks), which are then measured as they are. Settings: ``preset`` (name), ``thresholds`` (fields of
+        `lesion.Preset` that differ from it), ``method`` (how Tmax was made), ``case_id``.
+    report : Report
+        Progress and findings.
+
+    Returns
+    -------
+    dict
+        ``lesions`` (`LesionMasks`) and ``metrics`` (`Metrics`).
+    """
+    from .. import lesion
+    from ..pipeline import SOFTWARE
+
+    _check_names("setting", spec.settings, ("preset", "thresholds", "method", "case_id"))
+    _check_names("input", spec.inputs, ("maps", "masks", "core", "hypoperfusion"))
+    thresholds: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in spec.settings.get("thresholds", {}).items()
+    }
+    _check_names("threshold", thresholds, tuple(field.name for field in fields(lesion.Preset)))
+    preset = replace(lesion.find_preset(spec.settings.get("preset", "ct-perfusion-auto")), **thresholds)
+    report.progress(0.1, "Core and penumbra")
+    maps, lesions = lesion.segment(
+        spec.inputs["maps"], masks=spec.inputs.get("masks"), preset=preset, method=spec.settings.get("method")
+    )
+    edited: dict[str, Any] = {key: np.asarray(spec.inputs[key], bool) for key in ("core", "hypoperfusion") if key in spec.inputs}
+    if edited:
+        lesions = replace(lesions, **edited)
+        lesions = replace(lesions, penumbra=lesions.hypoperfusion & ~lesions.core)
+    report.progress(0.7, "Metrics")
+    for finding in lesions.findings:
+        report.finding(finding)
+    case_id = spec.settings.get("case_id", "case")
+    found = lesion.metrics(maps, lesions, case_id=case_id, software=SOFTWARE, findings=lesions.findings)
+    return {"lesions": lesions, "metrics": found}
+
+
 def devices(spec: JobSpec, report: Report) -> dict[str, Any]:
     """List what this machine can compute on.
 
@@ -161,7 +227,7 @@ def _check_names(what: str, given: Mapping[str, Any], known: tuple[str, ...]) ->
         raise InvalidInputError(msg)
 
 
-TASKS: Mapping[str, Task] = MappingProxyType({"run": run, "fit": fit, "devices": devices})
+TASKS: Mapping[str, Task] = MappingProxyType({"run": run, "read": read, "fit": fit, "segment": segment, "devices": devices})
 """All tasks by name."""
 
 

@@ -126,6 +126,13 @@ def terminologyEntry(segmentID: str) -> str:
     return f"{LIST_OF_TYPES}~{category}~{kind}~^^~{LIST_OF_REGIONS}~{region}~^^"
 
 
+def setSegment(node: Any, segmentID: str, mask: np.ndarray, affine: Any) -> None:
+    """Replace the voxels of one segment; the others, and what the user did to them, stay."""
+    segment = node.GetSegmentation().GetSegment(segmentID)
+    segment.AddRepresentation("Binary labelmap", maskImage(mask, affine))
+    segment.Modified()
+
+
 def segmentArray(node: Any, segmentID: str, shape: tuple[int, ...], affine: Any) -> np.ndarray:
     """Return a segment as a mask (I, J, K) on a grid.
 

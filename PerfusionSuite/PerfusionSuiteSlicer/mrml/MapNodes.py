@@ -27,12 +27,12 @@ LARGE = 1e9
 
 def mapsToNodes(scene: Any, maps: PerfusionMaps, name: str) -> dict[str, Any]:
     """Put maps into one scalar volume node each, called ``<name> CBF`` and so on; return them by key."""
-    qualityNodes: dict[int, Any] = {}
+    qualityNodes: dict[bytes, Any] = {}
     nodes = {}
     for key, item in maps.items():
         node = mapToNode(scene, item, name)
         if item.quality is not None:
-            shared = id(item.quality)
+            shared = np.asarray(item.quality, np.uint8).tobytes()
             if shared not in qualityNodes:
                 qualityNodes[shared] = _qualityToNode(scene, item, name, len(qualityNodes))
             node.SetNodeReferenceID(QUALITY_REFERENCE, qualityNodes[shared].GetID())
@@ -112,6 +112,18 @@ def _setLegend(node: Any, quantity: Quantity, unit: str) -> None:
         textProperty.SetFontSize(14)
         textProperty.SetColor(1.0, 1.0, 1.0)
         textProperty.SetItalic(False)
+
+
+def renewLegend(scene: Any, node: Any) -> None:
+    """Make the legend of a map anew: a slice view shows only legends that were added while it existed."""
+    facts = factsOf(node)
+    quantity = QUANTITIES.get(facts.get("quantity", ""))
+    if quantity is None or isAnatomical(quantity):
+        return
+    old = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+    if old is not None:
+        scene.RemoveNode(old)
+    _setLegend(node, quantity, facts.get("unit", quantity.unit))
 
 
 def legendTitle(quantity: Quantity, unit: str) -> str:

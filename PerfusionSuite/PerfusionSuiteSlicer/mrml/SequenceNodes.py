@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from vtk.util import numpy_support
 
 from PerfusionSuiteLib.core import (
     Acquisition,
@@ -28,6 +29,9 @@ CT_WINDOW = (0.0, 80.0)
 """HU; the usual window for looking at brain tissue."""
 
 PLAUSIBLE_INTERVAL_S = (0.2, 15.0)
+
+AIR_SPREAD_HU, AIR_SHARE = 60.0, 0.1
+"""A frame is taken as CT when this share of its voxels lies this near to -1000 HU."""
 
 
 def seriesToSequence(
@@ -144,11 +148,11 @@ def sequenceToSeries(
         msg = "No sequence was given. Choose the dynamic perfusion series."
         raise InvalidInputError(msg)
     facts = factsOf(node)
-    modality = modality or facts.get("modality")
+    modality = modality or facts.get("modality") or modalityFromValues(node)
     if modality is None:
         msg = f"It is not known what kind of scan '{node.GetName()}' is. Choose ctp or dsc."
         raise InvalidInputError(msg)
-    data, affine, labels, unit = _multiVolumeFrames(node) if _isMultiVolume(node) else _sequenceFrames(node)
+    data, affine, labels, unit = _multiVolumeFrames(node) if isMultiVolume(node) else _sequenceFrames(node)
     times_s, findings = frameTimes(node.GetName(), labels, timeUnit or unit, interval_s)
     check_enough_times(times_s)
     return PerfusionSeries(
@@ -216,18 +220,37 @@ def _sequenceFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     return data, affine, [node.GetNthIndexValue(index) for index in range(count)], node.GetIndexUnit() or ""
 
 
-def _isMultiVolume(node: Any) -> bool:
+def isMultiVolume(node: Any) -> bool:
+    """Say whether a node is the older 4D node of Slicer: one image with several numbers per voxel."""
     return bool(node.GetAttribute("MultiVolume.FrameLabels"))
 
 
-def _multiVolumeFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
-    """Read the older 4D node of Slicer, one image with several numbers per voxel and frame labels as attributes."""
+def multiVolumeLabels(node: Any) -> tuple[list[str], str]:
+    """Return the frame labels of a multi-volume node and their unit."""
     labels = [label.strip() for label in node.GetAttribute("MultiVolume.FrameLabels").split(",") if label.strip()]
+    return labels, node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or ""
+
+
+def modalityFromValues(node: Any) -> str | None:
+    """Return ctp when a good part of the first frame is air near -1000 HU, None when the values do not tell."""
+    frame = node
+    if node.IsA("vtkMRMLSequenceNode"):
+        frame = node.GetNthDataNode(0) if node.GetNumberOfDataNodes() else None
+    image = frame.GetImageData() if frame is not None and frame.IsA("vtkMRMLVolumeNode") else None
+    if image is None or image.GetPointData().GetScalars() is None:
+        return None
+    values = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).ravel()
+    values = values[:: max(values.size // 100_000, 1)]
+    return "ctp" if np.mean(abs(values + 1000.0) < AIR_SPREAD_HU) > AIR_SHARE else None
+
+
+def _multiVolumeFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    labels, unit = multiVolumeLabels(node)
     data = vectorVolumeArray(node).astype(np.float32)
     if data.shape[3] != len(labels):
         msg = f"'{node.GetName()}' has {data.shape[3]} frames but {len(labels)} frame labels. Load it as a volume sequence."
         raise TimingError(msg)
-    return data, affineOf(node), labels, node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or ""
+    return data, affineOf(node), labels, unit
 
 
 def _acquisition(node: Any, facts: dict[str, Any], labels: list[str], unit: str) -> Acquisition:
@@ -250,17 +273,3 @@ def _acquisition(node: Any, facts: dict[str, Any], labels: list[str], unit: str)
 def _source(node: Any, facts: dict[str, Any], findings: tuple[QualityFinding, ...]) -> Source:
     known = facts.get("source", {})
     return Source(known.get("kind", "array"), known.get("case_id", node.GetName()), tuple(known.get("decisions", ())), findings)
-
-
-def describeSequence(node: Any) -> str:
-    """Return one line about a sequence for a panel: frames, matrix, duration as far as they can be told."""
-    count = node.GetNumberOfDataNodes()
-    if count == 0:
-        return "no frames"
-    size = "x".join(str(n) for n in node.GetNthDataNode(0).GetImageData().GetDimensions())
-    labels = [node.GetNthIndexValue(index) for index in range(count)]
-    try:
-        times_s, _ = frameTimes(node.GetName(), labels, node.GetIndexUnit() or "")
-    except TimingError as error:
-        return f"{count} frames of {size}. {error}"
-    return f"{count} frames of {size}, {times_s[-1] - times_s[0]:.1f} s, {np.median(np.diff(times_s)):.2f} s apart"

@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, no_progress
 from PerfusionSuiteLib.core.failures import failure_of
 from PerfusionSuiteLib.jobs import Event, JobOutcome, JobSpec, Runner
 
+from .CurveNodes import tableToInputFunction
 from .SequenceNodes import sequenceToSeries
-from .StudyScene import StudyNodes, studyToScene
+from .StudyScene import studyToScene
+from .VolumeArrays import volumeArray
 
 
 class StudyJob:
@@ -43,7 +47,7 @@ class StudyJob:
         finished: Callable[[StudyJob], None] | None = None,
     ) -> None:
         self.outcome: JobOutcome | None = None
-        self.nodes: StudyNodes | None = None
+        self.nodes: Any = None
         self.findings: list[QualityFinding] = []
         self._scene = scene
         self._sequenceNode = sequenceNode
@@ -74,7 +78,7 @@ class StudyJob:
         self._job.poll()
         return self.state
 
-    def wait(self) -> StudyNodes:
+    def wait(self) -> Any:
         """Wait until the study is in the scene and return its nodes; raises the worker's error."""
         self._job.wait()
         self.outcome.check()
@@ -89,18 +93,20 @@ class StudyJob:
 
     def _onFinished(self, outcome: JobOutcome) -> None:
         if outcome.state == "done":
-            outcome = self._toScene(outcome)
+            outcome = self._collect(outcome)
         self.outcome = outcome
         if self._job is not None:
             self._job.folder.remove()
         if self._finished is not None:
             self._finished(self)
 
-    def _toScene(self, outcome: JobOutcome) -> JobOutcome:
+    def _toScene(self, result: Any) -> Any:
+        self._checkScan()
+        return studyToScene(self._scene, result, name=self._name, sequenceNode=self._sequenceNode)
+
+    def _collect(self, outcome: JobOutcome) -> JobOutcome:
         try:
-            self._checkScan()
-            study = self._job.result()
-            self.nodes = studyToScene(self._scene, study, name=self._name, sequenceNode=self._sequenceNode)
+            self.nodes = self._toScene(self._job.result())
         except Exception as error:
             if not isinstance(error, PerfusionError):
                 logging.getLogger(__name__).exception("The results could not be put into the scene")
@@ -114,6 +120,25 @@ class StudyJob:
             raise InvalidInputError(msg)
 
 
+def userInputs(aifTable: Any = None, vofTable: Any = None, adc: Any = None) -> dict[str, Any]:
+    """Return what a user gave instead of the automatic choice, as inputs of a job.
+
+    Parameters
+    ----------
+    aifTable, vofTable : vtkMRMLTableNode, optional
+        A time column and a curve.
+    adc : vtkMRMLScalarVolumeNode, optional
+        Apparent diffusion coefficient on the grid of the scan.
+    """
+    given: dict[str, Any] = {}
+    for kind, table in (("aif", aifTable), ("vof", vofTable)):
+        if table is not None:
+            given[kind] = tableToInputFunction(table, kind)
+    if adc is not None:
+        given["adc"] = volumeArray(adc).astype(np.float32)
+    return given
+
+
 def startStudyJob(
     scene: Any,
     runner: Runner,
@@ -121,7 +146,10 @@ def startStudyJob(
     choices: Mapping[str, Any],
     *,
     name: str | None = None,
-    modality: str = "ctp",
+    modality: str = "auto",
+    interval_s: float | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
     finished: Callable[[StudyJob], None] | None = None,
 ) -> StudyJob:
@@ -139,17 +167,28 @@ def startStudyJob(
         Fields of ``pipeline.Settings`` that differ from the defaults.
     name : str, optional
         Name of the study, by default that of the sequence or the case.
-    modality : {"ctp", "dsc"}
-        What kind of scan it is.
+    modality : {"auto", "ctp", "dsc"}
+        What kind of scan it is; auto takes what the scan says.
+    interval_s : float, s, optional
+        Time between frames, where the scan does not say it or says it wrongly.
+    inputs : mapping, optional
+        Fields of ``pipeline.UserInputs``, such as an arterial curve.
+    output : path-like, optional
+        Folder that the worker also writes all results to: maps, tables, pictures, report.
     progress, finished : callable, optional
         See `StudyJob`.
     """
     settings: dict[str, Any] = {"pipeline": dict(choices)}
+    folder = None if output is None else Path(output)
+    given = dict(inputs or {})
     if isinstance(scan, str | os.PathLike):
-        spec = JobSpec("run", settings | {"path": os.fspath(Path(scan).absolute()), "reading": {"modality": modality}})
+        reading = {"modality": modality, "interval_s": interval_s}
+        spec = JobSpec("run", settings | {"path": os.fspath(Path(scan).absolute()), "reading": reading}, given, folder)
         job = StudyJob(scene, None, name, progress, finished)
     else:
-        spec = JobSpec("run", settings, {"series": sequenceToSeries(scan, modality=modality)})
+        kind = None if modality == "auto" else modality
+        series = sequenceToSeries(scan, modality=kind, interval_s=interval_s or None)
+        spec = JobSpec("run", settings, {"series": series, **given}, folder)
         job = StudyJob(scene, scan, name or scan.GetName(), progress, finished)
     job.start(runner, spec)
     return job

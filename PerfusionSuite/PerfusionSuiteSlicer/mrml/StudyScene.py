@@ -29,6 +29,7 @@ from .StudyRoles import (
     nodesOfStudy,
     removeNode,
 )
+from .SummaryTable import SUMMARY, summaryToTable
 from .TableNodes import findingsToTable, metricsToTable, motionToTable, reportToText, volumesToTable
 from .ViewerLayers import showInViewers
 
@@ -200,6 +201,7 @@ def tissueCurves(study: Study) -> dict[str, np.ndarray]:
 
 def _addReport(scene: Any, study: Study, name: str) -> dict[str, Any]:
     nodes = {
+        SUMMARY: summaryToTable(scene, study.metrics, name),
         "table.metrics": metricsToTable(scene, study.metrics, name),
         "table.volumes": volumesToTable(scene, study.metrics, name),
         "table.findings": findingsToTable(scene, study.findings, name),

@@ -126,6 +126,16 @@ def reportToText(scene: Any, study: Study, name: str) -> Any:
     return node
 
 
+def metricsToReport(scene: Any, metrics: Metrics, name: str) -> Any:
+    """Replace the metrics of a report node, after lesions were edited; make the node when there is none."""
+    node = nodeFor(scene, "vtkMRMLTextNode", name, REPORT, f"{name} report")
+    report = textToReport(node) if node.GetText() else {}
+    report |= {"metrics": metrics.values, "notes": metrics.notes}
+    node.SetText(json.dumps(plain(report), indent=1, allow_nan=False))
+    node.SetForceCreateStorageNode(node.CreateStorageNodeAlways)
+    return node
+
+
 def textToReport(node: Any) -> dict[str, Any]:
     """Return the content of a report node: metrics, notes, settings, findings, seconds."""
     try:

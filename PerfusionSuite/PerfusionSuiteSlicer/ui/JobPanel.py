@@ -21,12 +21,17 @@ class JobPanel(VTKObservationMixin):
     :param layout: the panel's layout; the widgets are added at its end.
     :param start: called with the keyword arguments progressCallback and finishedCallback; returns a handle such as
         StudyJob, or None when the work is done already.
+    :param done: called with the handle when the work has succeeded.
+    :param stateChanged: called without arguments when a job has started or ended.
     """
 
-    def __init__(self, layout, start):
+    def __init__(self, layout, start, done=None, stateChanged=None):
         VTKObservationMixin.__init__(self)
         self.job = None
         self._start = start
+        self._done = self._currentDone = done
+        self._stateChanged = stateChanged
+        self._doneSentence = ""
         self._isGone = False
         self._isReady = False
         self._hint = self._toolTip = ""
@@ -86,21 +91,31 @@ class JobPanel(VTKObservationMixin):
             self.applyButton.enabled = False
             self.job.cancel()
             return
+        self.begin(self._start, _("Done. The results are in the Data module."), self._done)
+
+    def begin(self, start, doneSentence, done=None):
+        """Start a job and follow it.
+
+        :param start: see the class.
+        :param doneSentence: what to say when it has succeeded.
+        :param done: called with the handle when it has succeeded.
+        """
+        self._doneSentence, self._currentDone = doneSentence, done
         self.findingsList.clear()
         self.findingsList.visible = False
         self.progressBar.value = 0
         self._say(_("Starting..."))
         try:
             with slicer.util.WaitCursor():
-                self.job = self._start(progressCallback=self.onProgress, finishedCallback=self.onFinished)
+                self.job = start(progressCallback=self.onProgress, finishedCallback=self.onFinished)
         except Exception as error:
             if not isinstance(error, PerfusionError):
                 logging.getLogger(__name__).exception("The job could not be started")
             self._say(failure_of(error, advice=_("See the log for details.")).sentence, isError=True)
             self.job = None
         if self.job is None and not self.statusLabel.styleSheet:
-            self._say(_("Done. The results are in the Data module."))
-        self._update()
+            self._succeed(None)
+        self._notify()
 
     def onProgress(self, fraction, stage):
         """Show how far a job is.
@@ -120,15 +135,20 @@ class JobPanel(VTKObservationMixin):
         if self._isGone:
             return
         self.job = job
-        self._update()
+        self._notify()
         state = job.outcome.state
         if state == "done":
-            self._say(_("Done. The results are in the Data module."))
             self._showFindings(job.findings)
+            self._succeed(job)
         elif state == "cancelled":
             self._say(_("Cancelled. The scene is unchanged."))
         else:
             self._say(job.outcome.message, isError=True)
+
+    def _succeed(self, job):
+        self._say(self._doneSentence)
+        if self._currentDone is not None:
+            self._currentDone(job)
 
     def _showFindings(self, findings):
         for finding in findings:
@@ -145,6 +165,11 @@ class JobPanel(VTKObservationMixin):
         self.applyButton.enabled = running or self._isReady
         self.applyButton.toolTip = _("Stop; the scene stays as it is") if running else self._toolTip
         self.progressBar.visible = running
+
+    def _notify(self):
+        self._update()
+        if self._stateChanged is not None:
+            self._stateChanged()
 
     def _onSceneClose(self, caller, event):
         if self.isRunning:

@@ -14,7 +14,7 @@ class ParameterBinding(VTKObservationMixin):
     :param ui: the widgets, as slicer.util.childWidgetVariables returns them.
     :param getParameterNode: returns the module's parameter node of the current scene.
     :param onChanged: called without arguments after each change of the node.
-    :param choiceBoxes: ChoiceBox by the name of the text parameter that it sets.
+    :param choiceBoxes: ChoiceBox or NodeBox by the name of the parameter that it sets.
     """
 
     def __init__(self, ui, getParameterNode, onChanged, choiceBoxes=None):

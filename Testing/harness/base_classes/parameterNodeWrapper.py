@@ -118,6 +118,8 @@ class _Tie:
         self._value, self._signal = (None, NODE_SIGNAL) if field.isNode else SIGNALS[widget.className()]
         if field.range is not None:
             widget.minimum, widget.maximum = field.range.minimum, field.range.maximum
+        if field.isNode:
+            widget.nodeTypes = (field.kind().GetClassName(),)
         self._show()
         widget.connect(self._signal, self._changed)
         self._tag = wrapper.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show())

@@ -221,10 +221,13 @@ class PathLineEdit:
         lay.setContentsMargins(0, 0, 0, 0)
         self.__dict__["_edit"] = QtWidgets.QLineEdit()
         lay.addWidget(self._edit)
-        b = QtWidgets.QToolButton()
+        b = self.__dict__["_browse"] = QtWidgets.QToolButton()
         b.text = "..."
         lay.addWidget(b)
         self._edit.textChanged.connect(self.currentPathChanged)
+
+    def _set_showBrowseButton(self, v):
+        self._browse.setVisible(v)
 
     def _get_currentPath(self):
         return self._edit.text

@@ -179,6 +179,7 @@ def start(facts, base_classes, source=None):
     slicer.qSlicerApplication = DesktopApplication
     slicer.modules.qSlicerScriptedLoadableModule = None
     _python_slicer(app)
+    app.layoutManager()
     return app
 
 

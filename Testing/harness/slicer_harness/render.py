@@ -85,6 +85,14 @@ class SliceView(View):
         super().__init__(size)
         self.renderer.GetActiveCamera().ParallelProjectionOn()
         self.window.SetNumberOfLayers(2)
+        # The image comes first: what managers add lies on top of it.
+        mapper = vtk.vtkImageMapper()
+        mapper.SetColorWindow(255)
+        mapper.SetColorLevel(127.5)
+        self.actor = vtk.vtkActor2D()
+        self.actor.SetMapper(mapper)
+        self.actor.GetProperty().SetDisplayLocationToBackground()
+        self.renderer.AddViewProp(self.actor)
         self.managers(slicer.vtkMRMLSliceViewDisplayableManagerFactory, SLICE_MANAGERS)
         app = slicer.app.applicationLogic()
         self.logic = slicer.vtkMRMLSliceLogic()
@@ -101,19 +109,13 @@ class SliceView(View):
         self.node.SetMappedInLayout(1)
         self.group.SetMRMLDisplayableNode(self.node)
         self.logic.ResizeSliceNode(*size)
-        mapper = vtk.vtkImageMapper()
-        mapper.SetColorWindow(255)
-        mapper.SetColorLevel(127.5)
-        self.actor = vtk.vtkActor2D()
-        self.actor.SetMapper(mapper)
-        self.actor.GetProperty().SetDisplayLocationToBackground()
-        self.renderer.AddViewProp(self.actor)
 
     def resized(self, width, height):
         self.window.SetSize(width, height)
         self.logic.ResizeSliceNode(width, height)
+        offset = self.logic.GetSliceOffset()
         self.logic.FitSliceToAll()
-        self.logic.SnapSliceOffsetToIJK()
+        self.logic.SetSliceOffset(offset)
         return self
 
     @property

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layouts made for reading perfusion: which views there are, and what of a study each shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .MapNodes import renewLegend
+from .SummaryTable import SUMMARY
+
+MAPS, DECISION = 5501, 5502
+"""Numbers of the layouts; Slicer keeps those from 501 on for extensions, and each needs its own."""
+
+VIEWS = {
+    "PerfusionBaseline": ("Baseline", "#9e9e9e", "map.baseline"),
+    "PerfusionCBF": ("CBF", "#43a047", "map.cbf"),
+    "PerfusionCBV": ("CBV", "#1e88e5", "map.cbv"),
+    "PerfusionMTT": ("MTT", "#8e24aa", "map.mtt"),
+    "PerfusionTmax": ("Tmax", "#e53935", "map.tmax"),
+    "PerfusionLesions": ("Core and penumbra", "#fb8c00", "lesions"),
+}
+"""Slice views by tag: label, colour, and the role of what each shows."""
+
+PLOT, TABLE = "PerfusionPlot", "PerfusionTable"
+CONVENTIONAL = ("Red", "Green", "Yellow")
+
+
+def _slice(tag: str) -> str:
+    label, color, _role = VIEWS[tag]
+    return (
+        f'<view class="vtkMRMLSliceNode" singletontag="{tag}" verticalStretch="2">'
+        '<property name="orientation" action="default">Axial</property>'
+        f'<property name="viewlabel" action="default">{label}</property>'
+        f'<property name="viewcolor" action="default">{color}</property>'
+        '<property name="viewgroup" action="default">7</property></view>'
+    )
+
+
+def _plot() -> str:
+    return f'<view class="vtkMRMLPlotViewNode" singletontag="{PLOT}"><property name="viewlabel">Curves</property></view>'
+
+
+def _table() -> str:
+    return f'<view class="vtkMRMLTableViewNode" singletontag="{TABLE}"><property name="viewlabel">Results</property></view>'
+
+
+def _rows(*rows: tuple[str, ...]) -> str:
+    lines = ("".join(f"<item>{view}</item>" for view in row) for row in rows)
+    body = "".join(f'<item><layout type="horizontal" split="true">{line}</layout></item>' for line in lines)
+    return f'<layout type="vertical" split="true">{body}</layout>'
+
+
+LAYOUTS = {
+    MAPS: _rows(
+        (_slice("PerfusionBaseline"), _slice("PerfusionCBF"), _slice("PerfusionCBV")),
+        (_slice("PerfusionMTT"), _slice("PerfusionTmax"), _slice("PerfusionLesions")),
+        (_plot(), _table()),
+    ),
+    DECISION: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_plot(), _table())),
+}
+
+
+def registerLayouts(layoutNode: Any) -> None:
+    """Tell the layout node of the application about our layouts; does nothing when it knows them."""
+    for number, description in LAYOUTS.items():
+        if not layoutNode.IsLayoutDescription(number):
+            layoutNode.AddLayoutDescription(number, description)
+
+
+def viewsOf(scene: Any, className: str) -> dict[str, Any]:
+    """Return the view nodes of a class by their tag."""
+    nodes = (scene.GetNthNodeByClass(index, className) for index in range(scene.GetNumberOfNodesByClass(className)))
+    return {node.GetLayoutName() or node.GetSingletonTag(): node for node in nodes}
+
+
+def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool = False) -> None:
+    """Put a study into the views of our layouts that there are.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        The scene.
+    nodes : mapping
+        Nodes of the study by role, see `StudyNodes`.
+    withMarker : bool
+        Show a little person in each view, as the patient lies; its model is a file of the desktop.
+    """
+    composites = viewsOf(scene, "vtkMRMLSliceCompositeNode")
+    baseline = nodes.get("map.baseline")
+    sliceViews = viewsOf(scene, "vtkMRMLSliceNode")
+    for tag, (_label, _color, role) in VIEWS.items():
+        if tag in composites:
+            isMap = role.startswith("map.") and role != "map.baseline"
+            _showInView(composites[tag], baseline, nodes.get(role) if isMap else None)
+            if isMap and role in nodes:
+                renewLegend(scene, nodes[role])
+            if withMarker:
+                sliceViews[tag].SetOrientationMarkerType(sliceViews[tag].OrientationMarkerTypeHuman)
+                sliceViews[tag].SetOrientationMarkerSize(sliceViews[tag].OrientationMarkerSizeSmall)
+            if baseline is not None:
+                sliceViews[tag].RotateToVolumePlane(baseline)
+    _restrict(scene, nodes.get("lesions"), (*CONVENTIONAL, "PerfusionLesions"), with3D=True)
+    for kind in ("aif", "vof"):
+        _restrict(scene, nodes.get(f"points.{kind}"), (*CONVENTIONAL, "PerfusionBaseline"), with3D=True)
+    plot = scene.GetSingletonNode(PLOT, "vtkMRMLPlotViewNode")
+    if plot is not None and "chart.input" in nodes:
+        plot.SetPlotChartNodeID(nodes["chart.input"].GetID())
+    table = scene.GetSingletonNode(TABLE, "vtkMRMLTableViewNode")
+    shown = nodes.get(SUMMARY) or nodes.get("table.volumes")
+    if table is not None and shown is not None:
+        table.SetTableNodeID(shown.GetID())
+
+
+def centerOnLesions(scene: Any, nodes: Mapping[str, Any]) -> None:
+    """Move the slice views to the middle of what is hypoperfused; they stay where they are when nothing is."""
+    lesions = nodes.get("lesions")
+    if lesions is None:
+        return
+    center = lesions.GetSegmentCenterRAS("Hypoperfusion")
+    sliceViews = viewsOf(scene, "vtkMRMLSliceNode")
+    if center is not None:
+        for tag in VIEWS:
+            if tag in sliceViews:
+                sliceViews[tag].JumpSliceByOffsetting(*center)
+
+
+def _showInView(composite: Any, background: Any, foreground: Any) -> None:
+    wasModifying = composite.StartModify()
+    composite.SetLinkedControl(True)
+    composite.SetHotLinkedControl(True)
+    composite.SetBackgroundVolumeID(None if background is None else background.GetID())
+    composite.SetForegroundVolumeID(None if foreground is None else foreground.GetID())
+    composite.SetForegroundOpacity(1.0)
+    composite.SetLabelVolumeID(None)
+    composite.EndModify(wasModifying)
+
+
+def _restrict(scene: Any, node: Any, sliceViews: tuple[str, ...], *, with3D: bool) -> None:
+    """Show a node in some views alone: lesions would hide the maps that they were made from."""
+    display = None if node is None else node.GetDisplayNode()
+    if display is None:
+        return
+    views = viewsOf(scene, "vtkMRMLSliceNode")
+    allowed = [views[tag].GetID() for tag in sliceViews if tag in views]
+    if with3D:
+        allowed += [view.GetID() for view in viewsOf(scene, "vtkMRMLViewNode").values()]
+    wasModifying = display.StartModify()
+    display.RemoveAllViewNodeIDs()
+    for viewID in allowed:
+        display.AddViewNodeID(viewID)
+    display.EndModify(wasModifying)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shows a study in one of our layouts."""
+
+from pathlib import Path
+
+import slicer
+
+from ..mrml.ViewLayouts import DECISION, MAPS, centerOnLesions, registerLayouts, showStudyInViews
+
+__all__ = ["DECISION", "MAPS", "showStudy"]
+
+
+def showStudy(nodes, number):
+    """Switch to a layout and put a study into its views; does nothing without a main window.
+
+    :param nodes: nodes of the study by role, such as StudyNodes.
+    :param number: MAPS or DECISION.
+    """
+    layoutManager = slicer.app.layoutManager()
+    if layoutManager is None:
+        return
+    registerLayouts(layoutManager.layoutLogic().GetLayoutNode())
+    layoutManager.setLayout(number)
+    logic = slicer.app.applicationLogic()
+    person = Path(logic.GetHomeDirectory(), logic.GetShareDirectory(), "OrientationMarkers", "Human.vtp")
+    showStudyInViews(slicer.mrmlScene, nodes, withMarker=person.exists())
+    layoutManager.resetSliceViews()
+    centerOnLesions(slicer.mrmlScene, nodes)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of a panel that shows a study: volumes, layouts, report, files."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import ctk
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..mrml.StudyScene import findStudy
+from ..mrml.SummaryTable import summarySentence
+from ..mrml.TableNodes import textToMetrics
+from .Layouts import DECISION, MAPS, showStudy
+from .RunnerChoice import temporaryFolder
+
+RESEARCH = "Research use only."
+
+
+class ResultsPanel:
+    """Shows what was found, opens the report, and saves the files.
+
+    :param ui: the panel's widgets, named summaryLabel, mapsLayoutButton, decisionLayoutButton, reportButton,
+        resultsPathLineEdit and saveButton.
+    """
+
+    def __init__(self, ui):
+        self._ui = ui
+        self._study = None
+        self._folders = {}
+        self._pending = None
+        ui.resultsPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Writable
+        ui.mapsLayoutButton.connect("clicked(bool)", lambda: showStudy(self._study, MAPS))
+        ui.decisionLayoutButton.connect("clicked(bool)", lambda: showStudy(self._study, DECISION))
+        ui.reportButton.connect("clicked(bool)", self.onReportButton)
+        ui.saveButton.connect("clicked(bool)", self.onSaveButton)
+        ui.resultsPathLineEdit.connect("currentPathChanged(QString)", self.update)
+        self.update()
+
+    def newFolder(self, study):
+        """Return a folder for the files of a run; it is gone when the application ends.
+
+        :param study: name of the study.
+        """
+        self._pending = (study, tempfile.TemporaryDirectory(prefix="perfusion-results-", dir=temporaryFolder()))
+        return self._pending[1].name
+
+    def onDone(self):
+        """Show the study of the run that has ended."""
+        study, folder = self._pending
+        self._folders[study] = folder
+        self.show(study)
+        showStudy(self._study, MAPS)
+
+    def show(self, name):
+        """Show a study of the scene.
+
+        :param name: its name; nothing is shown when the scene has no such study.
+        """
+        study = findStudy(slicer.mrmlScene, name) if name else None
+        self._study = study if study is not None and study.maps else None
+        self.update()
+
+    def update(self):
+        """Enable what can be used now, and say why the rest cannot."""
+        ui, study = self._ui, self._study
+        report = self._file("report.html")
+        words = _("No results yet for this scan.")
+        if study is not None:
+            words = summarySentence(textToMetrics(study.report)) if study.report is not None else ""
+            words = f"{words or _('Maps without lesions.')} {_(RESEARCH)}"
+        ui.summaryLabel.text = words
+        needsStudy = "" if study is not None else _("Press Apply first")
+        needsFiles = needsStudy or ("" if self._file(".") else _("The files of this study are gone: press Apply again"))
+        needsReport = needsFiles or ("" if report else _("The report could not be made; the findings above say why"))
+        needsFolder = needsFiles or ("" if ui.resultsPathLineEdit.currentPath else _("Choose a folder first"))
+        for button, problem, hint in (
+            (ui.mapsLayoutButton, needsStudy, _("All maps in linked views, curves and numbers")),
+            (ui.decisionLayoutButton, needsStudy, _("Tmax beside core and penumbra, curves and numbers")),
+            (ui.reportButton, needsReport, _("Open the report in the web browser")),
+            (ui.saveButton, needsFolder, _("Copy maps, masks, curves, tables, pictures and report to the folder")),
+        ):
+            button.enabled = not problem
+            button.toolTip = problem or hint
+
+    def _file(self, name):
+        folder = self._folders.get(self._study.name) if self._study is not None else None
+        path = None if folder is None else Path(folder.name) / name
+        return path if path is not None and path.exists() else None
+
+    def onReportButton(self):
+        """Open the report in the web browser."""
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._file("report.html"))))
+
+    def onSaveButton(self):
+        """Copy the files of the study to the folder that was chosen."""
+        target = Path(self._ui.resultsPathLineEdit.currentPath) / self._study.name
+        with slicer.util.tryWithErrorDisplay(_("The results could not be saved."), waitCursor=True):
+            shutil.copytree(self._file("."), target, dirs_exist_ok=True)
+            self._ui.summaryLabel.text = _("Saved to {folder}").format(folder=target)
+
+    def cleanup(self):
+        """Remove the files, when the module is unloaded."""
+        for folder in self._folders.values():
+            folder.cleanup()
+        self._folders.clear()

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A panel that turns a scan into a study: its parts put together, for Perfusion Suite and Perfusion Fit."""
+
+from slicer.i18n import tr as _
+
+from PerfusionSuiteLib.core.preparation_choices import ARTERY, NOISE_REDUCTION
+
+from .ChoiceBox import ChoiceBox
+from .JobPanel import JobPanel
+from .NodeBox import NodeBox
+from .ParameterBinding import ParameterBinding
+from .ResultsPanel import ResultsPanel
+from .ScanInput import ScanInput
+
+
+class StudyPanel:
+    """Input, choices, Apply and results of a panel.
+
+    :param uiWidget: the panel.
+    :param ui: its widgets, as slicer.util.childWidgetVariables returns them.
+    :param getParameterNode: returns the module's parameter node of the current scene.
+    :param start: called with the parameter node, the folder for files and callbacks; returns the job.
+    :param studyName: called with the parameter node; returns the name of the study that Apply makes.
+    :param choiceBoxes: further ChoiceBox by the name of the text parameter that it sets.
+    :param problem: called with the parameter node and the modality; returns what is missing, or an empty text.
+    """
+
+    def __init__(self, uiWidget, ui, getParameterNode, start, studyName, choiceBoxes, problem):
+        self._start, self._studyName, self._problem = start, studyName, problem
+        self._isComplete = False
+        self.results = ResultsPanel(ui)
+        self.jobPanel = JobPanel(uiWidget.layout(), self._startJob, self._onDone, self.update)
+        self.scanInput = ScanInput(ui, self.jobPanel)
+        uiWidget.layout().addStretch(1)
+        boxes = {
+            "inputScan": NodeBox(ui.inputSelector),
+            "modality": self.scanInput.modalityBox,
+            "noiseReduction": ChoiceBox(ui.noiseComboBox, NOISE_REDUCTION, NOISE_REDUCTION[0].name),
+            "arteryMethod": ChoiceBox(ui.arteryComboBox, ARTERY, ARTERY[0].name),
+        }
+        self.binding = ParameterBinding(ui, getParameterNode, self.update, boxes | choiceBoxes)
+        self._isComplete = True
+        self.binding.bind()
+
+    def canApply(self):
+        """Return (whether Apply can be pressed, what it does or why it cannot)."""
+        node = self.binding.node
+        modality, problem = self.scanInput.show(node)
+        if node is not None:
+            furtherProblem = self._problem(node, modality)  # it also shows what the choices mean
+            problem = problem or furtherProblem
+        return not problem, problem or _("Compute maps, lesions and report in the background")
+
+    def update(self):
+        """Show what can be done now."""
+        if not self._isComplete:
+            return
+        self.jobPanel.setReady(*self.canApply())
+        node = self.binding.node
+        self.results.show(None if node is None or node.inputScan is None else self._studyName(node))
+
+    def _startJob(self, **callbacks):
+        node = self.binding.node
+        return self._start(node, self.results.newFolder(self._studyName(node)), **callbacks)
+
+    def _onDone(self, job):
+        self.results.onDone()
+
+    def cleanup(self):
+        """Let everything go, when the module is unloaded."""
+        self.binding.cleanup()
+        self.jobPanel.cleanup()
+        self.results.cleanup()

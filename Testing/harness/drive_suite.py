@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Perfusion Suite: hint, failure, cancel, a killed worker, success with findings, layouts, report, files, a closed scene."""
+
+import os
+import signal
+from pathlib import Path
+
+import panel_steps as steps
+
+assert steps.heavyModules() == [], steps.heavyModules()
+panel = widget.panel.jobPanel
+assert panel.statusLabel.text == panel.applyButton.toolTip == "Choose a perfusion scan, or load one from files"
+assert not panel.applyButton.enabled
+steps.assertDeadControlsSayWhy(ui)
+steps.photograph(desktop, module, pictures, "opened")
+
+series, _truth = steps.patient()
+whole, cut, short = (
+    steps.addSequence(slicer, series, name, frames) for name, frames in (("patient", None), ("cut", 14), ("short", 5))
+)
+before = steps.nodeIDs(slicer)
+
+# A scan that cannot be used: the reason stands beside it, and Apply is off.
+ui.inputSelector.setCurrentNode(short)
+assert "5 frames, at least 10 are needed" in ui.timingLabel.text
+assert "#" in ui.timingLabel.styleSheet
+assert not panel.applyButton.enabled
+assert "5 frames" in panel.applyButton.toolTip
+
+# Times are shown with their source before Apply, and can be replaced.
+ui.inputSelector.setCurrentNode(whole)
+assert "25 frames of 64x64x4, 48.0 s, 2.00 s apart" in ui.timingLabel.text
+assert "Times from: " in ui.timingLabel.text
+ui.intervalSpinBox.value = 1.5
+assert "1.50 s apart" in ui.timingLabel.text
+assert "you entered" in ui.timingLabel.text
+ui.intervalSpinBox.value = 0.0
+assert "2.00 s apart" in ui.timingLabel.text
+assert panel.applyButton.enabled
+ui.presetComboBox.currentText = "ADC core"
+assert not panel.applyButton.enabled
+assert "choose others for a CT scan" in panel.applyButton.toolTip
+ui.presetComboBox.currentText = "ct-perfusion-auto"
+ui.methodComboBox.currentText = "cSVD"
+ui.noiseComboBox.currentText = "None"
+assert widget.panel.binding.node.noiseReduction == "none"
+
+# Cancel: the button changes its meaning, the scene stays.
+panel.applyButton.click()
+assert panel.isRunning
+assert panel.applyButton.text == "Cancel"
+assert desktop.pump(steps.LIMIT_S, lambda: panel.progressBar.value > 0), "no progress was shown"
+steps.assertDeadControlsSayWhy(ui)
+steps.photograph(desktop, module, pictures, "running")
+panel.applyButton.click()
+assert not panel.applyButton.enabled
+assert desktop.pump(30, lambda: not panel.isRunning), "cancelling took too long"
+assert panel.statusLabel.text == "Cancelled. The scene is unchanged."
+assert steps.nodeIDs(slicer) == before
+
+# A worker that the operating system kills.
+panel.applyButton.click()
+assert desktop.pump(steps.LIMIT_S, lambda: panel.progressBar.value > 0)
+os.kill(int(panel.job._job._process.processId()), signal.SIGKILL)
+assert desktop.pump(30, lambda: not panel.isRunning)
+assert "memory ran out" in panel.statusLabel.text
+assert "#" in panel.statusLabel.styleSheet
+assert steps.nodeIDs(slicer) == before
+
+# Success, with something to say about the data: maps in the layout, numbers, report, files.
+ui.inputSelector.setCurrentNode(cut)
+assert "No results yet" in ui.summaryLabel.text
+assert steps.apply(panel, desktop) == "Done. The results are in the Data module."
+assert panel.findingsList.count > 0
+assert panel.job.nodes.maps["tmax"].GetImageData() is not None
+assert not panel.job._job.folder.path.exists()
+assert "Core" in ui.summaryLabel.text
+assert ui.reportButton.enabled, ui.reportButton.toolTip
+assert not ui.saveButton.enabled
+target = Path(slicer.app.temporaryPath) / "results"
+ui.resultsPathLineEdit.currentPath = str(target)
+ui.saveButton.click()
+assert {"report.html", "tmax.nii.gz", "metrics.json"} <= {path.name for path in (target / "cut").iterdir()}
+steps.assertDeadControlsSayWhy(ui)
+steps.photograph(desktop, module, pictures, "done")
+manager = slicer.app.layoutManager()
+assert manager.layout == 5501
+shown = {name: manager.sliceWidget(name).mrmlSliceCompositeNode().GetForegroundVolumeID() for name in manager.sliceViewNames()}
+for key in ("cbf", "cbv", "mtt", "tmax"):
+    tag = "PerfusionTmax" if key == "tmax" else f"Perfusion{key.upper()}"
+    assert shown[tag] == panel.job.nodes.maps[key].GetID()
+assert shown["PerfusionBaseline"] is None
+manager.picture().save(str(pictures / f"{module.name}-maps-layout.png"))
+ui.decisionLayoutButton.click()
+assert manager.layout == 5502
+manager.picture(1000, 640).save(str(pictures / f"{module.name}-decision-layout.png"))
+
+# The scene is closed while a job runs.
+panel.applyButton.click()
+assert panel.isRunning
+slicer.mrmlScene.Clear(0)
+assert desktop.pump(30, lambda: not panel.isRunning)
+assert not panel.applyButton.enabled
+assert not ui.mapsLayoutButton.enabled
+assert "torch" not in __import__("sys").modules

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What panels offer around the method is what the rooms can do."""
+
+import subprocess
+import sys
+
+import pytest
+
+from PerfusionSuiteLib import input_function, lesion, pipeline, prepare
+from PerfusionSuiteLib.core import catalog, preparation_choices
+from PerfusionSuiteLib.core.threshold_words import MIN_CLUSTER_ML, THRESHOLDS
+
+
+@pytest.mark.parametrize(
+    ("choices", "known", "default"),
+    [
+        (preparation_choices.NOISE_REDUCTION, prepare.NOISE_METHODS, pipeline.Settings().noise_reduction),
+        (preparation_choices.ARTERY, input_function.METHODS, pipeline.Settings().aif_method),
+        (preparation_choices.LEAKAGE, ("auto", *prepare.LEAKAGE), pipeline.Settings().leakage_correction),
+    ],
+)
+def test_each_choice_is_known_and_the_default_comes_first(choices, known, default):
+    assert [choice.name for choice in choices] == list(known)
+    assert choices[0].name == default
+
+
+def test_every_threshold_has_the_value_and_the_rule_of_its_preset():
+    assert list(THRESHOLDS) == [choice.name for choice in catalog.PRESETS]
+    for name, (hypoperfusion, core) in THRESHOLDS.items():
+        preset = lesion.find_preset(name)
+        assert preset.min_cluster_ml == MIN_CLUSTER_ML
+        assert hypoperfusion.quantity == preset.hypoperfusion_rule
+        assert core.field.startswith(("core_" if preset.core_rule == "cbv" else "") + preset.core_rule)
+        for threshold in (hypoperfusion, core):
+            assert threshold.value == getattr(preset, threshold.field)
+
+
+def test_the_words_load_without_what_computes():
+    names = "PerfusionSuiteLib.core.preparation_choices, PerfusionSuiteLib.core.threshold_words"
+    code = f"import sys, {names}; print([m for m in ('scipy', 'SimpleITK', 'torch') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
