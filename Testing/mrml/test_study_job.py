@@ -37,7 +37,12 @@ def nodes_of(scene):
 def test_the_result_is_in_the_scene_when_waiting_ends_and_a_second_run_updates_it(scene, sequence):
     seen, ended = [], []
     job = startStudyJob(
-        scene, chooseRunner(), sequence, FAST, progress=lambda fraction, stage: seen.append(fraction), finished=ended.append
+        scene,
+        chooseRunner(),
+        sequence,
+        {**FAST, "method": "csvd"},
+        progress=lambda fraction, stage: seen.append(fraction),
+        finished=ended.append,
     )
     assert job.state == "running"
     nodes = job.wait()

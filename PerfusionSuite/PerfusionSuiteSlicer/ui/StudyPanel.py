@@ -9,6 +9,7 @@ from .ChoiceBox import ChoiceBox
 from .JobPanel import JobPanel
 from .NodeBox import NodeBox
 from .ParameterBinding import ParameterBinding
+from .ReportPackages import offerReportPackages
 from .ResultsPanel import ResultsPanel
 from .ScanInput import ScanInput
 
@@ -61,6 +62,7 @@ class StudyPanel:
 
     def _startJob(self, **callbacks):
         node = self.binding.node
+        offerReportPackages(_("Perfusion Suite"))
         return self._start(node, self.results.newFolder(self._studyName(node)), **callbacks)
 
     def _onDone(self, job):

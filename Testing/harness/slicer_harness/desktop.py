@@ -20,6 +20,9 @@ from PySide6 import QtCore, QtWidgets
 from . import ctk_widgets, qmrml_widgets, standins  # noqa: F401  # the first two register how stand-ins behave
 from .layout import LayoutManager
 
+isEmulation = True
+hasReport = True
+
 
 class DesktopApplication(core.Application):
     """qSlicerApplication: core.Application, QApplication and a check against the real class."""
@@ -225,3 +228,8 @@ def screenshot(module, path, width=460, height=None):
     pump(0.1)
     panel.grab().toImage().save(str(path))
     return path
+
+
+def layoutPicture(path, width=1280, height=860):
+    """Keep a picture of all views of the present layout."""
+    slicer.app.layoutManager().picture(width, height).save(str(path))
