@@ -11,19 +11,20 @@ from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.values import InputFunction
 from . import gamma_variate, transport
+from .pool import smoothed
 from .quality import TRUNCATED_TAIL, describe, warning, with_findings
 
 POOR_FIT = 0.10
 HOPELESS_TAIL = 0.5
 """A venous curve that ends above this part of its peak says nothing about its area unless a fit succeeds."""
 
+LEAST_DELAY_S, MOST_FLICKER, LEAST_RATIO = 2.0, 0.08, 1.3
+"""What a venous curve must show for the ratio of sampled areas to count where every fit fails."""
+
 LARGE_FACTOR = 4.0
 LEAST_FACTOR = 0.85
 MUCH_MOTION, LARGE_MISFIT, COARSE_FIT, SMALL_ARTERY = 0.08, 0.10, 0.02, 3.0
 """Where ``aif_uncertain`` is raised: chosen on 83 development patients so that nine of ten bad curves are told."""
-
-POOR_TRANSPORT = 0.06
-"""Residual of the transport fit, over the venous peak, from which on vein and artery do not belong together."""
 
 UNSURE_FACTOR = 0.10
 """Relative standard deviation of the factor from which on absolute values are called unreliable."""
@@ -57,7 +58,8 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     The vein is fitted as the delayed and dispersed artery (see `transport`), which serves truncated curves as well as whole ones.
     Where that fit misses by more than 6 % of the peak, the ratio of areas is used: of the first passes by fitted gamma variates
     and of the samples up to the same age of the bolus (the artery is cut as long before the end of the scan as it precedes the
-    vein, so that both hold the same part of the recirculation), or their geometric mean.
+    vein, so that both hold the same part of the recirculation), or their geometric mean. A vein above half of its peak at the end
+    that no gamma variate fits either is compared by its samples alone, if it is late, tall and no jitter.
 
     Parameters
     ----------
@@ -67,10 +69,10 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     Returns
     -------
     AreaRatio
-        NaN as factor when no fit succeeds and the venous curve ends above half of its peak.
+        NaN as factor when no fit succeeds and the venous curve, above half of its peak at the end, does not look like a vein.
     """
     passage = transport.fit(aif, vof)
-    if passage.success and passage.rms <= POOR_TRANSPORT:
+    if passage.fits:
         return AreaRatio(passage.factor, True, passage.rms, passage.factor_sd)
     return _ratio_of_areas(aif, vof)
 
@@ -82,7 +84,9 @@ def _ratio_of_areas(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     usable = bool(a.success) and bool(v.success) and rms <= POOR_FIT
     fitted = float(v.area) / float(a.area) if usable else float("nan")
     artery, vein = describe(aif.times_s, aif.values), describe(vof.times_s, vof.values)
-    if vein["tail"] > HOPELESS_TAIL or (usable and vein["tail"] > TRUNCATED_TAIL):
+    if not usable and vein["tail"] > HOPELESS_TAIL:
+        return AreaRatio(_ratio_at_same_age(aif, vof, artery, vein), False, rms)
+    if usable and vein["tail"] > TRUNCATED_TAIL:
         return AreaRatio(fitted, True, rms)
     delay = max(vein["first_moment_s"] - artery["first_moment_s"], 0.0)
     end = float(vof.times_s[-1])
@@ -90,6 +94,30 @@ def _ratio_of_areas(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     if not usable:
         return AreaRatio(sampled, False, rms)
     return AreaRatio(float(np.sqrt(max(fitted * sampled, 0.0))), True, rms)
+
+
+def _ratio_at_same_age(aif: InputFunction, vof: InputFunction, artery: dict[str, float], vein: dict[str, float]) -> float:
+    """Return the ratio of what the vein shows to the end and the artery up to as long before, or NaN for what is no vein.
+
+    A vein that no fit serves, because the head moved or the scan ended early, still tells far better how much blood the
+    artery's voxels hold than no scaling does, provided that it is late, taller than the artery, and no jitter.
+    """
+    delay = _first_half_peak(vof) - _first_half_peak(aif)
+    flicker = float(np.sqrt(np.mean((vof.values - smoothed(vof.values)) ** 2))) / max(vein["peak"], 1e-12)
+    end = float(vof.times_s[-1])
+    late = delay >= LEAST_DELAY_S and end - delay > artery["ttp_s"]
+    if not late or vein["peak"] <= artery["peak"] or flicker > MOST_FLICKER:
+        return float("nan")
+    ratio = _area_until(vof, end) / max(_area_until(aif, end - delay), 1e-12)
+    return ratio if ratio >= LEAST_RATIO else float("nan")
+
+
+def _first_half_peak(curve: InputFunction) -> float:
+    """Return when a curve first exceeds half of its peak; bone that moves in later does not change it."""
+    values = smoothed(curve.values)
+    level = 0.5 * float(values.max())
+    after = max(int(np.argmax(values >= level)), 1)
+    return float(np.interp(level, values[after - 1 : after + 1], curve.times_s[after - 1 : after + 1]))
 
 
 def _area_until(curve: InputFunction, end_s: float) -> float:

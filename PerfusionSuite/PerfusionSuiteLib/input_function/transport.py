@@ -32,6 +32,9 @@ SPREAD_PRIOR = 0.35
 LIMITS = ((-3.0, -1.0, np.log(0.5), np.log(SPREADS[0])), (6.0, 25.0, np.log(30.0), np.log(SPREADS[2])))
 """Of ln k (both peaks taken as 1), the shift in s, ln of the mean dispersion in s and ln of the relative dispersion."""
 
+POOR_TRANSPORT = 0.06
+"""Residual of the fit, over the venous peak, from which on vein and artery do not belong together."""
+
 LEAST_RESIDUAL = 0.01
 LOSS_SCALE = 3.0
 
@@ -63,6 +66,11 @@ class Transport:
     rms: float
     curve: FloatArray
     success: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether vein and artery belong together."""
+        return self.success and self.rms <= POOR_TRANSPORT
 
 
 def fit(aif: InputFunction, vof: InputFunction) -> Transport:

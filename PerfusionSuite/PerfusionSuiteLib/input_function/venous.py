@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
 from ..prepare.calm import calm_region
 from . import transport
-from .arterial import CALM_SHARE, WIDEST_VEIN_S, matched, starts_quietly
+from .arterial import CALM_SHARE, matched, starts_quietly
 from .neighbors import components
 from .pool import Pool, build_pool, check_inputs, smoothed
 from .quality import describe, judge_vof, with_findings
@@ -27,6 +28,9 @@ PEAK_GAP_S = (2.0, 25.0)
 SHIFTS_S, MEANS_S = np.linspace(1.0, 10.0, 4), np.array([2.0, 4.0, 7.0, 11.0])
 """Delays and dispersions of the veins that the search is prepared for."""
 
+WIDEST_S = 35.0
+"""Strong recirculation keeps a vein above half of its peak for long."""
+
 RISE_GAPS_S = (1.5, 1.0)
 MIDLINE_MM = 15.0
 CORE_LEVEL, CORE_NOISE = 0.98, 0.6
@@ -39,7 +43,12 @@ MOST_MOTION = 0.5
 LOWEST_PEAK = 0.25
 MIDLINE_BONUS = 1.08
 TEMPLATE_SHARE, TEMPLATE_ROUNDS = 0.3, 2
-MOST_GROUPS = 10
+MOST_GROUPS, MOST_JUDGED = 10, 6
+
+MISFIT_WEIGHT, LEAST_TRUST = 8.0, 0.1
+
+LEAST_GAIN = 1.1
+"""A vein with hardly more contrast than the artery may be an artery itself, behind a blockage: others come first."""
 
 
 def select_vof(
@@ -54,7 +63,8 @@ def select_vof(
     """Choose venous voxels and return their mean curve.
 
     Candidates are tall, peak 2-25 s after the artery and arrive later. Among connected groups the one wins whose voxels surely
-    hold most blood (see `sure_level`); groups at the back near the midline (sagittal sinus, torcula) are preferred.
+    hold most blood (see `sure_level`); groups at the back near the midline (sagittal sinus, torcula) are preferred. What no
+    artery can have fed, and what holds hardly more contrast than the artery, is taken only where nothing else is found.
 
     Parameters
     ----------
@@ -111,25 +121,38 @@ def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatAr
     like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
     gap, rise = f.ttp_s - artery["ttp_s"], f.rise_s - artery["rise_s"]
     in_time = (gap >= PEAK_GAP_S[0] - 1e-6) & (gap <= PEAK_GAP_S[1])
-    narrow = f.fwhm_s <= WIDEST_VEIN_S
+    narrow = f.fwhm_s <= WIDEST_S
     late = [in_time & narrow & (rise >= RISE_GAPS_S[0]), (gap >= 0) & narrow & (rise >= RISE_GAPS_S[1])]
     late.append(in_time & (rise >= RISE_GAPS_S[1]))
     tall = f.peak >= LOWEST_PEAK * np.quantile(f.peak[like_bolus], 0.98) if like_bolus.any() else like_bolus
+    seen: list[_Candidate] = []
     for timing in late:  # from what a vein should be to what may just pass for one
         members = np.flatnonzero(tall & like_bolus & timing)
-        found = _fullest(pool, members, aif, mask, affine) if members.size >= SMALLEST else None
-        if found is not None:
-            return found
-    return None
+        seen += _candidates(pool, members, aif, mask, affine) if members.size >= SMALLEST else []
+        for candidate in seen:
+            if candidate.passage.fits and candidate.passage.factor >= LEAST_GAIN:
+                return candidate.index, candidate.score
+    fitting = [candidate for candidate in seen if candidate.passage.fits] or seen
+    return (fitting[0].index, fitting[0].score) if fitting else None
 
 
-def _fullest(
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """Voxels that may be a vein: flat indices, how far they stand out of the noise, peak, relation to the artery."""
+
+    index: NDArray[np.int64]
+    score: float
+    peak: float
+    passage: transport.Transport
+
+
+def _candidates(
     pool: Pool, members: NDArray[np.int64], aif: InputFunction, mask: BoolArray, affine: FloatArray
-) -> tuple[NDArray[np.int64], float] | None:
-    """Return the connected voxels that surely hold most blood, and how far they stand out of the noise."""
+) -> list[_Candidate]:
+    """Return the connected groups whose voxels surely hold most blood, the fullest first."""
     labels = components(pool.index[members], pool.shape)
     central = _posterior_midline(pool, members, mask, affine)
-    best: tuple[float, float, NDArray[np.int64]] | None = None
+    found: dict[bytes, tuple[float, float, NDArray[np.int64]]] = {}
     for group in _largest_groups(labels, pool.features.peak[members]):
         level = sure_level(pool, members[group], aif)
         level = level * (1.0 - np.clip(pool.motion_share[members[group]] - USUAL_SHARE, 0.0, 1.0))
@@ -138,10 +161,25 @@ def _fullest(
                 continue
             order = np.flatnonzero(part)[np.argsort(-level[part], kind="stable")]
             reference = float(level[order[SMALLEST - 1]])
-            if reference > 0 and (best is None or bonus * reference > best[0]):
+            if reference > 0:
                 core = order[level[order] >= CORE_LEVEL * reference - CORE_NOISE * pool.noise_sd][:MOST_VOXELS]
-                best = bonus * reference, reference, members[group[core]]
-    return None if best is None else (pool.index[best[2]], best[1] / max(pool.noise_sd, 1e-9))
+                index = np.sort(pool.index[members[group[core]]])
+                found[index.tobytes()] = (bonus * reference, reference, index)
+    tallest = sorted(found.values(), key=lambda one: -one[0])[:MOST_JUDGED]
+    judged = [(level, _judged(pool, index, reference, aif)) for level, reference, index in tallest]
+    judged.sort(key=lambda one: -one[0] * _trust(pool, one[1]))
+    return [candidate for _, candidate in judged]
+
+
+def _judged(pool: Pool, index: NDArray[np.int64], reference: float, aif: InputFunction) -> _Candidate:
+    curve = InputFunction(pool.times_s, pool.data[index].mean(axis=0, dtype=np.float64), kind="vof")
+    return _Candidate(index, reference / max(pool.noise_sd, 1e-9), float(curve.values.max()), transport.fit(aif, curve))
+
+
+def _trust(pool: Pool, candidate: _Candidate) -> float:
+    """Return by how much the height of a candidate counts: the less, the more of its mean curve no artery can have fed."""
+    noise = pool.noise_sd / np.sqrt(candidate.index.size) / max(candidate.peak, 1e-9)
+    return max(1.0 - MISFIT_WEIGHT * float(np.sqrt(max(candidate.passage.rms**2 - noise**2, 0.0))), LEAST_TRUST)
 
 
 def _largest_groups(labels: NDArray[np.int64], peaks: FloatArray) -> list[NDArray[np.int64]]:

@@ -49,6 +49,22 @@ def test_the_filter_knows_bone_from_blood():
     assert np.linalg.norm(mixed - motion.motion_part(mixed) - artery) < 0.35 * np.linalg.norm(entering[0])
 
 
+def test_a_vein_that_resembles_the_drift_of_the_head_is_contrast_when_its_course_is_known():
+    times = np.linspace(0.0, 60.0, 41)
+    rng = np.random.default_rng(0)
+    blood = np.stack([made_up_head.bolus(times, start, rng.uniform(30, 200)) for start in rng.uniform(6.0, 9.0, 300)])
+    vein = made_up_head.bolus(times, 16.0, 150.0, beta=3.5)[None].astype(np.float32)
+    drift = -np.outer(rng.uniform(50.0, 300.0, 100), np.clip((times - 14.0) / 12.0, 0.0, 1.0))
+    curves = smoothed(np.concatenate([blood, drift]).astype(np.float32) + rng.normal(0, 1, (400, 41)).astype(np.float32))
+    calm = np.arange(400) < 300
+    unaware, aware = (find_motion(curves, calm, 1.0, known) for known in (None, 3.0 * vein))
+    assert unaware is not None
+    assert aware is not None
+    assert unaware.motion_share(vein)[0] > 0.5
+    assert aware.motion_share(vein)[0] < 0.35
+    assert aware.motion_share(-drift[:1].astype(np.float32))[0] > 0.7
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_bone_that_enters_with_the_bolus_is_not_taken_for_an_artery(scene_of, seed):
     scene = scene_of(40.0, seed)

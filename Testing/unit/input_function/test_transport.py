@@ -103,3 +103,14 @@ def test_a_vein_with_less_blood_than_the_artery_is_called_no_vein():
 def test_little_blood_in_the_artery_is_told():
     assert "aif_uncertain" in scale_to_vof(*pair(50.0, fraction=0.25)).flags
     assert scale_to_vof(*pair(50.0, fraction=0.6)).flags == ()
+
+
+def test_the_courses_of_veins_are_those_that_the_fit_finds_again():
+    artery, _ = pair(80.0)
+    found = transport.courses(artery, artery.times_s, np.array([1.0, 4.0]), np.array([3.0, 8.0]))
+    assert found.shape == (4, artery.times_s.size)
+    for course, (shift, mean) in zip(found, [(1.0, 3.0), (1.0, 8.0), (4.0, 3.0), (4.0, 8.0)], strict=True):
+        again = transport.fit(artery, InputFunction(artery.times_s, course, kind="vof"))
+        assert again.fits
+        assert again.factor == pytest.approx(1.0, rel=0.02)
+        assert again.shift_s + again.spread_s == pytest.approx(shift + mean, rel=0.03)

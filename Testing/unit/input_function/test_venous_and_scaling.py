@@ -17,6 +17,18 @@ def veins(scene, **options):
     return select_vof(scene.concentration, scene.times, mask=scene.mask, affine=AFFINE, aif=aif, **options)
 
 
+def with_slow_sinus(scene, delay_s: float, mean_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """The scene with veins that fill later and more slowly; returns the data and the curve of the sinus."""
+    fine = np.linspace(0.0, scene.times[-1], 20 * scene.times.size)
+    step = fine[1]
+    kernel = fine * np.exp(-2.0 * fine / mean_s)
+    artery = np.interp(fine, scene.times, scene.aif)
+    wide = np.convolve(artery, kernel / (kernel.sum() * step))[: fine.size] * step
+    sinus = np.interp(scene.times - delay_s, fine, wide, left=0.0)
+    data = scene.concentration + np.where(scene.vein[..., None] > 0, sinus - scene.vof, 0.0)
+    return data.astype(np.float32), sinus
+
+
 def pair(factor: float, end: float = 60.0) -> tuple[InputFunction, InputFunction]:
     """An artery and a vein of one shape, later by 5 s, whose areas differ by a factor."""
     times = TIMES[end >= TIMES]
@@ -140,3 +152,61 @@ def test_voxels_that_the_skull_moves_into_are_not_taken_for_the_sinus(scene_of):
     vof = select_vof(data, scene.times, mask=scene.mask, affine=AFFINE, aif=aif)
     assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
     assert np.abs(vof.values - scene.vof).max() < 0.1 * scene.vof.max()
+
+
+def test_a_sinus_that_fills_long_after_the_artery_is_found_before_a_branch_behind_a_blockage(scene_of):
+    scene = scene_of(40.0, 0, 42.0)
+    data, sinus = with_slow_sinus(scene, 9.0, 9.0)
+    artery = 0.4 * scene.aif
+    assert scene.times[sinus.argmax()] - scene.times[artery.argmax()] > 14.0
+    late = np.interp(scene.times - 5.0, scene.times, artery, left=0.0)
+    branch = (slice(44, 47), slice(40, 43), slice(1, 5))
+    data[branch] += late.astype(np.float32)
+    aif = InputFunction(scene.times, artery)
+    vof = select_vof(data, scene.times, mask=scene.mask, affine=AFFINE, aif=aif)
+    assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
+    assert "truncated_venous" in vof.flags
+    assert scale_to_vof(aif, vof).scale == pytest.approx(1 / 0.4, rel=0.1)
+
+
+def test_a_vein_with_hardly_more_contrast_than_the_artery_is_taken_where_there_is_no_other(scene_of):
+    scene = scene_of(100.0)
+    aif = InputFunction(scene.times, scene.aif)  # pure blood, as in the sinus
+    vof = veins(scene)
+    assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
+    assert scale_to_vof(aif, vof).scale == pytest.approx(1.0, abs=0.1)
+
+
+def test_strong_recirculation_does_not_hide_the_sinus(scene_of):
+    scene = scene_of(40.0)
+    level = np.interp(scene.times - 8.0, scene.times, np.cumsum(scene.vof) / scene.vof.sum(), left=0.0)
+    wide = scene.vof + 0.62 * scene.vof.max() * level * np.exp(-np.maximum(scene.times - 25.0, 0.0) / 60.0)
+    above = scene.times[wide > 0.5 * wide.max()]
+    assert above[-1] - above[0] > 26.0
+    data = scene.concentration + np.where(scene.vein[..., None] > 0, wide - scene.vof, 0.0).astype(np.float32)
+    again = np.interp(scene.times + 4.0, scene.times, wide - scene.vof)
+    aif = InputFunction(scene.times, 0.5 * (scene.aif + again))
+    vof = select_vof(data, scene.times, mask=scene.mask, affine=AFFINE, aif=aif)
+    assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
+
+
+def moved_vein(factor: float) -> tuple[InputFunction, InputFunction]:
+    """A cut-off vein into which the head moves bone near the end of the scan, as no fit can follow."""
+    aif, vof = pair(factor, 36.0)
+    bone = np.where(vof.times_s > 28.0, 0.8 * vof.values.max(), 0.0) - np.where(vof.times_s < 13.0, 0.0, 0.15 * vof.values.max())
+    return aif, InputFunction(vof.times_s, vof.values + bone, kind="vof")
+
+
+@pytest.mark.parametrize("factor", [2.5, 5.0])
+def test_a_vein_that_no_fit_follows_still_scales_the_artery_by_its_sampled_area(factor):
+    aif, vof = moved_vein(factor)
+    scaled = scale_to_vof(aif, vof)
+    assert scaled.scale == pytest.approx(factor, rel=0.35)
+    assert "absolute_values_unreliable" in scaled.flags
+
+
+def test_what_no_fit_follows_and_is_no_taller_than_the_artery_scales_nothing():
+    aif, vof = moved_vein(0.9)
+    scaled = scale_to_vof(aif, vof)
+    assert scaled.scale == 1.0
+    assert "absolute_values_unreliable" in scaled.flags
