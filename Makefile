@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Two threads by default: what the figures in the README were measured with.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test lint benchmark clean
+.PHONY: setup demo test lint benchmark screenshots test-slicer clean
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements/run.txt requirements/test.txt pyproject.toml
@@ -28,6 +28,15 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pictures of the README: panels and layouts in the emulation of Slicer, slice views of the demo when it was made.
+screenshots: setup
+	$(BIN)/python Testing/tools/make_screenshots.py
+
+# In a real Slicer desktop: make test-slicer SLICER=/path/to/Slicer
+test-slicer: setup
+	@test -n "$(SLICER)" || { echo "Say where Slicer is: make test-slicer SLICER=/path/to/Slicer" >&2; exit 2; }
+	$(BIN)/python Testing/slicer/run.py "$(SLICER)"
 
 benchmark: setup
 	$(BIN)/python Testing/benchmarks/run_all.py

@@ -94,8 +94,9 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
         from PerfusionSuiteLib.core import catalog
 
         isMR = modality == "dsc"
-        for section in (self.ui.leakageComboBox, self.ui.adcSelector):
-            section.enabled = isMR
+        for choice in (self.ui.leakageComboBox, self.ui.adcSelector):
+            choice.enabled = isMR
+        self.ui.mrCollapsibleButton.text = _("DSC-MRI (not for CT scans)") if modality == "ctp" else _("DSC-MRI")
         if not isMR and node.preset in {choice.name for choice in catalog.MR_PRESETS}:
             return _("These thresholds are for DSC-MRI: choose others for a CT scan")
         if node.preset == "adc" and node.adc is None:

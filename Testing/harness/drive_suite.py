@@ -40,6 +40,17 @@ assert panel.applyButton.enabled
 ui.presetComboBox.currentText = "ADC core"
 assert not panel.applyButton.enabled
 assert "choose others for a CT scan" in panel.applyButton.toolTip
+assert not ui.adcSelector.enabled
+ui.modalityComboBox.currentText = "DSC-MRI"
+assert "need an ADC map" in panel.applyButton.toolTip
+assert ui.adcSelector.enabled
+assert ui.leakageComboBox.enabled
+for section in (ui.preparationCollapsibleButton, ui.arteryCollapsibleButton, ui.mrCollapsibleButton):
+    section.collapsed = False
+steps.photograph(desktop, module, pictures, "unfolded")
+for section in (ui.preparationCollapsibleButton, ui.arteryCollapsibleButton, ui.mrCollapsibleButton):
+    section.collapsed = True
+ui.modalityComboBox.currentText = "From the scan"
 ui.presetComboBox.currentText = "ct-perfusion-auto"
 ui.methodComboBox.currentText = "cSVD"
 ui.noiseComboBox.currentText = "None"

@@ -8,11 +8,12 @@ import slicer
 from PerfusionSuiteLib import phantom
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionMaps
 from PerfusionSuiteLib.phantom.export import write_nifti
-from PerfusionSuiteSlicer.mrml import MapNodes, ViewLayouts
+from PerfusionSuiteSlicer.mrml import MapNodes, SequenceNodes, ViewLayouts
 from PerfusionSuiteSlicer.mrml.LesionJob import lesionsOf, startLesionJob, startMeasuringJob
 from PerfusionSuiteSlicer.mrml.LesionNodes import CORE, PENUMBRA, segmentArray, setSegment
 from PerfusionSuiteSlicer.mrml.ScanFacts import scanFacts
 from PerfusionSuiteSlicer.mrml.ScanJob import startScanJob
+from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob
 from PerfusionSuiteSlicer.mrml.StudyScene import studyToScene
 from PerfusionSuiteSlicer.mrml.SummaryTable import summaryRows, summarySentence
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues, textToMetrics
@@ -54,6 +55,16 @@ def test_a_4d_nifti_becomes_a_sequence_and_a_second_one_does_not_replace_it(scen
     assert (second.GetName(), second is first) == ("case-7 2", False)
 
 
+def test_a_dsc_scan_in_the_scene_is_analyzed_as_such(scene):
+    series, _truth = phantom.dsc(seed=8, recipe="clean", shape=(64, 64, 4), spacing_mm=(3.4, 3.4, 24.0))
+    node = SequenceNodes.seriesToSequence(scene, series, "mr")[0]
+    assert scanFacts(node).words.endswith("DSC-MRI")
+    choices = {"motion_correction": False, "noise_reduction": "none", "method": "csvd"}
+    nodes = startStudyJob(scene, chooseRunner(), node, choices).wait()
+    assert MapNodes.factsOf(nodes["map.mip"])["unit"] == "1/s"
+    assert nodes["chart.input"].GetYAxisTitle() == "ΔR2* [1/s]"
+
+
 def test_files_that_hold_no_scan_leave_the_scene_as_it_was(scene, tmp_path):
     (tmp_path / "notes.txt").write_text("no images", encoding="utf-8")
     before = nodes_of(scene)
@@ -71,6 +82,17 @@ def test_lesions_of_true_maps_lie_on_the_true_side_and_stricter_thresholds_find_
     again = startLesionJob(scene, chooseRunner(), maps, thresholds={"rcbf_percent": 15.0}).wait()
     assert again["lesions"] is nodes["lesions"]
     assert core_ml(again) < first
+
+
+def test_the_maps_of_a_study_give_the_lesions_of_the_study_again(scene, patient):
+    node = SequenceNodes.seriesToSequence(scene, patient[0], "patient")[0]
+    choices = {"motion_correction": False, "noise_reduction": "none", "method": "csvd"}
+    nodes = startStudyJob(scene, chooseRunner(), node, choices).wait()
+    first = columnValues(nodes["table.volumes"])["volume"]
+    keys = {key: nodes.maps[key] for key in ("tmax", "cbf", "cbv", "delay")}
+    again = startLesionJob(scene, chooseRunner(), keys).wait()
+    assert again["lesions"] is nodes["lesions"]
+    np.testing.assert_allclose(columnValues(again["table.volumes"])["volume"], first)
 
 
 def test_edited_lesions_are_measured_as_they_are(scene, maps):

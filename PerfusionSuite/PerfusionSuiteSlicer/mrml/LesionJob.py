@@ -136,10 +136,12 @@ def _start(
     progress: ProgressCallback | None, finished: Callable[[StudyJob], None] | None,
 ) -> LesionJob:  # fmt: skip
     name = lesionStudyOf(nodes["tmax"])
-    maps = nodesToMaps(nodes)
+    study = nodesOfStudy(scene, name)
+    # What the analysis of the scan knew beyond the maps, so that the same thresholds find the same lesions.
+    maps = nodesToMaps({"baseline": study.get("map.baseline"), **nodes})
     method = maps["tmax"].provenance.method
     inputs = {"maps": maps, **masks}
-    anatomy = nodesOfStudy(scene, name).get(ANATOMY)
+    anatomy = study.get(ANATOMY)
     if anatomy is not None:
         inputs["masks"] = segmentationToMasks(anatomy, reference=nodes["tmax"])
     job = LesionJob(scene, None, name, progress, finished)

@@ -103,7 +103,7 @@ def _setLegend(node: Any, quantity: Quantity, unit: str) -> None:
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(legendTitle(quantity, unit).replace(" [", "\n["))
     legend.SetLabelFormat(quantity.label_format)
-    legend.SetNumberOfLabels(5)
+    legend.SetNumberOfLabels(_numberOfLabels(quantity))
     # At the right border, slim: Slicer fits the letters to the bar and writes them towards the middle of the view.
     legend.SetPosition(0.96, 0.5)
     legend.SetSize(0.08, 0.55)
@@ -112,6 +112,14 @@ def _setLegend(node: Any, quantity: Quantity, unit: str) -> None:
         textProperty.SetFontSize(14)
         textProperty.SetColor(1.0, 1.0, 1.0)
         textProperty.SetItalic(False)
+
+
+def _numberOfLabels(quantity: Quantity) -> int:
+    """Return how many labels divide the range so that none is rounded: 0, 5, 10, 15 rather than 0, 4, 8, 11, 15."""
+    low, high = quantity.display_range
+    steps = {count: (high - low) / (count - 1) for count in (5, 6, 4, 3)}
+    exact = (count for count, step in steps.items() if abs(float(quantity.label_format % step) - step) < 1e-6)
+    return next(exact, 5)
 
 
 def renewLegend(scene: Any, node: Any) -> None:
