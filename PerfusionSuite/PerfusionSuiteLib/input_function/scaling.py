@@ -18,7 +18,7 @@ POOR_FIT = 0.10
 HOPELESS_TAIL = 0.5
 """A venous curve that ends above this part of its peak says nothing about its area unless a fit succeeds."""
 
-LEAST_DELAY_S, MOST_FLICKER, LEAST_RATIO = 2.0, 0.08, 1.3
+LEAST_DELAY_S, MOST_FLICKER, LEAST_RATIO = 2.0, 0.06, 1.3
 """What a venous curve must show for the ratio of sampled areas to count where every fit fails."""
 
 LARGE_FACTOR = 4.0
@@ -97,18 +97,20 @@ def _ratio_of_areas(aif: InputFunction, vof: InputFunction) -> AreaRatio:
 
 
 def _ratio_at_same_age(aif: InputFunction, vof: InputFunction, artery: dict[str, float], vein: dict[str, float]) -> float:
-    """Return the ratio of what the vein shows to the end and the artery up to as long before, or NaN for what is no vein.
+    """Return the ratio of what the vein shows to near the end and the artery up to as long before, or NaN for what is no vein.
 
     A vein that no fit serves, because the head moved or the scan ended early, still tells far better how much blood the
-    artery's voxels hold than no scaling does, provided that it is late, taller than the artery, and no jitter.
+    artery's voxels hold than no scaling does, provided that it is late, taller than the artery, and no jitter. The median over several ends keeps out what moves in last.
     """
-    delay = _first_half_peak(vof) - _first_half_peak(aif)
-    flicker = float(np.sqrt(np.mean((vof.values - smoothed(vof.values)) ** 2))) / max(vein["peak"], 1e-12)
-    end = float(vof.times_s[-1])
+    rise, end = _first_half_peak(vof), float(vof.times_s[-1])
+    delay = rise - _first_half_peak(aif)
+    high = vof.values > 0.5 * vein["peak"]
+    flicker = float(np.median(np.abs(vof.values - smoothed(vof.values))[high])) / max(vein["peak"], 1e-12)  # jerks may be
     late = delay >= LEAST_DELAY_S and end - delay > artery["ttp_s"]
     if not late or vein["peak"] <= artery["peak"] or flicker > MOST_FLICKER:
         return float("nan")
-    ratio = _area_until(vof, end) / max(_area_until(aif, end - delay), 1e-12)
+    ends = np.linspace(0.5 * (rise + end), end, 9)
+    ratio = float(np.median([_area_until(vof, e) / max(_area_until(aif, e - delay), 1e-12) for e in ends]))
     return ratio if ratio >= LEAST_RATIO else float("nan")
 
 

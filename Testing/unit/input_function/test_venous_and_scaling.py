@@ -155,10 +155,10 @@ def test_voxels_that_the_skull_moves_into_are_not_taken_for_the_sinus(scene_of):
 
 
 def test_a_sinus_that_fills_long_after_the_artery_is_found_before_a_branch_behind_a_blockage(scene_of):
-    scene = scene_of(40.0, 0, 42.0)
-    data, sinus = with_slow_sinus(scene, 9.0, 9.0)
+    scene = scene_of(40.0, 0, 48.0)
+    data, sinus = with_slow_sinus(scene, 12.0, 14.0)
     artery = 0.4 * scene.aif
-    assert scene.times[sinus.argmax()] - scene.times[artery.argmax()] > 14.0
+    assert scene.times[sinus.argmax()] - scene.times[artery.argmax()] > 16.0
     late = np.interp(scene.times - 5.0, scene.times, artery, left=0.0)
     branch = (slice(44, 47), slice(40, 43), slice(1, 5))
     data[branch] += late.astype(np.float32)
@@ -184,6 +184,7 @@ def test_strong_recirculation_does_not_hide_the_sinus(scene_of):
     above = scene.times[wide > 0.5 * wide.max()]
     assert above[-1] - above[0] > 26.0
     data = scene.concentration + np.where(scene.vein[..., None] > 0, wide - scene.vof, 0.0).astype(np.float32)
+    data[44:47, 40:43, 1:5] += (0.35 * scene.vof).astype(np.float32)  # a small vein behind the artery's first pass alone
     again = np.interp(scene.times + 4.0, scene.times, wide - scene.vof)
     aif = InputFunction(scene.times, 0.5 * (scene.aif + again))
     vof = select_vof(data, scene.times, mask=scene.mask, affine=AFFINE, aif=aif)
@@ -191,17 +192,18 @@ def test_strong_recirculation_does_not_hide_the_sinus(scene_of):
 
 
 def moved_vein(factor: float) -> tuple[InputFunction, InputFunction]:
-    """A cut-off vein into which the head moves bone near the end of the scan, as no fit can follow."""
-    aif, vof = pair(factor, 36.0)
-    bone = np.where(vof.times_s > 28.0, 0.8 * vof.values.max(), 0.0) - np.where(vof.times_s < 13.0, 0.0, 0.15 * vof.values.max())
-    return aif, InputFunction(vof.times_s, vof.values + bone, kind="vof")
+    """A cut-off vein that the head moves out of its voxels after the peak, and bone into them at the end: no fit can follow."""
+    aif, vof = pair(factor, 42.0)
+    times, top = vof.times_s, float(vof.values.max())
+    moved = np.where(times > 32.0, top, 0.0) - np.where((times > 21.0) & (times <= 32.0), 0.4 * top, 0.0)
+    return aif, InputFunction(times, vof.values + moved, kind="vof")
 
 
 @pytest.mark.parametrize("factor", [2.5, 5.0])
 def test_a_vein_that_no_fit_follows_still_scales_the_artery_by_its_sampled_area(factor):
     aif, vof = moved_vein(factor)
     scaled = scale_to_vof(aif, vof)
-    assert scaled.scale == pytest.approx(factor, rel=0.35)
+    assert scaled.scale == pytest.approx(factor, rel=0.25)
     assert "absolute_values_unreliable" in scaled.flags
 
 
