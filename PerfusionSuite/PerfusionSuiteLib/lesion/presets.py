@@ -51,6 +51,8 @@ class Preset:
         Levels whose volumes are reported.
     min_cluster_ml : float, mL
         Smaller 26-connected clusters are removed; 0 keeps all.
+    thin_mm : float, mm
+        Half width below which parts of hypoperfusion count as rims and vessels (in plane; nothing on voxels larger than that).
     reference_tmax_s : float, s
         Normal tissue has at most this Tmax.
     reference_statistic : {"mean", "median"}
@@ -93,6 +95,7 @@ class Preset:
     cbf_levels_percent: tuple[float, ...] = (20.0, 30.0, 34.0, 38.0)
     cbv_levels_percent: tuple[float, ...] = (34.0, 38.0, 42.0)
     min_cluster_ml: float = 1.0
+    thin_mm: float = 1.2
     reference_tmax_s: float = 4.0
     reference_statistic: Statistic = "mean"
     bilateral_fraction: float = 0.2
@@ -117,6 +120,9 @@ class Preset:
                 f"min_cluster_ml {self.min_cluster_ml} must lie in 0-50, csf_dilation_voxels {self.csf_dilation_voxels} in 0-5 "
                 f"and bilateral_fraction {self.bilateral_fraction} between 0 and 1. Correct the preset."
             )
+            raise InvalidInputError(msg)
+        if not 0 <= self.thin_mm <= 10:
+            msg = f"thin_mm {self.thin_mm} must lie in 0-10 mm. Correct the preset."
             raise InvalidInputError(msg)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:

@@ -14,7 +14,7 @@ from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_volume_ml
 from ..core.quantities import QUANTITIES
 from ..core.values import InputFunction, LesionMasks, PerfusionMap, PerfusionMaps, TissueMasks
-from .clusters import without_small_clusters
+from .clusters import without_small_clusters, without_thin_parts
 from .midline import Midplane, check_mask, check_midplane, estimate_midplane
 from .presets import Preset, find_preset
 from .reference import Reference, normal_reference, normal_value
@@ -192,10 +192,12 @@ def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | N
 
 def _hypoperfused(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float) -> BoolArray:
     if preset.hypoperfusion_rule == "tmax":
-        return tissue & above(maps["tmax"].values, preset.tmax_s + offset_s, preset.strict)
-    if preset.hypoperfusion_rule == "delay":
-        return tissue & above(maps["delay"].values, preset.delay_s, preset.strict)
-    return tissue & below(maps["cbf"].values, preset.hypoperfusion_cbf, preset.strict)
+        late = tissue & above(maps["tmax"].values, preset.tmax_s + offset_s, preset.strict)
+    elif preset.hypoperfusion_rule == "delay":
+        late = tissue & above(maps["delay"].values, preset.delay_s, preset.strict)
+    else:
+        late = tissue & below(maps["cbf"].values, preset.hypoperfusion_cbf, preset.strict)
+    return without_thin_parts(late, maps.affine, preset.thin_mm)
 
 
 def _relative_maps(maps: PerfusionMaps, reference: Reference, preset: Preset) -> tuple[list[PerfusionMap], list[QualityFinding]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.geometry import BoolArray, axis_codes, voxel_sizes, voxel_volume_ml
 from ..core.values import LesionMasks, PerfusionMaps
-from .clusters import without_small_clusters
+from .clusters import without_small_clusters, without_thin_parts
 from .midline import side_distance
 from .presets import Preset
 from .segmentation import above, below
@@ -58,11 +58,15 @@ def level_volumes(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, off
     Returns
     -------
     dict
-        ``volumes_ml`` and ``volumes_voxels`` without small clusters, ``volumes_unfiltered_ml`` with them.
+        ``volumes_ml`` and ``volumes_voxels`` without small clusters and thin parts, ``volumes_unfiltered_ml`` with them.
     """
     voxel_ml = voxel_volume_ml(maps.affine)
     raw = level_masks(maps, lesions, preset, offset_s)
-    counts = {key: int(without_small_clusters(mask, voxel_ml, preset.min_cluster_ml).sum()) for key, mask in raw.items()}
+    solid = {
+        key: without_thin_parts(mask, maps.affine, preset.thin_mm) if key.startswith("tmax") else mask
+        for key, mask in raw.items()
+    }
+    counts = {key: int(without_small_clusters(mask, voxel_ml, preset.min_cluster_ml).sum()) for key, mask in solid.items()}
     return {
         "volumes_ml": {key: round(count * voxel_ml, 4) for key, count in counts.items()},
         "volumes_voxels": counts,

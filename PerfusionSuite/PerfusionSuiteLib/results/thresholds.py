@@ -110,4 +110,6 @@ def all_words(thresholds: Mapping[str, Any]) -> str:
         parts.insert(0, f"preset {thresholds['preset']}")
     if thresholds.get("min_cluster_ml") is not None:
         parts.append(f"clusters below {thresholds['min_cluster_ml']:g} mL left out")
+    if thresholds.get("thin_mm"):
+        parts.append(f"parts thinner than {2 * thresholds['thin_mm']:g} mm left out")
     return "; ".join(parts)
