@@ -100,7 +100,8 @@ def _ratio_at_same_age(aif: InputFunction, vof: InputFunction, artery: dict[str,
     """Return the ratio of what the vein shows to near the end and the artery up to as long before, or NaN for what is no vein.
 
     A vein that no fit serves, because the head moved or the scan ended early, still tells far better how much blood the
-    artery's voxels hold than no scaling does, provided that it is late, taller than the artery, and no jitter. The median over several ends keeps out what moves in last.
+    artery's voxels hold than no scaling does, provided that it is late, taller than the artery, and no jitter. The median over
+    several ends keeps out what moves in last.
     """
     rise, end = _first_half_peak(vof), float(vof.times_s[-1])
     delay = rise - _first_half_peak(aif)
