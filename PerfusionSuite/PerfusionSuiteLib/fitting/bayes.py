@@ -48,6 +48,11 @@ LARGEST_VOTE = 2.0
 BLOCK_VOXELS = 512
 """The weights of a block stay in the cache."""
 
+BOX_ADVANTAGE = 0.4
+"""Dispersion, mixed voxels and averaging of neighbors round the edges of a box, never the reverse. On development patients with
+true boxes other shapes win by up to 0.55 votes, with true gamma and exponential residues by 0.5 to 1.7; to take these for boxes
+is the graver error, for normal white matter then is late."""
+
 _NAMES = ("cbf", "cbv", "mtt", "delay", "tmax", "cbf_sd", "tmax_sd")
 
 
@@ -208,6 +213,8 @@ def _best_explanations(problem: Problem, settings: Mapping[str, Any], noise: _No
         evidence.append(explanations.scores(sample, noise.variance(sample))[0].max(axis=1))
     score = np.stack(evidence)
     duels = np.clip(score[:, None] - score[None], -LARGEST_VOTE, LARGEST_VOTE).mean(axis=2)
+    box = np.isinf(shapes).astype(float)
+    duels += BOX_ADVANTAGE * (box[:, None] - box[None])
     best = int(((duels > 0).sum(axis=1) + 1e-3 * duels.mean(axis=1)).argmax())  # who wins most duels
     return found[best], shapes[best]
 
