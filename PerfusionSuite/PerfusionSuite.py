@@ -26,6 +26,13 @@ class PerfusionSuite(ScriptedLoadableModule):
         self.parent.contributors = ["Perfusion Suite contributors"]
         self.parent.helpText = _("Computes brain perfusion maps and lesions from CT perfusion and DSC-MRI. Not for clinical use.")
         self.parent.acknowledgementText = _("Research software, developed by the Perfusion Suite contributors.")
+        slicer.app.connect("startupCompleted()", registerLayouts)
+
+
+def registerLayouts():
+    from PerfusionSuiteSlicer.ui.Layouts import registerWithApplication
+
+    registerWithApplication()
 
 
 @parameterNodeWrapper
@@ -220,6 +227,16 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
             finished=finishedCallback,
         )
         return job.wait() if waitForCompletion else job
+
+    def show(self, nodes, layout="maps"):
+        """Show a study in one of the layouts made for reading it; does nothing without a main window.
+
+        :param nodes: StudyNodes, or other nodes by role, as analyze() returns them.
+        :param layout: "maps" or "decision".
+        """
+        from PerfusionSuiteSlicer.ui.Layouts import DECISION, MAPS, showStudy
+
+        showStudy(nodes, {"maps": MAPS, "decision": DECISION}[layout])
 
     def batchScriptPath(self):
         """Return the script for runs without a window.

@@ -25,6 +25,7 @@ scan = widget.panel.binding.node.inputScan
 assert scan.GetNumberOfDataNodes() == 25
 assert "25 frames of 64x64x4, 48.0 s, 2.00 s apart" in ui.timingLabel.text
 assert "CT perfusion" in ui.timingLabel.text
+assert "was decided" in ui.timingLabel.toolTip
 
 ui.methodComboBox.currentText = "Box model per voxel (NLR)"
 assert "box" in ui.modelLabel.text

@@ -14,6 +14,7 @@ assert not panel.applyButton.enabled
 steps.assertDeadControlsSayWhy(ui)
 steps.photograph(desktop, module, pictures, "opened")
 
+assert slicer.app.layoutManager().layoutLogic().GetLayoutNode().IsLayoutDescription(5501)
 series, _truth = steps.patient()
 whole, cut, short = (
     steps.addSequence(slicer, series, name, frames) for name, frames in (("patient", None), ("cut", 14), ("short", 5))

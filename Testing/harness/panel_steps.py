@@ -70,7 +70,8 @@ def photograph(desktop, module, folder, name):
 
 
 def assertDeadControlsSayWhy(ui):
-    """Every button of a panel does something, or says why it cannot."""
+    """Every control of a panel says what it does, or why it cannot."""
+    kinds = ("Button", "ComboBox", "Selector", "CheckBox", "SpinBox", "Slider", "PathLineEdit", "pathLineEdit")
     for name, item in vars(ui).items():
-        if name.endswith("Button") and not name.endswith("CollapsibleButton"):
+        if name.endswith(kinds) and not name.endswith("CollapsibleButton"):
             assert item.toolTip, f"{name} has no tool tip"

@@ -36,13 +36,13 @@ def main():
         function()
     module = modules[-1]
     given.pictures.mkdir(parents=True, exist_ok=True)
-    if given.test:
-        module.instance.runTest(msec=0)
     widget = module.enter()
     if given.script:
         names = {"slicer": slicer, "qt": desktop.qt, "desktop": desktop, "pictures": given.pictures}
         names |= {"module": module, "widget": widget, "ui": getattr(widget, "ui", None)}
         exec(compile(given.script.read_text(encoding="utf-8"), str(given.script), "exec"), names)
+    if given.test:
+        module.instance.runTest(msec=0)
     print("driven")
 
 

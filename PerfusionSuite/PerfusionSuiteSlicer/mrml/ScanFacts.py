@@ -29,11 +29,14 @@ class ScanFacts:
         Size and times in words.
     problem : str
         Why it cannot be analyzed, or empty.
+    decisions : tuple of str
+        What was decided while the scan was read from files.
     """
 
     modality: str | None
     words: str
     problem: str = ""
+    decisions: tuple[str, ...] = ()
 
 
 def scanFacts(node: Any, modality: str | None = None, interval_s: float | None = None) -> ScanFacts:
@@ -67,7 +70,8 @@ def scanFacts(node: Any, modality: str | None = None, interval_s: float | None =
         origin += "".join(f"; {finding.message}" for finding in findings)
     lines = [words, f"Times from: {origin}", KINDS.get(kind, "")]
     problem = "" if kind in KINDS else f"It is not known what kind of scan '{node.GetName()}' is. Choose CT perfusion or DSC-MRI."
-    return ScanFacts(kind, "\n".join(filter(None, lines)), problem)
+    decisions = tuple((facts.get("source") or {}).get("decisions", ()))
+    return ScanFacts(kind, "\n".join(filter(None, lines)), problem, decisions)
 
 
 def describeSequence(node: Any) -> str:

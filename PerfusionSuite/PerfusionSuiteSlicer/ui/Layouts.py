@@ -10,6 +10,13 @@ from ..mrml.ViewLayouts import DECISION, MAPS, centerOnLesions, registerLayouts,
 __all__ = ["DECISION", "MAPS", "showStudy"]
 
 
+def registerWithApplication():
+    """Make our layouts known, so that a scene that was saved in one of them opens in it; needs a main window."""
+    layoutManager = slicer.app.layoutManager()
+    if layoutManager is not None:
+        registerLayouts(layoutManager.layoutLogic().GetLayoutNode())
+
+
 def showStudy(nodes, number):
     """Switch to a layout and put a study into its views; does nothing without a main window.
 
@@ -19,7 +26,7 @@ def showStudy(nodes, number):
     layoutManager = slicer.app.layoutManager()
     if layoutManager is None:
         return
-    registerLayouts(layoutManager.layoutLogic().GetLayoutNode())
+    registerWithApplication()
     layoutManager.setLayout(number)
     logic = slicer.app.applicationLogic()
     person = Path(logic.GetHomeDirectory(), logic.GetShareDirectory(), "OrientationMarkers", "Human.vtp")

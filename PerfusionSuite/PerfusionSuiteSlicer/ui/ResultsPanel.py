@@ -32,8 +32,8 @@ class ResultsPanel:
         self._folders = {}
         self._pending = None
         ui.resultsPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Writable
-        ui.mapsLayoutButton.connect("clicked(bool)", lambda: showStudy(self._study, MAPS))
-        ui.decisionLayoutButton.connect("clicked(bool)", lambda: showStudy(self._study, DECISION))
+        ui.mapsLayoutButton.connect("clicked(bool)", self.onMapsLayoutButton)
+        ui.decisionLayoutButton.connect("clicked(bool)", self.onDecisionLayoutButton)
         ui.reportButton.connect("clicked(bool)", self.onReportButton)
         ui.saveButton.connect("clicked(bool)", self.onSaveButton)
         ui.resultsPathLineEdit.connect("currentPathChanged(QString)", self.update)
@@ -89,6 +89,14 @@ class ResultsPanel:
         folder = self._folders.get(self._study.name) if self._study is not None else None
         path = None if folder is None else Path(folder.name) / name
         return path if path is not None and path.exists() else None
+
+    def onMapsLayoutButton(self):
+        """Show the study in the layout for reading maps."""
+        showStudy(self._study, MAPS)
+
+    def onDecisionLayoutButton(self):
+        """Show the study in the layout for deciding."""
+        showStudy(self._study, DECISION)
 
     def onReportButton(self):
         """Open the report in the web browser."""

@@ -88,6 +88,8 @@ class ScanInput:
         facts = scanFacts(node, modality, parameterNode.interval or None)
         self.modality = facts.modality
         self._say(facts.problem or facts.words, isProblem=bool(facts.problem))
+        decisions = "\n".join(facts.decisions) or _("nothing")
+        self._ui.timingLabel.toolTip = _("What was decided while the scan was read:\n{decisions}").format(decisions=decisions)
         return facts.modality, facts.problem
 
     def update(self):

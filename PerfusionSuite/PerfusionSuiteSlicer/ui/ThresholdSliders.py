@@ -20,8 +20,8 @@ class ThresholdSliders:
         self._node = None
         self._isShowing = False
         self._shownPreset = None
-        ui.hypoperfusionSlider.connect("valueChanged(double)", lambda value: self._onMoved("hypoperfusionThreshold", 0, value))
-        ui.coreSlider.connect("valueChanged(double)", lambda value: self._onMoved("coreThreshold", 1, value))
+        ui.hypoperfusionSlider.connect("valueChanged(double)", self.onHypoperfusionMoved)
+        ui.coreSlider.connect("valueChanged(double)", self.onCoreMoved)
         ui.resetButton.connect("clicked(bool)", self.reset)
 
     def thresholds(self):
@@ -66,6 +66,14 @@ class ThresholdSliders:
         isChanged = bool(self.changed())
         ui.resetButton.enabled = isChanged
         ui.resetButton.toolTip = "Forget what you changed" if isChanged else "The thresholds are those of the preset"
+
+    def onHypoperfusionMoved(self, value):
+        """Take the threshold of hypoperfusion from its slider."""
+        self._onMoved("hypoperfusionThreshold", 0, value)
+
+    def onCoreMoved(self, value):
+        """Take the threshold of core from its slider."""
+        self._onMoved("coreThreshold", 1, value)
 
     def _onMoved(self, field, index, value):
         if self._isShowing or self._node is None:
