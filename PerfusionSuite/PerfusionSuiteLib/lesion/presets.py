@@ -68,7 +68,8 @@ class Preset:
     vessel_cbv : float, in the unit of the CBV map
         Volume above which a voxel counts as vessel; ignored where the brain's median says that the scale is off.
     vessel_cbv_ratio : float
-        The same relative to the median of the brain.
+        The same relative to the median of the brain. It, ``vessel_cbv``, ``csf_hu`` and ``csf_dilation_voxels`` decide where
+        finished maps are segmented; in a run the masks of the preparation do.
     cortex_percentiles : tuple of float
         CBV percentiles within tissue that stand for cortex when there is no tissue class.
     venous_tmax_s : float, s
