@@ -18,7 +18,7 @@ VIEWS = {
     "PerfusionCBV": ("CBV", "#1e88e5", "map.cbv"),
     "PerfusionMTT": ("MTT", "#8e24aa", "map.mtt"),
     "PerfusionTmax": ("Tmax", "#e53935", "map.tmax"),
-    "PerfusionLesions": ("Core and penumbra", "#fb8c00", "lesions"),
+    "PerfusionLesions": ("Lesions", "#fb8c00", "lesions"),
 }
 """Slice views by tag: label, colour, and the role of what each shows."""
 
@@ -31,18 +31,22 @@ def _slice(tag: str) -> str:
     return (
         f'<view class="vtkMRMLSliceNode" singletontag="{tag}" verticalStretch="2">'
         '<property name="orientation" action="default">Axial</property>'
-        f'<property name="viewlabel" action="default">{label}</property>'
+        f"{_label(label)}"
         f'<property name="viewcolor" action="default">{color}</property>'
         '<property name="viewgroup" action="default">7</property></view>'
     )
 
 
 def _plot() -> str:
-    return f'<view class="vtkMRMLPlotViewNode" singletontag="{PLOT}"><property name="viewlabel">Curves</property></view>'
+    return f'<view class="vtkMRMLPlotViewNode" singletontag="{PLOT}">{_label("Curves")}</view>'
 
 
 def _table() -> str:
-    return f'<view class="vtkMRMLTableViewNode" singletontag="{TABLE}"><property name="viewlabel">Results</property></view>'
+    return f'<view class="vtkMRMLTableViewNode" singletontag="{TABLE}">{_label("Results")}</view>'
+
+
+def _label(text: str) -> str:
+    return f'<property name="viewlabel" action="default">{text}</property>'
 
 
 def _rows(*rows: tuple[str, ...]) -> str:
