@@ -30,8 +30,8 @@ EXPECTED = {
     "series.prepared", "series.prepared.browser", "map.baseline", "map.cbf", "map.cbv", "map.mtt", "map.tmax",
     "map.delay", "map.ttp", "map.rcbf",
     "map.mip", "curve.aif", "curve.vof", "curve.tissue", "plot.aif", "plot.vof", "plot.tissue.1", "plot.tissue.2",
-    "chart.input", "chart.tissue", "points.aif", "points.vof", "lesions", "anatomy", "table.metrics", "table.summary", "table.volumes",
-    "table.motion", "table.findings", "report",
+    "chart.input", "chart.tissue", "points.aif", "points.vof", "lesions", "anatomy", "table.metrics", "table.summary",
+    "table.volumes", "table.motion", "table.findings", "report",
 }  # fmt: skip
 
 
