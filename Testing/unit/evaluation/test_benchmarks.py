@@ -38,7 +38,7 @@ def test_the_heading_names_commit_seeds_and_machine_but_no_host_and_no_path(run_
 
 
 def test_places_of_files_are_left_out_and_units_are_not(run_all: Any) -> None:
-    text = run_all.without_paths(f"{FOLDER}/x.py wrote /tmp/a.b-c/d/e.png: 3 mL/100g/min, 4/5 and build/x.png")
+    text = run_all.without_paths(f"{FOLDER}/x.py wrote /scratch/a.b-c/d/e.png: 3 mL/100g/min, 4/5 and build/x.png")
     assert text == "Testing/benchmarks/x.py wrote e.png: 3 mL/100g/min, 4/5 and build/x.png"
 
 
