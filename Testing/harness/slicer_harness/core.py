@@ -19,26 +19,7 @@ import slicer
 import slicer.util
 import vtk
 
-# module name -> (logic class, share sub folder); names as slicer.modules.<lower case>
-MODULE_LOGICS = {
-    "Data": "vtkSlicerDataModuleLogic",
-    "Volumes": "vtkSlicerVolumesLogic",
-    "Models": "vtkSlicerModelsLogic",
-    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
-    "Sequences": "vtkSlicerSequencesLogic",
-    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
-    "Plots": "vtkSlicerPlotsLogic",
-    "Tables": "vtkSlicerTablesLogic",
-    "Texts": "vtkSlicerTextsLogic",
-    "Markups": "vtkSlicerMarkupsLogic",
-    "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
-    "Transforms": "vtkSlicerTransformLogic",
-    "CropVolume": "vtkSlicerCropVolumeLogic",
-    "Units": "vtkSlicerUnitsLogic",
-    "Cameras": "vtkSlicerCamerasModuleLogic",
-    "ViewControllers": "vtkSlicerViewControllersLogic",
-    "Reformat": "vtkSlicerReformatLogic",
-}
+from PerfusionSuiteSlicer.headless.Runtime import MODULE_LOGICS
 
 
 class Module:
