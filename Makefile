@@ -4,10 +4,13 @@ PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# PyTorch for the fits that need it, which the demo does not: cpu, cuda (several GB) or none. Tests of the fits are skipped without it.
+TORCH ?= cpu
+TORCH_PACKAGE = torch==2.13.0
 # Two threads by default: what the figures in the README were measured with.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test lint benchmark screenshots test-slicer clean
+.PHONY: setup torch demo test lint benchmark screenshots test-slicer clean
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: requirements/run.txt requirements/test.txt pyproject.toml
@@ -17,10 +20,23 @@ $(VENV)/.ready: requirements/run.txt requirements/test.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+# The processor's build is small; where the package index has none, the common build, with several GB of CUDA, serves as well.
+$(VENV)/.torch-$(TORCH): $(VENV)/.ready
+	@case "$(TORCH)" in \
+	  none) ;; \
+	  cpu) $(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH_PACKAGE)+cpu" 2>/dev/null \
+	    || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH_PACKAGE)" ;; \
+	  cuda) $(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH_PACKAGE)" ;; \
+	  *) echo "TORCH must be cpu, cuda or none, not $(TORCH)." >&2; exit 2 ;; \
+	esac
+	@touch $@
+
+torch: $(VENV)/.torch-$(TORCH)
+
 demo: setup
 	$(BIN)/perfusion-suite demo demo-output
 
-test: setup
+test: torch
 	$(BIN)/python -m pytest
 
 lint: setup

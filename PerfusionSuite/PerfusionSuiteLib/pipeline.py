@@ -16,9 +16,12 @@ from . import __version__, deconvolution, fitting, input_function, lesion, prepa
 from .core import (
     QUANTITIES,
     Concentration,
+    FittedField,
+    FitWatch,
     InputFunction,
     InvalidInputError,
     LesionMasks,
+    NoWatch,
     PerfusionMap,
     PerfusionMaps,
     PerfusionSeries,
@@ -31,6 +34,7 @@ from .core import (
 )
 from .core.geometry import BoolArray, FloatArray
 from .core.quantities import unit_of
+from .core.watch import NoteKeeper
 from .preparation import Clock, Prepared, check_inputs, prepare_ctp, prepare_dsc
 from .settings import DEFAULT_METHOD, GPU_METHODS, Settings, UserInputs, methods
 
@@ -47,6 +51,7 @@ def run(
     progress: ProgressCallback | None = None,
     overwrite_series: bool = False,
     keep_series: bool = True,
+    watch: FitWatch | None = None,
 ) -> Study:
     """Turn a perfusion series into maps, lesions and metrics.
 
@@ -64,6 +69,8 @@ def run(
         Allow that the values of the given series are lost, which saves its size in memory.
     keep_series : bool
         Keep the values of the prepared series in the study, for a scene; without them the study takes half the memory.
+    watch : FitWatch, optional
+        Looks on while a long fit runs, see `fitting.fit`.
 
     Returns
     -------
@@ -86,7 +93,8 @@ def run(
     prepared = replace(prepared, series=series)  # nothing else may hold the values of a series that is let go
     masks, concentration, motion = prepared.masks, prepared.concentration, prepared.motion
     aif, vof = _curves(prepared, settings, inputs, clock, part_of(progress, 0.55, 0.62))
-    maps = _maps(concentration, masks, aif, settings, clock, part_of(progress, 0.62, 0.95))
+    keeper = NoteKeeper(watch or NoWatch())
+    maps, fitted = _maps(concentration, masks, aif, settings, clock, part_of(progress, 0.62, 0.95), keeper)
     maps, noted = _added_maps(maps, prepared, settings, inputs)
     with clock.step("lesion"):
         maps, lesions = lesion.segment(
@@ -100,8 +108,8 @@ def run(
             vof=vof,
         )
         maps, tumor = _tumor(maps, masks, lesions, settings, inputs)
-    findings = _all_findings(series, motion, masks, concentration, aif, vof, noted, lesions)
-    settings_used = asdict(settings)
+    findings = _all_findings(series, motion, masks, concentration, aif, vof, keeper, noted, lesions)
+    settings_used = {**asdict(settings), "noise_reduction": settings.noise_reduction_used}
     metrics = lesion.metrics(
         maps,
         lesions,
@@ -117,7 +125,7 @@ def run(
     if progress is not None:
         progress(1.0, "Done")
     return Study(
-        series, masks, concentration, aif, vof, maps, lesions, metrics, motion, settings_used, findings, clock.seconds
+        series, masks, concentration, aif, vof, maps, lesions, metrics, motion, settings_used, findings, clock.seconds, fitted
     )  # fmt: skip
 
 
@@ -168,24 +176,30 @@ def _maps(
     settings: Settings,
     clock: Clock,
     progress: ProgressCallback,
-) -> PerfusionMaps:
+    watch: FitWatch,
+) -> tuple[PerfusionMaps, FittedField | None]:
     """Reduce noise and compute all maps."""
-    times = concentration.times_s
-    provenance = Provenance(settings.method, {**asdict(settings), "interval_s": float(np.median(np.diff(times)))}, SOFTWARE)
+    times, mask = concentration.times_s, concentration.mask
+    used = {**asdict(settings), "noise_reduction": settings.noise_reduction_used, "interval_s": float(np.median(np.diff(times)))}
+    provenance = Provenance(settings.method, used, SOFTWARE)
+    ready = 0.1 if settings.noise_reduction_used == "none" else 0.5
     with clock.step("noise"):
         curves = prepare.smoothed_curves(
             concentration,
-            method=settings.noise_reduction,
+            method=settings.noise_reduction_used,
             exclude=masks.csf | masks.vessel | masks.bone,
-            progress=part_of(progress, 0.0, 0.5),
+            progress=part_of(progress, 0.0, ready),
             **settings.noise_options,
         )
+    fitted = None
     with clock.step("maps"):
-        arrays = _curve_by_curve(curves, times, aif, settings, part_of(progress, 0.5, 1.0))
+        if settings.on_grid:
+            arrays, fitted = _whole_volume(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
+        else:
+            arrays = _curve_by_curve(curves, times, aif, settings, part_of(progress, ready, 1.0))
     quality = arrays.pop("quality", None)
     if "shape" in arrays:
         provenance = replace(provenance, settings={**provenance.settings, "residue_shape": f"{arrays.pop('shape'):g}"})
-    mask = concentration.mask
     known = {key: _on_grid(values, mask) for key, values in arrays.items() if key in QUANTITIES}
     maps = PerfusionMaps.from_arrays(
         known,
@@ -194,7 +208,30 @@ def _maps(
         units={key: unit_of(key, settings.density) for key in known},
         quality=None if quality is None else _on_grid(quality, mask, deconvolution.QualityCode.OUTSIDE_MASK),
     )
-    return maps.added(*_curve_maps(concentration, curves, provenance))
+    return maps.added(*_curve_maps(concentration, curves, provenance)), fitted
+
+
+def _whole_volume(
+    concentration: Concentration,
+    curves: NDArray[np.float32],
+    aif: InputFunction,
+    settings: Settings,
+    progress: ProgressCallback,
+    watch: FitWatch,
+) -> tuple[dict[str, NDArray[Any]], FittedField | None]:
+    """Apply a method that looks at neighbors; one value per curve, in the order of the mask."""
+    mask = concentration.mask
+    data = concentration.data
+    if settings.noise_reduction_used != "none":
+        data = np.zeros_like(data)
+        data[mask] = curves
+    arrays, fitted = fitting.fit(
+        data, aif.values, concentration.times_s, method=settings.method, mask=mask, affine=concentration.affine,
+        settings=dict(settings.method_options), device=settings.device, density=settings.density,
+        hematocrit_factor=settings.hematocrit_factor, progress=progress, watch=watch,
+        guide=concentration.baseline + concentration.data.mean(axis=3) if concentration.unit == "HU" else None,
+    )  # fmt: skip
+    return {key: values[mask] if np.ndim(values) else values for key, values in arrays.items()}, fitted
 
 
 def _curve_by_curve(

@@ -18,7 +18,7 @@ from .core import InputFunction, InvalidInputError, PerfusionSeries
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
 from .core.geometry import BoolArray
 
-GPU_METHODS: frozenset[str] = frozenset()
+GPU_METHODS = frozenset(name for name, method in fitting.METHODS.items() if method.gpu)
 """Methods that can use a GPU; the classical ones are memory-bound and gain nothing from it."""
 
 DEFAULT_METHOD = "bayes"
@@ -37,7 +37,7 @@ class Settings:
     motion_correction : bool
         Estimate head motion and correct it when there is any.
     noise_reduction : str
-        A name of `prepare.NOISE_METHODS`.
+        A name of `prepare.NOISE_METHODS`, or ``auto``: none for methods that look at neighbors themselves, otherwise similarity.
     aif_method : str
         How the artery is found: ``score``, ``cluster`` or ``hierarchical``.
     scale_aif : bool
@@ -59,7 +59,7 @@ class Settings:
     method: str = DEFAULT_METHOD
     preset: str = "ct-perfusion-auto"
     motion_correction: bool = True
-    noise_reduction: str = "similarity"
+    noise_reduction: str = "auto"
     aif_method: str = "score"
     scale_aif: bool = True
     density: float = BRAIN_DENSITY_G_PER_ML
@@ -75,7 +75,7 @@ class Settings:
         for what, name, known in (
             ("method", self.method, methods()),
             ("preset", self.preset, lesion.PRESETS),
-            ("noise reduction", self.noise_reduction, prepare.NOISE_METHODS),
+            ("noise reduction", self.noise_reduction, ("auto", *prepare.NOISE_METHODS)),
             ("method for the arterial input", self.aif_method, input_function.METHODS),
             ("leakage correction", self.leakage_correction, ("auto", *prepare.LEAKAGE)),
         ):
@@ -88,13 +88,25 @@ class Settings:
                 msg = f"The setting {what} is {value!r}; a number between 0.1 and 10 is expected. Correct the settings."
                 raise InvalidInputError(msg)
         methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
-        prepare.NOISE_METHODS[self.noise_reduction].check(self.noise_options)
+        prepare.NOISE_METHODS[self.noise_reduction_used].check(self.noise_options)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
             raise InvalidInputError(msg)
         if self.device.startswith("cuda") and self.method not in GPU_METHODS:
             msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
             raise InvalidInputError(msg)
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether the method looks at neighbors."""
+        return bool(getattr(methods()[self.method], "on_grid", False))
+
+    @property
+    def noise_reduction_used(self) -> str:
+        """The noise reduction, with ``auto`` decided."""
+        if self.noise_reduction != "auto":
+            return self.noise_reduction
+        return "none" if self.on_grid else "similarity"
 
     @classmethod
     def from_json(cls, path: str | Path, **overrides: Any) -> Settings:

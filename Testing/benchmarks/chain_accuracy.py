@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--residue", default=None)
     parser.add_argument("--recipe", default="typical")
     parser.add_argument("--methods", nargs="+", default=[pipeline.DEFAULT_METHOD], choices=list(pipeline.methods()))
-    parser.add_argument("--noise-reduction", default="similarity")
+    parser.add_argument("--noise-reduction", default="auto")
     parser.add_argument("--no-motion-correction", action="store_true")
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+")

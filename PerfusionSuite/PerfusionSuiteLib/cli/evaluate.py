@@ -18,7 +18,7 @@ from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
 
 _MOTIONS = ("none", "drift:4", "nod:4", "jerks:4")
-_DEFAULT_NOISE_REDUCTION = pipeline.Settings().noise_reduction
+_DEFAULT_NOISE_REDUCTION = pipeline.Settings().noise_reduction_used
 
 
 def add_parser(commands: Any) -> None:
@@ -264,7 +264,7 @@ def analyze(series: Any, noise_reduction: str, method: str, earlier: Any, progre
     Study
         What ``run`` would have made.
     """
-    chosen = noise_reduction or _DEFAULT_NOISE_REDUCTION
+    chosen = noise_reduction or "auto"
     if earlier is None:
         return pipeline.run(series, pipeline.Settings(method=method, noise_reduction=chosen), progress=progress)
     settings = pipeline.Settings(method=method, noise_reduction=chosen, motion_correction=False)

@@ -11,6 +11,7 @@ from .errors import (
     PerfusionError,
     TimingError,
 )
+from .fields import FittedField
 from .findings import QualityFinding
 from .progress import ProgressCallback, no_progress, part_of
 from .quantities import QUANTITIES, Quantity
@@ -27,12 +28,15 @@ from .values import (
     Study,
     TissueMasks,
 )
+from .watch import FitWatch, NoWatch
 
 __all__ = [
     "QUANTITIES",
     "Acquisition",
     "CancelledError",
     "Concentration",
+    "FitWatch",
+    "FittedField",
     "GridMismatchError",
     "InputFunction",
     "InvalidInputError",
@@ -40,6 +44,7 @@ __all__ = [
     "Metrics",
     "MissingPackageError",
     "MotionReport",
+    "NoWatch",
     "NumericalError",
     "OutOfMemoryError",
     "PerfusionError",

@@ -13,6 +13,7 @@ MODALITIES = (
 """Kinds of scan."""
 
 NOISE_REDUCTION = (
+    Choice("auto", "As the method needs", "Similar curves; none for methods that look at neighbors themselves."),
     Choice("similarity", "Average of similar curves", "Averages neighbors whose whole curves agree; keeps borders."),
     Choice("gaussian", "Gaussian in plane", "Averages neighbors whatever their curves are; blurs borders."),
     Choice("bilateral", "Time-profile bilateral", "Averages neighbors by distance and likeness of the curve."),

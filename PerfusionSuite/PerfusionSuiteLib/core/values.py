@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GridMismatchError, InvalidInputError
+from .fields import FittedField
 from .findings import QualityFinding
 from .geometry import BoolArray, FloatArray, check_affine
 from .quantities import QUANTITIES, Quantity
@@ -393,6 +394,8 @@ class Study:
         All findings in the order of the chain.
     seconds : mapping of str to float, s
         Time each step took.
+    fitted : FittedField, optional
+        What the fit learned, for methods that describe the scan as a field.
     """
 
     series: PerfusionSeries
@@ -407,3 +410,4 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[QualityFinding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    fitted: FittedField | None = None

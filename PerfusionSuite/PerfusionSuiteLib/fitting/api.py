@@ -7,12 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR, flow_factor
-from ..core.errors import InvalidInputError
+from ..core.errors import GridMismatchError, InvalidInputError
+from ..core.fields import FittedField
 from ..core.geometry import check_affine
 from ..core.progress import ProgressCallback
+from ..core.watch import FitWatch, NoWatch
 from ..deconvolution.maps import check_constants
 from ..deconvolution.problem import make_problem
 from .registry import find_method
@@ -32,13 +35,15 @@ def fit(
     density: float = BRAIN_DENSITY_G_PER_ML,
     hematocrit_factor: float = HEMATOCRIT_FACTOR,
     progress: ProgressCallback | None = None,
-) -> tuple[dict[str, NDArray[Any]], None]:
+    guide: Any = None,
+    watch: FitWatch | None = None,
+) -> tuple[dict[str, NDArray[Any]], FittedField | None]:
     """Fit a perfusion model to every curve.
 
     Parameters
     ----------
     concentration : array-like, shape (..., T)
-        Tissue curves, time last. Frame times need not be uniform.
+        Tissue curves, time last; (I, J, K, T) for methods that look at neighbors. Frame times need not be uniform.
     aif : array-like, shape (T,)
         Arterial input in the unit of `concentration`.
     times_s : array-like, shape (T,), s
@@ -59,6 +64,10 @@ def fit(
         ``(1 - Hct_artery) / (1 - Hct_capillary)``.
     progress : callable, optional
         Called with the finished fraction; may raise to cancel.
+    guide : array-like, shape (I, J, K), optional
+        Static image of the scan, such as the mean over time in HU, for methods that can use its edges.
+    watch : FitWatch, optional
+        Takes losses, previews and notes while a long fit runs, and names the folder for checkpoints.
 
     Returns
     -------
@@ -66,8 +75,8 @@ def fit(
         ``cbf`` in mL/100 g/min, ``cbv`` in mL/100 g, ``mtt``, ``delay`` and ``tmax`` = delay + MTT / 2 in s, their standard
         errors ``cbf_sd``, ``mtt_sd``, ``delay_sd``, and ``fit_error``: residual over noise. Float32, NaN where not computed.
         ``quality``: uint8 `deconvolution.QualityCode`.
-    field : None
-        Reserved for methods that fit a continuous field.
+    field : FittedField or None
+        What was learned, from methods that describe the scan as a field.
 
     Raises
     ------
@@ -82,5 +91,22 @@ def fit(
         raise InvalidInputError(msg)
     checked = None if affine is None else check_affine(affine)
     problem = make_problem(concentration, aif, times_s, mask)
-    request = FitRequest(problem, complete, flow_factor(density, hematocrit_factor), checked, device, progress)
-    return chosen.fit(request), None
+    if chosen.on_grid and (len(problem.shape) != 3 or checked is None):
+        msg = f"The method '{chosen.name}' looks at neighbors. Give curves of shape (I, J, K, T) together with the affine."
+        raise InvalidInputError(msg)
+    request = FitRequest(
+        problem, complete, flow_factor(density, hematocrit_factor), checked, device, progress,
+        _check_guide(guide, problem.shape), watch or NoWatch(),
+    )  # fmt: skip
+    fitted = chosen.fit(request)
+    return fitted.maps, fitted.field
+
+
+def _check_guide(guide: Any, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    if guide is None:
+        return None
+    image = np.asarray(guide, np.float32)
+    if image.shape != shape:
+        msg = f"The guide has shape {image.shape} but the maps have shape {shape}. Resample the guide to the series."
+        raise GridMismatchError(msg)
+    return image

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray
@@ -18,7 +17,7 @@ from ..deconvolution.engine import for_blocks
 from ..deconvolution.levels import noise_sd
 from ..deconvolution.maps import spread
 from ..deconvolution.problem import Curves, Problem
-from .request import FitRequest
+from .request import FitRequest, Fitted
 from .transit_atoms import TransitAtoms, transit_atoms
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
@@ -219,7 +218,7 @@ def _best_explanations(problem: Problem, settings: Mapping[str, Any], noise: _No
     return found[best], shapes[best]
 
 
-def fit(request: FitRequest) -> dict[str, NDArray[Any]]:
+def fit(request: FitRequest) -> Fitted:
     """Weigh every arrival and transit time of each curve by its probability and average them.
 
     Parameters
@@ -229,7 +228,7 @@ def fit(request: FitRequest) -> dict[str, NDArray[Any]]:
 
     Returns
     -------
-    dict of ndarray
+    Fitted
         Maps as `fitting.fit` documents them, with posterior standard deviations ``cbf_sd`` and ``tmax_sd``, and ``shape``: the
         shape of the transit-time distribution that was chosen for the scan.
 
@@ -265,4 +264,4 @@ def fit(request: FitRequest) -> dict[str, NDArray[Any]]:
     maps = {name: spread(problem, array) for name, array in values.items()}
     maps["quality"] = spread(problem, quality, QualityCode.OUTSIDE_MASK)
     maps["shape"] = np.asarray(shape)
-    return maps
+    return Fitted(maps)

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..deconvolution.box import DELAY_RANGE_S, MTT_RANGE_S, BoxRegression
@@ -19,7 +18,7 @@ from ..deconvolution.codes import QualityCode
 from ..deconvolution.engine import for_blocks
 from ..deconvolution.levels import noise_sd
 from ..deconvolution.maps import spread
-from .request import FitRequest
+from .request import FitRequest, Fitted
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {"mtt_range_s": MTT_RANGE_S, "delay_range_s": DELAY_RANGE_S, "noise_sd": None, "mtt_spread": 0.5}
@@ -62,7 +61,7 @@ def _positive(value: Any, name: str) -> float | None:
     return number
 
 
-def fit(request: FitRequest) -> dict[str, NDArray[Any]]:
+def fit(request: FitRequest) -> Fitted:
     """Fit flow, transit time and delay of a box residue in every voxel.
 
     Parameters
@@ -72,7 +71,7 @@ def fit(request: FitRequest) -> dict[str, NDArray[Any]]:
 
     Returns
     -------
-    dict of ndarray
+    Fitted
         Maps as `fitting.fit` documents them. Parameters at a bound, and fits that explain less than a fifth of the curve, are
         NaN with a reason code.
 
@@ -114,4 +113,4 @@ def fit(request: FitRequest) -> dict[str, NDArray[Any]]:
     for_blocks(problem.count, work, request.progress, "Voxel fit", BLOCK_VOXELS)
     maps = {name: spread(problem, array) for name, array in values.items()}
     maps["quality"] = spread(problem, quality, QualityCode.OUTSIDE_MASK)
-    return maps
+    return Fitted(maps)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from numpy.typing import NDArray
-
 from ..core.errors import InvalidInputError
 from . import bayes, nlr
-from .request import FitRequest
+from .request import FitRequest, Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +24,25 @@ class FitMethod:
     description : str
         One line.
     fit : callable
-        Takes a `FitRequest`, returns maps.
+        Takes a `FitRequest`, returns a `Fitted`.
     options : mapping
         Settings with their defaults.
     tmax_note : str
         How the exported Tmax lies relative to delay + MTT / 2.
+    on_grid : bool
+        Whether the method looks at neighbors: it then needs curves on a grid (I, J, K, T) and the affine, and does its own
+        noise reduction.
+    gpu : bool
+        Whether it can compute on a GPU; such methods need PyTorch.
     """
 
     name: str
     description: str
-    fit: Callable[[FitRequest], dict[str, NDArray[Any]]]
+    fit: Callable[[FitRequest], Fitted]
     options: Mapping[str, Any]
     tmax_note: str = "delay + MTT/2 of the fitted model."
+    on_grid: bool = False
+    gpu: bool = False
 
     def complete(self, settings: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the settings with defaults filled in.

@@ -14,7 +14,7 @@ from PerfusionSuiteLib.core.threshold_words import MIN_CLUSTER_ML, THRESHOLDS
 @pytest.mark.parametrize(
     ("choices", "known", "default"),
     [
-        (preparation_choices.NOISE_REDUCTION, prepare.NOISE_METHODS, pipeline.Settings().noise_reduction),
+        (preparation_choices.NOISE_REDUCTION, ("auto", *prepare.NOISE_METHODS), pipeline.Settings().noise_reduction),
         (preparation_choices.ARTERY, input_function.METHODS, pipeline.Settings().aif_method),
         (preparation_choices.LEAKAGE, ("auto", *prepare.LEAKAGE), pipeline.Settings().leakage_correction),
     ],
