@@ -2,7 +2,8 @@
 """Lesions from perfusion maps: thresholds, mid-sagittal plane, normal reference, volumes and indices."""
 
 from .diffusion import adc_map
-from .follow_up import follow_up_change
+from .edited import EDITABLE, edited_preset, thresholds_from_json, thresholds_from_words
+from .follow_up import FollowUp, follow_up_change
 from .midline import Midplane, estimate_midplane, mirror, side_distance
 from .presets import PRESETS, TMAX_OFFSET_S, Preset, find_preset
 from .report import metrics
@@ -11,11 +12,14 @@ from .trials import trial_criteria
 from .white_matter import scale_to_white_matter, tumor_blood_volume, white_matter
 
 __all__ = [
+    "EDITABLE",
     "PRESETS",
     "TMAX_OFFSET_S",
+    "FollowUp",
     "Midplane",
     "Preset",
     "adc_map",
+    "edited_preset",
     "estimate_midplane",
     "find_preset",
     "follow_up_change",
@@ -24,6 +28,8 @@ __all__ = [
     "scale_to_white_matter",
     "segment",
     "side_distance",
+    "thresholds_from_json",
+    "thresholds_from_words",
     "trial_criteria",
     "tumor_blood_volume",
     "white_matter",

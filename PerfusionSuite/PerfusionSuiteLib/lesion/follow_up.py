@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..core.findings import QualityFinding
 from ..core.geometry import LPS_TO_RAS, BoolArray, FloatArray, voxel_sizes, voxel_volume_ml
 from ..core.values import LesionMasks
 from .clusters import without_small_clusters
@@ -18,11 +20,34 @@ from .presets import preset_of
 
 _WINDOW_HU = (0.0, 90.0)
 _STILL_MM = 0.3
+_POOR_MATCH, _SMALL_OVERLAP_PERCENT = 0.7, 60.0
+
+REGIONS = ("resolved", "persistent", "new")
+"""Parts of the hypoperfused tissue of two scans: only first, in both, only later."""
 
 
-def follow_up_change(
-    lesions: LesionMasks, later: LesionMasks, *, image: NDArray[Any], later_image: NDArray[Any]
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """How two scans of a patient compare.
+
+    Parameters
+    ----------
+    numbers : dict
+        ``prr_percent`` (100 (first - later) / first; negative when it grew; None without hypoperfusion at first),
+        ``first_ml later_ml resolved_ml persistent_ml new_ml``, ``later_core_ml``, ``moved_mm moved_deg``,
+        ``common_brain_percent``, ``likeness``.
+    masks : dict of str to ndarray of bool, shape (I, J, K)
+        `REGIONS`, on the grid of the first scan.
+    findings : tuple of QualityFinding
+        What was odd.
+    """
+
+    numbers: dict[str, Any]
+    masks: dict[str, BoolArray]
+    findings: tuple[QualityFinding, ...] = ()
+
+
+def follow_up_change(lesions: LesionMasks, later: LesionMasks, *, image: NDArray[Any], later_image: NDArray[Any]) -> FollowUp:
     """Compare hypoperfusion of two scans of a patient.
 
     The follow-up is rigidly registered to the first scan; both are compared where both scans show brain.
@@ -36,9 +61,8 @@ def follow_up_change(
 
     Returns
     -------
-    dict
-        ``prr_percent`` (100 (first - later) / first; negative when it grew; None without hypoperfusion at
-        first), ``first_ml later_ml resolved_ml persistent_ml new_ml``, ``moved_mm moved_deg``, ``common_brain_percent``.
+    FollowUp
+        Numbers, regions and findings.
 
     Raises
     ------
@@ -47,7 +71,7 @@ def follow_up_change(
     """
     check_mask("first image", image, lesions.tissue.shape)
     check_mask("follow-up image", later_image, later.tissue.shape)
-    motion = rigid_motion(image, lesions.affine, later_image, later.affine)
+    motion, likeness = rigid_motion(image, lesions.affine, later_image, later.affine)
     to_later = np.linalg.inv(later.affine) @ motion @ lesions.affine
     shape = lesions.tissue.shape
     covered = _moved(later.extra.get("brain", later.tissue), to_later, shape)
@@ -57,26 +81,39 @@ def follow_up_change(
     min_ml = preset_of(lesions.thresholds).min_cluster_ml
     before = without_small_clusters(lesions.hypoperfusion & common, voxel_ml, min_ml)
     after = without_small_clusters(_moved(later.hypoperfusion, to_later, shape) & common, voxel_ml, min_ml)
-    volumes = {
-        "first_ml": before,
-        "later_ml": after,
-        "resolved_ml": before & ~after,
-        "persistent_ml": before & after,
-        "new_ml": after & ~before,
-    }
+    parts = dict(zip(REGIONS, (before & ~after, before & after, after & ~before), strict=True))
+    volumes = {"first_ml": before, "later_ml": after, **{f"{name}_ml": mask for name, mask in parts.items()}}
     ml = {name: round(int(mask.sum()) * voxel_ml, 4) for name, mask in volumes.items()}
     angle = np.degrees(np.arccos(np.clip((np.trace(motion[:3, :3]) - 1) / 2, -1, 1)))
     center = lesions.affine[:3, :3] @ np.argwhere(brain).mean(axis=0) + lesions.affine[:3, 3] if brain.any() else np.zeros(3)
-    return {
+    overlap = round(100.0 * int(common.sum()) / max(int(brain.sum()), 1), 2)
+    numbers = {
         "prr_percent": 100.0 * (ml["first_ml"] - ml["later_ml"]) / ml["first_ml"] if ml["first_ml"] else None,
         **ml,
+        "later_core_ml": round(int(later.core.sum()) * voxel_volume_ml(later.affine), 4),
         "moved_mm": round(float(np.linalg.norm(motion[:3, :3] @ center + motion[:3, 3] - center)), 3),
         "moved_deg": round(float(angle), 3),
-        "common_brain_percent": round(100.0 * int(common.sum()) / max(int(brain.sum()), 1), 2),
+        "common_brain_percent": overlap,
+        "likeness": round(likeness, 4),
     }
+    return FollowUp(numbers, parts, _findings(likeness, overlap))
 
 
-def rigid_motion(image: NDArray[Any], affine: FloatArray, later_image: NDArray[Any], later_affine: FloatArray) -> FloatArray:
+def _findings(likeness: float, overlap: float) -> tuple[QualityFinding, ...]:
+    found = []
+    if likeness < _POOR_MATCH:
+        text = f"After registration the baseline images of the two scans correlate by {likeness:.2f} only."
+        advice = "Compare the two scans by eye; resolved, persistent and new volumes may be wrong."
+        found.append(QualityFinding("follow_up_misaligned", "warning", text, advice))
+    if overlap < _SMALL_OVERLAP_PERCENT:
+        text = f"The follow-up shows {overlap:.0f} % of the brain of the first scan; only that part is compared."
+        found.append(QualityFinding("follow_up_partial", "warning", text, "Volumes outside of it are not known."))
+    return tuple(found)
+
+
+def rigid_motion(
+    image: NDArray[Any], affine: FloatArray, later_image: NDArray[Any], later_affine: FloatArray
+) -> tuple[FloatArray, float]:
     """Register a later scan of a head to an earlier one.
 
     Parameters
@@ -88,8 +125,10 @@ def rigid_motion(image: NDArray[Any], affine: FloatArray, later_image: NDArray[A
 
     Returns
     -------
-    ndarray, shape (4, 4), mm
+    motion : ndarray, shape (4, 4), mm
         Takes a point of the first scan to the same anatomy in the later one, in RAS.
+    likeness : float
+        Correlation of the registered images.
     """
     fixed, moving = _image(image, affine), _image(later_image, later_affine)
     start = sitk.CenteredTransformInitializer(
@@ -111,7 +150,7 @@ def rigid_motion(image: NDArray[Any], affine: FloatArray, later_image: NDArray[A
     lps[:3, 3] = origin
     lps[:3, :3] = np.column_stack([np.array(start.TransformPoint(tuple(axis))) - origin for axis in np.eye(3)])
     motion: FloatArray = LPS_TO_RAS @ lps @ LPS_TO_RAS
-    return motion
+    return motion, float(np.sqrt(max(-method.GetMetricValue(), 0.0)))  # the metric is the negative square of the correlation
 
 
 def _image(values: NDArray[Any], affine: FloatArray) -> sitk.Image:

@@ -16,6 +16,9 @@ from .presets import Preset
 AIF_VOF_DELAY_PERCENTILES_S = {"p5": 4.0, "p50": 6.4, "p95": 9.4}
 """Of 93 clinical curve pairs (ISLES 2018, ct-perfusion-auto 6)."""
 
+COLLATERAL_DELAY_S = (2.0, 6.0)
+"""Arterial delay of tissue that lives on collaterals."""
+
 _MIN_VOXELS = 10
 
 
@@ -54,7 +57,7 @@ def cbv_indices(
     cbv = maps["cbv"].values
     given = lesions.extra.get("contra_region")
     region = _mirrored_cortex(maps, lesions, preset, offset_s) if given is None else given & lesions.tissue
-    lesion_mean, lesion_count = _mean(cbv, lesions.hypoperfusion)
+    lesion_mean, lesion_count = _mean(cbv, lesions.hypoperfusion & lesions.tissue)
     normal_mean, normal_count = _mean(cbv, region)
     notes: dict[str, str] = {}
     if not lesions.hypoperfusion.any():
@@ -80,27 +83,46 @@ def cbv_indices(
     return values, notes
 
 
-def collateral_index(maps: PerfusionMaps, tissue: BoolArray) -> float | None:
-    """Return the perfusion collateral index: volume with a delay of 2 to 6 s times its relative CBV.
+def relative_blood_volume(maps: PerfusionMaps, lesions: LesionMasks) -> tuple[dict[str, Any], dict[str, str]]:
+    """Compare blood volume in the hypoperfused and in the late tissue with normal tissue.
 
     Parameters
     ----------
     maps : PerfusionMaps
-        With ``delay`` and ``rcbv`` (%).
-    tissue : ndarray of bool, shape (I, J, K)
-        Voxels that count.
+        With ``rcbv`` (%) and ``delay``.
+    lesions : LesionMasks
+        The masks.
 
     Returns
     -------
-    float, mL
-        None when a map is missing.
+    values : dict
+        ``rcbv_hypoperfusion_percent``: mean CBV of the hypoperfused tissue in % of the reference tissue (a hundredth of it is
+        what RAPID calls CBV index); ``collateral_index_ml``: the perfusion collateral index, volume with an arterial delay of
+        2 to 6 s times its mean relative CBV; ``collateral_index``: the two factors.
+    notes : dict of str to str
+        Why a value is None.
+
+    Notes
+    -----
+    Volume times relative CBV at an arterial delay of 2 to 6 s: PubMed Central PMC7410580 (2020), for MR perfusion.
     """
-    if "delay" not in maps or "rcbv" not in maps:
-        return None
+    names = ("rcbv_hypoperfusion_percent", "collateral_index_ml")
+    values: dict[str, Any] = dict.fromkeys((*names, "collateral_index"))
+    notes: dict[str, str] = {}
+    if "rcbv" not in maps or not np.isfinite(maps["rcbv"].values).any():
+        return values, dict.fromkeys(names, "There is no CBV map, or no normal CBV to compare it with.")
+    rcbv = maps["rcbv"].values
+    values[names[0]], _ = _mean(rcbv, lesions.hypoperfusion & lesions.tissue)
+    if values[names[0]] is None:
+        notes[names[0]] = "There is no hypoperfusion."
+    if "delay" not in maps:
+        return values, notes | {names[1]: "There is no map of the arterial delay."}
     delay = maps["delay"].values
-    region = tissue & (delay >= 2.0) & (delay <= 6.0)
-    mean, count = _mean(maps["rcbv"].values, region)
-    return 0.0 if mean is None else count * voxel_volume_ml(maps.affine) * mean / 100.0
+    mean, count = _mean(rcbv, lesions.tissue & (delay >= COLLATERAL_DELAY_S[0]) & (delay <= COLLATERAL_DELAY_S[1]))
+    volume = count * voxel_volume_ml(maps.affine)
+    values["collateral_index_ml"] = 0.0 if mean is None else volume * mean / 100.0
+    values["collateral_index"] = {"delay_s": list(COLLATERAL_DELAY_S), "volume_ml": round(volume, 4), "rcbv_percent": mean}
+    return values, notes
 
 
 def aif_vof_delay(aif: InputFunction | None, vof: InputFunction | None) -> float | None:

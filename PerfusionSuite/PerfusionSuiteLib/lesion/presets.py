@@ -75,9 +75,9 @@ class Preset:
     venous_tmax_s : float, s
         Threshold of prolonged venous transit.
     tmax_offset_s : mapping of str to float, s, optional
-        Offsets by method that replace `TMAX_OFFSET_S`.
+        Offsets by method that replace `TMAX_OFFSET_S`; the one of ``*`` holds for all others.
     rcbf_factor : mapping of str to float, optional
-        Factors by method that replace `RCBF_FACTOR`.
+        Factors by method that replace `RCBF_FACTOR`; the one of ``*`` holds for all others.
     """
 
     name: str = "ct-perfusion-auto"
@@ -144,7 +144,7 @@ class Preset:
             The offset.
         """
         table = TMAX_OFFSET_S if self.tmax_offset_s is None else self.tmax_offset_s
-        return float(table.get(method or "", 0.0))
+        return float(table.get(method or "", table.get("*", 0.0)))
 
     def flow_factor(self, method: str | None) -> float:
         """Return what relative CBF thresholds are multiplied with for maps of a method.
@@ -160,7 +160,7 @@ class Preset:
             The factor.
         """
         table = RCBF_FACTOR if self.rcbf_factor is None else self.rcbf_factor
-        return float(table.get(method or "", 1.0))
+        return float(table.get(method or "", table.get("*", 1.0)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all thresholds as plain values.

@@ -16,6 +16,7 @@ from .clusters import without_small_clusters
 from .midline import side_distance
 from .presets import Preset
 
+SIDES = ("left", "right", "bilateral")
 _MIN_REFERENCE_ML = 2.0
 _MIN_REFERENCE_FRACTION = 0.05
 
@@ -54,6 +55,7 @@ def normal_reference(
     hypoperfused: BoolArray,
     offset_s: float = 0.0,
     contra_mask: BoolArray | None = None,
+    side: str | None = None,
 ) -> Reference:
     """Choose contralateral tissue with normal timing.
 
@@ -73,6 +75,8 @@ def normal_reference(
         Tmax offset of the method.
     contra_mask : ndarray of bool, shape (I, J, K), optional
         The user's normal region; it wins.
+    side : {"left", "right", "bilateral"}, optional
+        The affected side, when the user knows it.
 
     Returns
     -------
@@ -88,12 +92,15 @@ def normal_reference(
     lesion = without_small_clusters(hypoperfused & tissue, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
     halves = {"left": tissue & (distance < 0), "right": tissue & (distance > 0)}
     fractions = {name: float((lesion & half).sum()) / max(int(half.sum()), 1) for name, half in halves.items()}
-    side = _affected_side(fractions, preset.bilateral_fraction)
+    if side is not None and side not in SIDES:
+        msg = f"There is no affected side '{side}'. Use one of {', '.join(SIDES)}."
+        raise InvalidInputError(msg)
+    told, side = side, side or _affected_side(fractions, preset.bilateral_fraction)
     if contra_mask is not None:
         return Reference(_inside(contra_mask, tissue), side, "mask", fractions)
     normal = tissue & (maps["tmax"].values <= preset.reference_tmax_s + offset_s) & ~lesion
     findings: list[QualityFinding] = []
-    if side == "bilateral":
+    if side == "bilateral" and told is None:
         findings.append(_bilateral(fractions, preset))
     region = {"left": "right", "right": "left"}.get(side, "global")
     mask = normal if region == "global" else normal & halves[region] & (np.abs(distance) >= preset.midplane_margin_mm)

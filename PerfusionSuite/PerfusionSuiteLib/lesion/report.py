@@ -6,15 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..core.files import plain
 from ..core.findings import QualityFinding
 from ..core.geometry import voxel_volume_ml
 from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMaps
-from .indices import AIF_VOF_DELAY_PERCENTILES_S, aif_vof_delay, cbv_indices, collateral_index
+from .indices import AIF_VOF_DELAY_PERCENTILES_S, aif_vof_delay, cbv_indices, relative_blood_volume
 from .presets import Preset, preset_of
 from .reference import normal_value
 from .trials import trial_criteria
-from .venous import VenousRegions, prolonged_venous_transit, venous_regions
+from .venous import prolonged_venous_transit, venous_regions, with_drawn
 from .volumes import grid_facts, hemisphere_volumes, level_volumes, slice_statistics
 
 SCHEMA = "perfusion-suite/metrics/1"
@@ -60,7 +62,7 @@ def metrics(
     age_years, nihss : number, optional
         For the DAWN criteria.
     follow_up : mapping, optional
-        Result of `follow_up_change`, for the penumbra rescue.
+        Numbers of `follow_up_change`, for the change of hypoperfusion since then.
 
     Returns
     -------
@@ -73,7 +75,8 @@ def metrics(
     volumes = level_volumes(maps, lesions, preset, offset)
     numbers, notes = _volumes(maps, lesions, volumes["volumes_ml"], preset)
     cbv, cbv_notes = cbv_indices(maps, lesions, preset, offset)
-    notes |= cbv_notes
+    relative, relative_notes = relative_blood_volume(maps, lesions)
+    notes |= cbv_notes | relative_notes
     delay = aif_vof_delay(aif, vof)
     if delay is None:
         notes["aif_vof_delay_s"] = "It needs an arterial and a venous curve."
@@ -92,10 +95,11 @@ def metrics(
         "thresholds": dict(lesions.thresholds),
         "reference": _reference(maps, lesions, preset),
         "affected_side": lesions.side,
+        "affected_side_from": lesions.thresholds.get("side_from", "hypoperfusion"),
         **volumes,
         **numbers,
         **cbv,
-        "collateral_index_ml": collateral_index(maps, lesions.tissue),
+        **relative,
         "prr_percent": prr,
         "follow_up": None if follow_up is None else dict(follow_up),
         "aif_vof_delay_s": delay,
@@ -126,7 +130,7 @@ def _volumes(
         notes["mismatch_ratio"] = "There is no core, so the ratio has no value; the mismatch volume is given."
     base, severe = levels.get(f"tmax_gt_{preset.tmax_s:g}"), levels.get(f"tmax_gt_{preset.severe_tmax_s:g}")
     if not base or severe is None:
-        notes["hir"] = f"No tissue has a Tmax above {preset.tmax_s:g} s, or the levels leave it out."
+        notes["hir"] = f"No tissue has a Tmax above {preset.tmax_s:g} s."
     if not hypoperfusion:
         notes["penumbra_fraction_percent"] = "There is no hypoperfusion."
     return {
@@ -155,6 +159,7 @@ def _reference(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset) -> dic
         "cbv": normal.get("cbv"),
         "voxels": int(lesions.reference.sum()),
         "midplane": [float(v) for v in lesions.midplane],
+        "midplane_from": lesions.thresholds.get("midplane_from"),
     }
 
 
@@ -186,13 +191,16 @@ def _curve(curve: InputFunction | None) -> dict[str, Any] | None:
 def _venous(
     maps: PerfusionMaps, lesions: LesionMasks, vof: InputFunction | None, preset: Preset, offset_s: float
 ) -> dict[str, Any]:
-    drawn = {name: lesions.extra[name] for name in ("sss", "torcula") if name in lesions.extra}
+    known = {name: lesions.extra[name] for name in ("sss", "torcula") if name in lesions.extra}
     brain = lesions.extra.get("brain", lesions.tissue)
-    regions = venous_regions(maps, brain, lesions.midplane, vessel=lesions.extra.get("vessel"), vof=vof)
-    if drawn:  # found by `segment` from all vessels, or painted by the user
-        missing = {name: reason for name, reason in regions.reasons.items() if name not in drawn}
-        regions = VenousRegions({**regions.masks, **drawn}, missing)
-    return prolonged_venous_transit(maps, regions, threshold_s=preset.venous_tmax_s + offset_s)
+    vessel = lesions.extra.get("vessel")
+    found = venous_regions(maps, brain, lesions.midplane, vessel=vessel, vof=vof)
+    # Known ones were found by `segment` from all vessels, or painted by the user.
+    regions = with_drawn(found, known, np.zeros(maps.shape, bool) if vessel is None else vessel)
+    result = prolonged_venous_transit(maps, regions, threshold_s=preset.venous_tmax_s + offset_s)
+    drawn = lesions.thresholds.get("drawn_sinuses", ())
+    origin = {name: "mask" if name in drawn else "automatic" for name in regions.masks}
+    return {**result, "tmax_threshold_s": preset.venous_tmax_s, "regions_from": origin}
 
 
 def _quality(findings: Sequence[QualityFinding], lesions: LesionMasks) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_volume_ml
 from ..core.quantities import QUANTITIES
 from ..core.values import InputFunction, LesionMasks, PerfusionMap, PerfusionMaps, TissueMasks
 from .clusters import without_small_clusters, without_thin_parts
+from .edited import differing
 from .midline import Midplane, check_mask, check_midplane, estimate_midplane
 from .presets import Preset, find_preset
 from .reference import Reference, normal_reference, normal_value
@@ -42,6 +43,9 @@ def segment(
     baseline: NDArray[Any] | None = None,
     method: str | None = None,
     vof: InputFunction | None = None,
+    side: str | None = None,
+    sss: Any | None = None,
+    torcula: Any | None = None,
 ) -> tuple[PerfusionMaps, LesionMasks]:
     """Segment hypoperfusion, core and penumbra.
 
@@ -65,6 +69,10 @@ def segment(
         How Tmax was made, for its offset; by default from the map's provenance.
     vof : InputFunction, optional
         Its voxels help to find the venous sinuses.
+    side : {"left", "right", "bilateral"}, optional
+        The affected side of the patient, when it is known better than from the hypoperfused fractions.
+    sss, torcula : array-like of bool, shape (I, J, K), optional
+        Superior sagittal sinus and torcula as drawn by the user; they replace the regions that are found.
 
     Returns
     -------
@@ -84,7 +92,7 @@ def segment(
     _check_maps(maps, preset)
     method = method if method is not None else maps["tmax"].provenance.method
     offset, factor = preset.offset(method), preset.flow_factor(method)
-    regions = {"roi": roi_mask, "contra": contra_mask}
+    regions = {"roi": roi_mask, "contra": contra_mask, "sss": sss, "torcula": torcula}
     given = {name: check_mask(f"{name} mask", mask, maps.shape) for name, mask in regions.items() if mask is not None}
     if masks is not None:
         check_mask("brain mask", masks.brain, maps.shape)
@@ -92,16 +100,19 @@ def segment(
     sides = _mid_sagittal(maps, counted, midplane, baseline)
     low_flow = _hypoperfused(maps, preset, counted.tissue, offset)
     reference = normal_reference(
-        maps, counted.tissue, sides.plane, preset, hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra")
-    )
+        maps, counted.tissue, sides.plane, preset,
+        hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra"), side=side,
+    )  # fmt: skip
     relative, findings = _relative_maps(maps, reference, preset)
     maps = maps.added(*relative)
     hypoperfusion = without_small_clusters(low_flow, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
     core = _core(maps, preset, counted.tissue, hypoperfusion, factor)
     findings += _core_findings(core, hypoperfusion, preset, maps)
-    extra = {f"{name}_region": mask for name, mask in given.items()}
+    extra = {f"{name}_region": given[name] for name in ("roi", "contra") if name in given}
     extra |= venous_regions(maps, counted.brain, sides.plane, vessel=counted.vessel, vof=vof).masks
+    drawn = {name: mask for name, mask in given.items() if name in ("sss", "torcula")}
     thresholds = _thresholds(maps, preset, method, counted, reference, sides)
+    thresholds |= {"side_from": "manual" if side else "hypoperfusion", "drawn_sinuses": list(drawn)}
     lesions = LesionMasks(
         hypoperfusion=hypoperfusion,
         core=core,
@@ -111,7 +122,7 @@ def segment(
         affine=maps.affine,
         side=reference.side,
         midplane=sides.plane,
-        extra={"brain": counted.brain, "vessel": counted.vessel, **extra},
+        extra={"brain": counted.brain, "vessel": counted.vessel, **extra, **drawn},
         thresholds=thresholds,
         findings=(*sides.findings, *counted.findings, *reference.findings, *findings),
     )
@@ -250,13 +261,15 @@ def _core_findings(core: BoolArray, hypoperfusion: BoolArray, preset: Preset, ma
     used = {"cbf": preset.hypoperfusion_cbf} if preset.hypoperfusion_rule == "cbf" else {}
     used |= {"cbv": preset.core_cbv} if preset.core_rule == "cbv" else {}
     if used:
+        entered = {"cbf": "hypoperfusion_cbf", "cbv": "core_cbv"}
+        usual = all(entered[key] not in differing(preset) for key in used)
         listed = ", ".join(f"{QUANTITIES[key].symbol} below {value:g} {maps[key].unit}" for key, value in used.items())
         findings.append(
             QualityFinding(
                 "absolute_thresholds",
-                "info",
-                f"Absolute thresholds were applied: {listed}.",
-                "They depend on the scaling of the AIF; enter the values of your site.",
+                "warning" if usual else "info",
+                f"Absolute thresholds were applied: {listed}{', which nobody has entered' if usual else ''}.",
+                "They depend on the scaling of the AIF; enter the values of your site (hypoperfusion_cbf, core_cbv).",
             )
         )
     return findings
@@ -274,6 +287,7 @@ def _thresholds(
     return {
         "preset": preset.name,
         **preset.as_dict(),
+        "edited": differing(preset),
         "method": method,
         "tmax_offset_s": preset.offset(method),
         "tmax_applied_s": preset.tmax_s + preset.offset(method),

@@ -62,7 +62,7 @@ def _dawn(core_ml: float, age_years: float | None, nihss: int | None) -> dict[st
     if age_years >= 80:
         met, group, limits = nihss >= 10 and core_ml < 21, "A", {"nihss_at_least": 10, "core_ml_below": 21}
     elif nihss >= 20 and core_ml >= 31:
-        met, group, limits = core_ml <= 51, "C", {"nihss_at_least": 20, "core_ml_from": 31, "core_ml_to": 51}
+        met, group, limits = core_ml < 51, "C", {"nihss_at_least": 20, "core_ml_from": 31, "core_ml_below": 51}
     else:
         met, group, limits = nihss >= 10 and core_ml < 31, "B", {"nihss_at_least": 10, "core_ml_below": 31}
     return {"met": bool(met), "group": group, "limits": limits, **numbers}

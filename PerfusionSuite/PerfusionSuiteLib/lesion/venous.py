@@ -7,6 +7,7 @@ Tmax reaches 10 s in either sinus.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +136,34 @@ def prolonged_venous_transit(maps: PerfusionMaps, regions: VenousRegions, *, thr
         result["status"] = {0: "none", 1: positive[0] if positive else "", 2: "both"}[len(positive)]
     result["reasons"] = dict(regions.reasons)
     return result
+
+
+def with_drawn(found: VenousRegions, drawn: Mapping[str, BoolArray], veins: BoolArray) -> VenousRegions:
+    """Replace regions by those that the user moved or painted.
+
+    Parameters
+    ----------
+    found : VenousRegions
+        Found automatically.
+    drawn : mapping of str to ndarray of bool
+        ``sss`` and ``torcula``, those that are given.
+    veins : ndarray of bool, shape (I, J, K)
+        Vessels.
+
+    Returns
+    -------
+    VenousRegions
+        Of a drawn region the vessels within it count, and all of it where it holds none.
+    """
+    masks, reasons = dict(found.masks), dict(found.reasons)
+    for name, region in drawn.items():
+        inside = region & veins
+        masks[name] = inside if int(inside.sum()) >= _MIN_VOXELS else region
+        reasons.pop(name, None)
+        if not region.any():
+            del masks[name]
+            reasons[name] = "the region that was given is empty"
+    return VenousRegions(masks, reasons)
 
 
 def _none(reason: str) -> VenousRegions:

@@ -36,7 +36,8 @@ def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offse
     """
     found = {
         f"tmax_gt_{level:g}": lesions.tissue & above(maps["tmax"].values, level + offset_s, preset.strict)
-        for level in preset.tmax_levels_s
+        # The ratio of intensities needs its two levels, whatever else is asked for.
+        for level in sorted({*preset.tmax_levels_s, preset.tmax_s, preset.severe_tmax_s})
     }
     region = lesions.hypoperfusion if preset.core_region == "hypoperfusion" else lesions.tissue
     for key, levels in (("cbf", preset.cbf_levels_percent), ("cbv", preset.cbv_levels_percent)):

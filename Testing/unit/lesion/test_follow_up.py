@@ -36,10 +36,10 @@ def scan(length_mm: float, motion: np.ndarray | None = None) -> tuple[np.ndarray
 def test_the_change_of_an_unmoved_head(later_mm: float, percent: float) -> None:
     (image, maps, first), (later_image, _, later) = scan(36.0), scan(later_mm)
     change = follow_up_change(first, later, image=image, later_image=later_image)
-    assert change["prr_percent"] == pytest.approx(percent, abs=1e-6)
-    assert change["persistent_ml"] + change["resolved_ml"] == pytest.approx(change["first_ml"])
-    assert change["persistent_ml"] + change["new_ml"] == pytest.approx(change["later_ml"])
-    assert lesion.metrics(maps, first, follow_up=change).values["prr_percent"] == change["prr_percent"]
+    assert change.numbers["prr_percent"] == pytest.approx(percent, abs=1e-6)
+    assert change.numbers["persistent_ml"] + change.numbers["resolved_ml"] == pytest.approx(change.numbers["first_ml"])
+    assert change.numbers["persistent_ml"] + change.numbers["new_ml"] == pytest.approx(change.numbers["later_ml"])
+    assert lesion.metrics(maps, first, follow_up=change.numbers).values["prr_percent"] == change.numbers["prr_percent"]
 
 
 def test_the_same_lesion_in_a_moved_head_has_not_changed() -> None:
@@ -48,14 +48,14 @@ def test_the_same_lesion_in_a_moved_head_has_not_changed() -> None:
     motion[:3, 3] = [8.0, -6.0, 4.0]
     (image, _, first), (later_image, _, later) = scan(36.0), scan(36.0, motion)
     change = follow_up_change(first, later, image=image, later_image=later_image)
-    assert abs(change["prr_percent"]) < 5.0
-    assert change["moved_deg"] == pytest.approx(np.degrees(Rotation.from_matrix(motion[:3, :3]).magnitude()), abs=1.0)
-    assert change["persistent_ml"] > 0.9 * change["first_ml"]
+    assert abs(change.numbers["prr_percent"]) < 5.0
+    assert change.numbers["moved_deg"] == pytest.approx(np.degrees(Rotation.from_matrix(motion[:3, :3]).magnitude()), abs=1.0)
+    assert change.numbers["persistent_ml"] > 0.9 * change.numbers["first_ml"]
 
 
 def test_a_first_scan_without_hypoperfusion_has_no_percentage() -> None:
     (image, maps, first), (later_image, _, later) = scan(0.0), scan(36.0)
     change = follow_up_change(first, later, image=image, later_image=later_image)
-    assert change["prr_percent"] is None
-    assert change["new_ml"] > 0
-    assert "no hypoperfusion" in lesion.metrics(maps, first, follow_up=change).notes["prr_percent"]
+    assert change.numbers["prr_percent"] is None
+    assert change.numbers["new_ml"] > 0
+    assert "no hypoperfusion" in lesion.metrics(maps, first, follow_up=change.numbers).notes["prr_percent"]

@@ -38,8 +38,8 @@ def test_defuse_3_and_extend(core: float, hypoperfusion: float, defuse: bool, ex
         (79, 10, 30.9, True),
         (79, 19, 31, False),
         (60, 20, 31, True),
-        (60, 20, 51, True),
-        (60, 20, 51.1, False),
+        (60, 20, 50.9, True),
+        (60, 20, 51, False),
         (60, 9, 5, False),
     ],
 )
