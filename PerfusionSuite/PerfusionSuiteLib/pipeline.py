@@ -20,7 +20,6 @@ from .core import (
     FitWatch,
     InputFunction,
     InvalidInputError,
-    LesionMasks,
     NoWatch,
     PerfusionMap,
     PerfusionMaps,
@@ -35,10 +34,22 @@ from .core import (
 from .core.geometry import BoolArray, FloatArray
 from .core.quantities import unit_of
 from .core.watch import NoteKeeper
+from .measurement import check_follow_up, ct_like, find_lesions, later_scan
 from .preparation import Clock, Prepared, check_inputs, prepare_ctp, prepare_dsc
-from .settings import DEFAULT_METHOD, GPU_METHODS, Settings, UserInputs, methods
+from .settings import DEFAULT_METHOD, GPU_METHODS, LaterScan, Settings, UserInputs, methods
 
-__all__ = ["DEFAULT_METHOD", "GPU_METHODS", "SOFTWARE", "Settings", "UserInputs", "methods", "run"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "GPU_METHODS",
+    "SOFTWARE",
+    "LaterScan",
+    "Settings",
+    "UserInputs",
+    "follow_up_of",
+    "later_scan",
+    "methods",
+    "run",
+]
 
 SOFTWARE = f"Perfusion Suite {__version__}"
 
@@ -84,7 +95,9 @@ def run(
     """
     settings, inputs = settings or Settings(), inputs or UserInputs()
     check_inputs(series, settings, inputs)
+    check_follow_up(series, inputs)
     clock = Clock()
+    later, progress = _later(inputs.follow_up, settings, progress)
     if series.modality == "dsc":
         prepared = prepare_dsc(series, settings, inputs, clock, part_of(progress, 0.0, 0.55))
     else:
@@ -97,17 +110,8 @@ def run(
     maps, fitted = _maps(concentration, masks, aif, settings, clock, part_of(progress, 0.62, 0.95), keeper)
     maps, noted = _added_maps(maps, prepared, settings, inputs)
     with clock.step("lesion"):
-        maps, lesions = lesion.segment(
-            maps,
-            masks=masks,
-            preset=settings.preset,
-            roi_mask=inputs.roi_mask,
-            contra_mask=inputs.contra_mask,
-            baseline=concentration.baseline if prepared.density_image is not None else _like_ct(concentration, masks),
-            method=settings.method,
-            vof=vof,
-        )
-        maps, tumor = _tumor(maps, masks, lesions, settings, inputs)
+        found = find_lesions(maps, concentration, masks, settings, inputs, modality=series.modality, vof=vof, later=later)
+        maps, lesions = found.maps, found.lesions
     findings = _all_findings(series, motion, masks, concentration, aif, vof, keeper, noted, lesions)
     settings_used = {**asdict(settings), "noise_reduction": settings.noise_reduction_used}
     metrics = lesion.metrics(
@@ -120,8 +124,11 @@ def run(
         software=SOFTWARE,
         settings=settings_used,
         findings=findings,
+        age_years=inputs.age_years,
+        nihss=inputs.nihss,
+        follow_up=found.follow_up,
     )
-    metrics = replace(metrics, values={**metrics.values, **tumor})
+    metrics = replace(metrics, values={**metrics.values, **found.tumor})
     if progress is not None:
         progress(1.0, "Done")
     return Study(
@@ -306,20 +313,53 @@ class _Noted:
     findings: tuple[QualityFinding, ...]
 
 
-def _like_ct(concentration: Concentration, masks: TissueMasks) -> NDArray[np.float32]:
-    """MR baseline within the brain on the gray scale of CT, for the mid-sagittal plane."""
-    level = max(float(np.median(concentration.baseline[masks.tissue])), 1e-6)
-    return np.where(masks.brain, np.clip(35.0 / level * concentration.baseline, 1.0, 90.0), 0.0).astype(np.float32)
+def follow_up_of(
+    later: PerfusionSeries | PerfusionMaps,
+    settings: Settings | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    overwrite_series: bool = False,
+) -> LaterScan:
+    """Analyze a later scan with the settings of the first, keeping only what the comparison needs.
+
+    Parameters
+    ----------
+    later : PerfusionSeries or PerfusionMaps
+        The scan or its finished maps.
+    settings : Settings, optional
+        Of the first scan.
+    progress : callable, optional
+        Progress.
+    overwrite_series : bool
+        Allow that the values of the scan are lost, which saves its size in memory.
+
+    Returns
+    -------
+    LaterScan
+        For ``UserInputs(follow_up=...)``; it holds no more than masks and an image.
+
+    Raises
+    ------
+    InvalidInputError
+        If the scan or the maps cannot be used.
+    """
+    settings = settings or Settings()
+    if isinstance(later, PerfusionMaps):
+        return later_scan(later, settings)
+    study = run(later, settings, progress=progress, overwrite_series=overwrite_series, keep_series=False)
+    image = ct_like(study.concentration.baseline, study.masks.brain, study.masks.tissue, later.modality)
+    return LaterScan(study.lesions, image, later.modality)
 
 
-def _tumor(
-    maps: PerfusionMaps, masks: TissueMasks, lesions: LesionMasks, settings: Settings, inputs: UserInputs
-) -> tuple[PerfusionMaps, dict[str, Any]]:
-    """Relative blood volume of a tumor, when one is given."""
-    if settings.preset != "tumor" or inputs.roi_mask is None:
-        return maps, {}
-    rcbv, _, numbers = lesion.tumor_blood_volume(maps, masks, inputs.roi_mask, lesions.midplane, inputs.contra_mask)
-    return maps.added(rcbv), {"tumor": dict(numbers)}
+def _later(
+    given: PerfusionSeries | PerfusionMaps | LaterScan | None, settings: Settings, progress: ProgressCallback | None
+) -> tuple[LaterScan | None, ProgressCallback | None]:
+    """Analyze the follow-up first, whose memory is then free, and leave the rest of the progress to the first scan."""
+    if given is None or isinstance(given, LaterScan):
+        return given, progress
+    if isinstance(given, PerfusionMaps):
+        return later_scan(given, settings), progress
+    return follow_up_of(given, settings, progress=part_of(progress, 0.0, 0.45)), part_of(progress, 0.45, 1.0)
 
 
 def _acquisition_facts(series: PerfusionSeries) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from . import lesion, prepare
+from . import prepare
 from .core import (
     Concentration,
     InvalidInputError,
@@ -64,10 +64,10 @@ def check_inputs(series: PerfusionSeries, settings: Settings, inputs: UserInputs
     if series.modality == "ctp" and (inputs.second_echo is not None or settings.leakage_correction in prepare.LEAKAGE[1:]):
         msg = "A second echo and the correction of leakage belong to DSC-MRI, but the series is CT. Leave them out."
         raise InvalidInputError(msg)
-    if lesion.PRESETS[settings.preset].core_rule == "adc" and inputs.adc is None:
+    if settings.preset_used.core_rule == "adc" and inputs.adc is None:
         msg = f"The preset '{settings.preset}' needs a map of apparent diffusion (ADC). Give one, or choose another preset."
         raise InvalidInputError(msg)
-    for name in ("brain_mask", "roi_mask", "contra_mask", "adc"):
+    for name in ("brain_mask", "roi_mask", "contra_mask", "sss", "torcula", "adc"):
         volume = getattr(inputs, name)
         if volume is not None:
             check_same_grid(f"The {name.replace('_', ' ')}", volume.shape, series.affine, series.shape, series.affine)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import deconvolution, fitting, input_function, lesion, prepare
-from .core import InputFunction, InvalidInputError, PerfusionSeries
+from .core import InputFunction, InvalidInputError, LesionMasks, PerfusionMaps, PerfusionSeries
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
 from .core.geometry import BoolArray
 
@@ -34,6 +34,8 @@ class Settings:
         A name of `methods`.
     preset : str
         Threshold preset, see `lesion.PRESETS`.
+    thresholds : mapping
+        Thresholds that replace those of the preset, see `lesion.edited_preset`.
     motion_correction : bool
         Estimate head motion and correct it when there is any.
     noise_reduction : str
@@ -58,6 +60,7 @@ class Settings:
 
     method: str = DEFAULT_METHOD
     preset: str = "ct-perfusion-auto"
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
     motion_correction: bool = True
     noise_reduction: str = "auto"
     aif_method: str = "score"
@@ -87,6 +90,7 @@ class Settings:
             if not 0.1 < value < 10.0:
                 msg = f"The setting {what} is {value!r}; a number between 0.1 and 10 is expected. Correct the settings."
                 raise InvalidInputError(msg)
+        lesion.edited_preset(self.preset, self.thresholds)
         methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
         prepare.NOISE_METHODS[self.noise_reduction_used].check(self.noise_options)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
@@ -107,6 +111,11 @@ class Settings:
         if self.noise_reduction != "auto":
             return self.noise_reduction
         return "none" if self.on_grid else "similarity"
+
+    @property
+    def preset_used(self) -> lesion.Preset:
+        """The preset with the thresholds that replace its own."""
+        return lesion.edited_preset(self.preset, self.thresholds)
 
     @classmethod
     def from_json(cls, path: str | Path, **overrides: Any) -> Settings:
@@ -161,6 +170,25 @@ def _check_types(settings: Settings) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class LaterScan:
+    """What a comparison needs of a later scan of the same patient.
+
+    Parameters
+    ----------
+    lesions : LesionMasks
+        Segmented with the thresholds of the first scan.
+    image : ndarray, shape (I, J, K), HU, or None
+        Its baseline; without one it is taken to lie on the first scan, when both have the same grid.
+    modality : str
+        Empty when it is not known.
+    """
+
+    lesions: LesionMasks
+    image: NDArray[Any] | None = None
+    modality: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UserInputs:
     """What a user may give instead of the automatic choice, all on the grid of the scan.
 
@@ -174,6 +202,23 @@ class UserInputs:
         Apparent diffusion coefficient, for the preset ``adc``.
     second_echo : PerfusionSeries, optional
         The same DSC scan at a later echo.
+    sss, torcula : ndarray of bool, shape (I, J, K), optional
+        Superior sagittal sinus and torcula, instead of the regions that are found.
+    midplane : array-like, shape (4,), mm, optional
+        Mid-sagittal plane (nR, nA, nS, d): ``n . x = d`` in RAS.
+    side : {"left", "right", "bilateral"}, optional
+        Affected side of the patient.
+    age_years : float, years, optional
+        For the criteria of DAWN.
+    nihss : int, optional
+        NIH Stroke Scale, for the same.
+    follow_up : PerfusionSeries, PerfusionMaps or LaterScan, optional
+        A later scan of the patient, on any grid: the scan, its finished maps, or what `measurement.later_scan` made of them.
+
+    Raises
+    ------
+    InvalidInputError
+        If side, plane, age or NIHSS cannot be right.
     """
 
     aif: InputFunction | None = None
@@ -183,6 +228,24 @@ class UserInputs:
     contra_mask: BoolArray | None = None
     adc: NDArray[np.float32] | None = None
     second_echo: PerfusionSeries | None = None
+    sss: BoolArray | None = None
+    torcula: BoolArray | None = None
+    midplane: Any | None = None
+    side: str | None = None
+    age_years: float | None = None
+    nihss: int | None = None
+    follow_up: PerfusionSeries | PerfusionMaps | LaterScan | None = None
+
+    def __post_init__(self) -> None:
+        if self.midplane is not None:
+            lesion.check_midplane(self.midplane)
+        if self.side is not None and self.side not in lesion.SIDES:
+            msg = f"There is no affected side '{self.side}'. Use one of {', '.join(lesion.SIDES)}."
+            raise InvalidInputError(msg)
+        for name, value, most in (("age", self.age_years, 130), ("NIHSS", self.nihss, 42)):
+            if value is not None and not 0 <= value <= most:
+                msg = f"The {name} of {value:g} cannot be right. Give a number from 0 to {most}."
+                raise InvalidInputError(msg)
 
 
 def methods() -> dict[str, Any]:

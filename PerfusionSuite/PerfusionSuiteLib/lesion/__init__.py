@@ -4,8 +4,9 @@
 from .diffusion import adc_map
 from .edited import EDITABLE, edited_preset, thresholds_from_json, thresholds_from_words
 from .follow_up import FollowUp, follow_up_change
-from .midline import Midplane, estimate_midplane, mirror, side_distance
+from .midline import Midplane, check_midplane, estimate_midplane, mirror, side_distance
 from .presets import PRESETS, TMAX_OFFSET_S, Preset, find_preset
+from .reference import SIDES
 from .report import metrics
 from .segmentation import segment
 from .trials import trial_criteria
@@ -14,11 +15,13 @@ from .white_matter import scale_to_white_matter, tumor_blood_volume, white_matte
 __all__ = [
     "EDITABLE",
     "PRESETS",
+    "SIDES",
     "TMAX_OFFSET_S",
     "FollowUp",
     "Midplane",
     "Preset",
     "adc_map",
+    "check_midplane",
     "edited_preset",
     "estimate_midplane",
     "find_preset",

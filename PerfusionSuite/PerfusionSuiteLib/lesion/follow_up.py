@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..core.errors import GridMismatchError
 from ..core.findings import QualityFinding
 from ..core.geometry import LPS_TO_RAS, BoolArray, FloatArray, voxel_sizes, voxel_volume_ml
 from ..core.values import LesionMasks
@@ -47,7 +48,9 @@ class FollowUp:
     findings: tuple[QualityFinding, ...] = ()
 
 
-def follow_up_change(lesions: LesionMasks, later: LesionMasks, *, image: NDArray[Any], later_image: NDArray[Any]) -> FollowUp:
+def follow_up_change(
+    lesions: LesionMasks, later: LesionMasks, *, image: NDArray[Any] | None, later_image: NDArray[Any] | None
+) -> FollowUp:
     """Compare hypoperfusion of two scans of a patient.
 
     The follow-up is rigidly registered to the first scan; both are compared where both scans show brain.
@@ -56,8 +59,8 @@ def follow_up_change(lesions: LesionMasks, later: LesionMasks, *, image: NDArray
     ----------
     lesions, later : LesionMasks
         Of the first scan and of the follow-up, segmented with the same preset.
-    image, later_image : ndarray, shape (I, J, K), HU
-        Baseline images on the grids of the two.
+    image, later_image : ndarray, shape (I, J, K), HU, or None
+        Baseline images on the grids of the two. Without one, scans on the same grid are taken to lie on each other.
 
     Returns
     -------
@@ -67,11 +70,9 @@ def follow_up_change(lesions: LesionMasks, later: LesionMasks, *, image: NDArray
     Raises
     ------
     GridMismatchError
-        If an image does not fit its masks.
+        If an image does not fit its masks, or there is none and the grids differ.
     """
-    check_mask("first image", image, lesions.tissue.shape)
-    check_mask("follow-up image", later_image, later.tissue.shape)
-    motion, likeness = rigid_motion(image, lesions.affine, later_image, later.affine)
+    motion, likeness = _registered(lesions, later, image, later_image)
     to_later = np.linalg.inv(later.affine) @ motion @ lesions.affine
     shape = lesions.tissue.shape
     covered = _moved(later.extra.get("brain", later.tissue), to_later, shape)
@@ -94,14 +95,33 @@ def follow_up_change(lesions: LesionMasks, later: LesionMasks, *, image: NDArray
         "moved_mm": round(float(np.linalg.norm(motion[:3, :3] @ center + motion[:3, 3] - center)), 3),
         "moved_deg": round(float(angle), 3),
         "common_brain_percent": overlap,
-        "likeness": round(likeness, 4),
+        "likeness": None if likeness is None else round(likeness, 4),
     }
     return FollowUp(numbers, parts, _findings(likeness, overlap))
 
 
-def _findings(likeness: float, overlap: float) -> tuple[QualityFinding, ...]:
+def _registered(
+    lesions: LesionMasks, later: LesionMasks, image: NDArray[Any] | None, later_image: NDArray[Any] | None
+) -> tuple[FloatArray, float | None]:
+    if image is None or later_image is None:
+        same = lesions.tissue.shape == later.tissue.shape and np.allclose(lesions.affine, later.affine, atol=0.05)
+        if not same:
+            msg = (
+                "The follow-up lies on another grid and has no baseline image to register it by. Give the baseline of both scans."
+            )
+            raise GridMismatchError(msg)
+        return np.eye(4), None
+    check_mask("first image", image, lesions.tissue.shape)
+    check_mask("follow-up image", later_image, later.tissue.shape)
+    return rigid_motion(image, lesions.affine, later_image, later.affine)
+
+
+def _findings(likeness: float | None, overlap: float) -> tuple[QualityFinding, ...]:
     found = []
-    if likeness < _POOR_MATCH:
+    if likeness is None:
+        text = "The follow-up was taken to lie on the first scan, because there is no baseline image to register it by."
+        found.append(QualityFinding("follow_up_not_registered", "warning", text, "Register the maps first if the head moved."))
+    elif likeness < _POOR_MATCH:
         text = f"After registration the baseline images of the two scans correlate by {likeness:.2f} only."
         advice = "Compare the two scans by eye; resolved, persistent and new volumes may be wrong."
         found.append(QualityFinding("follow_up_misaligned", "warning", text, advice))
