@@ -43,6 +43,7 @@ class ConsoleProgress:
         self._live = sys.stderr.isatty()
         self._start = time.perf_counter()
         self._last_time = 0.0
+        self._last_loss = 0.0
         self._last_stage = ""
         self._open = False
 
@@ -83,6 +84,21 @@ class ConsoleProgress:
             return
         self.close()
         print(text, flush=True)
+
+    def loss(self, step: int, steps: int, parts: dict[str, float]) -> None:
+        """Print the losses of a step of a fit, with JSON events alone, and not more often than progress.
+
+        Parameters
+        ----------
+        step, steps : int
+            Step that is done, and how many there are.
+        parts : dict of str to float
+            The total as ``loss``, and its parts.
+        """
+        now = time.perf_counter()
+        if self._json and (step >= steps or now - self._last_loss >= _QUIET_S):
+            self._last_loss = now
+            self._event("loss", step=step, steps=steps, parts=parts)
 
     def finished(self, outputs: dict[str, object]) -> None:
         """Announce the results.

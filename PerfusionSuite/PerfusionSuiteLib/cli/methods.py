@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from .. import pipeline
@@ -18,6 +19,7 @@ def add_parser(commands: Any) -> None:
         Where to add it.
     """
     parser = commands.add_parser("methods", help="list the methods that make maps")
+    parser.add_argument("--options", action="store_true", help="also list the options of each method with their defaults")
     parser.set_defaults(execute=execute)
 
 
@@ -37,4 +39,6 @@ def execute(options: argparse.Namespace) -> int:
     for name, entry in pipeline.methods().items():
         star = " (default)" if name == pipeline.DEFAULT_METHOD else ""
         print(f"{name:12s} {entry.description}{star}")
+        for key, value in entry.options.items() if options.options else ():
+            print(f"{'':12s}   {key}={json.dumps(value)}")
     return 0

@@ -19,6 +19,7 @@ from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFin
 from ..core.files import check_output_folder, staged_folder
 from ..core.geometry import BoolArray, check_same_grid
 from .console import ConsoleProgress
+from .fit_options import FIELD_FILE, add_fit_options, method_options, watched_fit, write_field
 
 WRITER_GROUP = "perfusion_suite.writers"
 
@@ -52,7 +53,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--config", metavar="FILE.json", type=Path, help="settings, see the README")
     parser.add_argument("--preset", choices=tuple(lesion.PRESETS), help="threshold preset (default ct-perfusion-auto)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:n], for methods that can use a GPU")
+    add_fit_options(parser)
     parser.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames when the files do not say")
     parser.add_argument("--series", metavar="UID|N", help="which series of the folder (default: the largest dynamic one)")
     parser.add_argument(
@@ -103,15 +104,18 @@ def execute(options: argparse.Namespace) -> int:
         )
         for decision in scan.source.decisions:
             console.message(f"  {decision}")
-        study = pipeline.run(
-            scan,
-            settings,
-            inputs=user_inputs(options, scan),
-            progress=part_of(console, 0.15, 0.8),
-            overwrite_series=True,
-            keep_series=writer is not None,
-        )
-        files = write_study(study, options.output, layout=options.layout, writer=writer, progress=part_of(console, 0.8, 1.0))
+        with watched_fit(console, options.output, resume=options.resume) as watch:
+            study = pipeline.run(
+                scan,
+                settings,
+                inputs=user_inputs(options, scan),
+                progress=part_of(console, 0.15, 0.8),
+                overwrite_series=True,
+                keep_series=writer is not None,
+                watch=watch,
+            )
+            progress = part_of(console, 0.8, 1.0)
+            files = write_study(study, options.output, layout=options.layout, writer=writer, progress=progress)
         for line in summary(study):
             console.message(line)
         if writer is not None and not any(path.name.startswith("slicer_") for path in files):
@@ -142,7 +146,9 @@ def settings_from(options: argparse.Namespace) -> pipeline.Settings:
         Checked settings.
     """
     settings = pipeline.Settings.from_json(options.config) if options.config else pipeline.Settings()
-    changes: dict[str, Any] = {"device": options.device}
+    changes: dict[str, Any] = {"device": options.device} if options.device else {}
+    if options.option:
+        changes["method_options"] = {**settings.method_options, **method_options(options.option)}
     if options.method:
         changes["method"] = options.method
     if options.preset:
@@ -277,13 +283,15 @@ def write_study(
     list of Path
         The files that were written, relative to `folder`.
     """
-    scene = {path.relative_to(folder) for path in (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv")}
+    others = (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv", folder / FIELD_FILE)
+    scene = {path.relative_to(folder) for path in others}
     with staged_folder(folder, outdated=results.outdated_names(study, layout) | scene) as staging:
         missing: tuple[QualityFinding, ...] = ()
         if writer is not None:
             made = writer(study, staging, progress=part_of(progress, 0.0, 0.6))
             missing = () if any(path.suffix == ".png" for path in made) else (NO_SLICE_PICTURES,)
         progress_of_files = part_of(progress, 0.6 if writer else 0.0, 1.0)
+        missing = (*missing, *write_field(study.fitted, staging))
         results.write(study, staging, layout=layout, extra_findings=missing, progress=progress_of_files)
         if truth is not None:
             results.write_truth_comparison(truth, staging)

@@ -4,8 +4,8 @@
     started    task
     progress   fraction 0..1, stage, left_s (null when unknown)
     finding    code, severity, message, advice
-    loss       step, value                      of an iterative fit
-    preview    path of an array in the job folder
+    loss       step, steps, parts ("loss": the total) of an iterative fit
+    preview    maps: file in the job folder by quantity; only after they were asked for
     log        message
     finished   seconds
     failed     code (exit code), error (class), message

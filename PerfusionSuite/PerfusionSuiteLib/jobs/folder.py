@@ -4,7 +4,9 @@
 job.json, job-*.npy     the job and its data
 events.jsonl            what the worker said, one JSON object per line
 cancel                  made by whoever wants the job to stop
-checkpoint/             for tasks that can be resumed
+preview                 names of the maps that somebody wants to see while the job runs; preview-*.npy are these
+checkpoint/             what an interrupted fit goes on from
+field.safetensors       what a fit learned
 result/                 the result: complete or absent
 status.json             how it ended; written last
 worker.log              traceback of an error
@@ -41,7 +43,9 @@ class JobFolder:
         self.job_file = self.path / "job.json"
         self.events_file = self.path / "events.jsonl"
         self.cancel_file = self.path / "cancel"
+        self.preview_file = self.path / "preview"
         self.checkpoint_folder = self.path / "checkpoint"
+        self.field_file = self.path / "field.safetensors"
         self.result_folder = self.path / "result"
         self.status_file = self.path / "status.json"
         self.log_file = self.path / "worker.log"
@@ -89,6 +93,28 @@ class JobFolder:
             folder.remove()
             raise
         return folder
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether an interrupted fit left something to go on from."""
+        return self.checkpoint_folder.is_dir() and any(self.checkpoint_folder.iterdir())
+
+    def reopen(self) -> None:
+        """Make a job that was interrupted ready for another worker; its checkpoint stays.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no job, or it is done.
+        """
+        if not self.job_file.is_file():
+            msg = f"The folder '{self.path.name}' holds no job that could be resumed. Start it anew."
+            raise InvalidInputError(msg)
+        if self.result_folder.exists():
+            msg = f"The job in '{self.path.name}' is done; there is nothing to resume. Read its result, or start a new one."
+            raise InvalidInputError(msg)
+        for file in (self.cancel_file, self.status_file):
+            file.unlink(missing_ok=True)
 
     def read_spec(self) -> JobSpec:
         """Read the job.

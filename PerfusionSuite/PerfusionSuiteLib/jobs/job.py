@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal, Protocol
 
@@ -70,6 +70,17 @@ class Job(ABC):
         with suppress(OSError):  # on a full disk the closed input alone must do
             self.folder.cancel_file.touch()
         self._close_input()
+
+    def ask_preview(self, quantities: Sequence[str]) -> None:
+        """Say which maps the worker shall show while it computes.
+
+        Parameters
+        ----------
+        quantities : sequence of str
+            Such as ``tmax``; none ends the previews.
+        """
+        with suppress(OSError):  # the worker computes without being watched
+            self.folder.preview_file.write_text(" ".join(quantities), encoding="utf-8")
 
     def stop(self) -> None:
         """End the worker now, for a program that is about to end itself."""
@@ -182,6 +193,23 @@ class Runner(Protocol):
             Called with each `Event`.
         finished : callable, optional
             Called once with the `JobOutcome`.
+
+        Returns
+        -------
+        Job
+            The running job.
+        """
+        ...
+
+    def resume(self, folder: JobFolder, *, event: OnEvent | None = None, finished: OnFinished | None = None) -> Job:
+        """Go on with a job that was cancelled or whose worker died; returns at once.
+
+        Parameters
+        ----------
+        folder : JobFolder
+            Its folder.
+        event, finished : callable, optional
+            See `start`.
 
         Returns
         -------

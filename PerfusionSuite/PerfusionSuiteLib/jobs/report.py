@@ -34,12 +34,13 @@ class Report:
     """
 
     def __init__(self, folder: JobFolder, stream: TextIO, check_stop: Callable[[], None]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._stream = stream
         self._check_stop = check_stop
         self._start = time.perf_counter()
         self._last_time = -_QUIET_S
         self._last_stage = ""
+        self._said: set[QualityFinding] = set()
 
     def emit(self, kind: str, **content: object) -> None:
         """Say anything.
@@ -52,7 +53,7 @@ class Report:
             What it says.
         """
         line = line_of(kind, seconds=round(self.seconds, 3), **content)
-        with suppress(OSError), self._folder.events_file.open("a", encoding="utf-8") as file:  # a full disk silences nobody
+        with suppress(OSError), self.folder.events_file.open("a", encoding="utf-8") as file:  # a full disk silences nobody
             file.write(line)
         try:
             self._stream.write(line)
@@ -82,13 +83,16 @@ class Report:
         self.emit("progress", fraction=round(done, 4), stage=stage, left_s=left)
 
     def finding(self, finding: QualityFinding) -> None:
-        """Say something that the user should know about the data.
+        """Say something that the user should know about the data; once, also when it is found again at the end.
 
         Parameters
         ----------
         finding : QualityFinding
             The finding.
         """
+        if finding in self._said:
+            return
+        self._said.add(finding)
         self.emit("finding", **asdict(finding))
 
     @property

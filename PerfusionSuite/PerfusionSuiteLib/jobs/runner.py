@@ -78,6 +78,31 @@ class SubprocessRunner:
         """
         return _PopenJob(JobFolder.create(spec, path=folder, parent=self._temporary_folder), self._python, event, finished)
 
+    def resume(self, folder: JobFolder, *, event: OnEvent | None = None, finished: OnFinished | None = None) -> Job:
+        """Go on with a job that was cancelled or whose worker died; returns at once.
+
+        Parameters
+        ----------
+        folder : JobFolder
+            Its folder.
+        event, finished : callable, optional
+            See `start`.
+
+        Returns
+        -------
+        Job
+            The running job.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is nothing to go on with.
+        MissingPackageError
+            If the interpreter cannot be started.
+        """
+        folder.reopen()
+        return _PopenJob(folder, self._python, event, finished)
+
 
 class _PopenJob(Job):
     """A job in a `subprocess.Popen`."""

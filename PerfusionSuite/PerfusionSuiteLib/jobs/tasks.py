@@ -14,8 +14,10 @@ import numpy as np
 
 from ..core import Concentration, InputFunction, InvalidInputError, PerfusionSeries, Study, part_of
 from ..core.files import check_output_folder
+from .field_tasks import field_curves, keep_field, sample_field
 from .report import Report
 from .spec import JobSpec
+from .watch import JobWatch
 
 Task = Callable[[JobSpec, Report], Any]
 
@@ -50,7 +52,9 @@ def run(spec: JobSpec, report: Report) -> Study:
     scan = _scan(spec, part_of(report.progress, 0.0, 0.1))
     given = pipeline.UserInputs(**{name: value for name, value in spec.inputs.items() if name != "series"})
     end = 0.8 if spec.output is not None else 0.95
-    study = pipeline.run(scan, settings, inputs=given, progress=part_of(report.progress, 0.1, end))
+    study = pipeline.run(scan, settings, inputs=given, progress=part_of(report.progress, 0.1, end), watch=JobWatch(report))
+    if study.fitted is not None:
+        study = replace(study, findings=(*study.findings, *keep_field(study.fitted, report)))
     for finding in study.findings:
         report.finding(finding)
     if spec.output is not None:
@@ -127,7 +131,9 @@ def fit(spec: JobSpec, report: Report) -> Study | dict[str, Any]:
     affine = curves.pop("affine")
     if method in deconvolution.METHODS:
         return deconvolution.deconvolve(**curves, **common, **options)
-    maps, _field = fitting.fit(**curves, **common, affine=affine, settings=options, device=spec.device)
+    maps, field = fitting.fit(**curves, **common, affine=affine, settings=options, device=spec.device, watch=JobWatch(report))
+    if field is not None:
+        keep_field(field, report)
     return maps
 
 
@@ -227,7 +233,17 @@ def _check_names(what: str, given: Mapping[str, Any], known: tuple[str, ...]) ->
         raise InvalidInputError(msg)
 
 
-TASKS: Mapping[str, Task] = MappingProxyType({"run": run, "read": read, "fit": fit, "segment": segment, "devices": devices})
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        "run": run,
+        "read": read,
+        "fit": fit,
+        "segment": segment,
+        "devices": devices,
+        "sample-field": sample_field,
+        "field-curves": field_curves,
+    }
+)
 """All tasks by name."""
 
 

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``run`` offers for methods that fit for minutes: their options, losses as events, and going on after an interruption."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .. import fitting
+from ..core import CancelledError, FittedField, InvalidInputError, MissingPackageError, QualityFinding
+from ..core.watch import Preview
+from .console import ConsoleProgress
+
+CHECKPOINT = ".checkpoint"
+"""Folder inside the output folder."""
+
+FIELD_FILE = "field.safetensors"
+"""What a fit learned, in the output folder."""
+
+
+def add_fit_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of a command that fits.
+    """
+    parser.add_argument("--device", help="auto (default), cpu or cuda[:n], for methods that can use a GPU")
+    parser.add_argument(
+        "--option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="option of the method, such as steps=500 (may be repeated; 'methods' lists them)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with a fit that was interrupted on its way to OUT")
+
+
+def method_options(words: list[str]) -> dict[str, Any]:
+    """Read options of a method from the command line.
+
+    Parameters
+    ----------
+    words : list of str
+        ``key=value``; a value that is JSON (a number, true, null, a list) is taken as such, anything else as a text.
+
+    Returns
+    -------
+    dict
+        Value by key.
+
+    Raises
+    ------
+    InvalidInputError
+        If a word has no key.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, sign, text = word.partition("=")
+        if not sign or not key.strip():
+            msg = f"'{word}' is no option of a method. Write it as KEY=VALUE, for example steps=500."
+            raise InvalidInputError(msg)
+        try:
+            found[key.strip()] = json.loads(text)
+        except ValueError:
+            found[key.strip()] = text
+    return found
+
+
+@contextmanager
+def watched_fit(console: ConsoleProgress, output: Path, *, resume: bool) -> Iterator[ConsoleWatch]:
+    """Look on while a run fits; what an interrupted fit reached stays in the output folder, and goes when the run succeeds.
+
+    Parameters
+    ----------
+    console : ConsoleProgress
+        Where to tell.
+    output : Path
+        Folder of the results.
+    resume : bool
+        Go on with what an interrupted run left; otherwise that is removed.
+
+    Yields
+    ------
+    ConsoleWatch
+        For `pipeline.run`.
+    """
+    folder = output / CHECKPOINT
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif not _has_files(folder):
+        console.message(f"There is no interrupted fit in '{output}'; starting from the beginning.")
+    try:
+        yield ConsoleWatch(console, folder)
+    except (CancelledError, KeyboardInterrupt):
+        if _has_files(folder):
+            console.message("What the fit had reached is kept: run the same command with --resume to go on.")
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_field(field: FittedField | None, folder: Path) -> tuple[QualityFinding, ...]:
+    """Write what a fit learned beside its maps, so that they can be sampled again at any resolution.
+
+    Parameters
+    ----------
+    field : FittedField or None
+        Of the study.
+    folder : Path
+        Where to.
+
+    Returns
+    -------
+    tuple of QualityFinding
+        Why it could not be written; empty otherwise.
+    """
+    if field is None:
+        return ()
+    try:
+        fitting.save_field(field, folder / FIELD_FILE)
+    except MissingPackageError as error:
+        return (QualityFinding("field_not_stored", "warning", f"The fitted field cannot be sampled again later. {error}"),)
+    return ()
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+class ConsoleWatch:
+    """Tells on the console how a fit goes.
+
+    Parameters
+    ----------
+    console : ConsoleProgress
+        Where to tell.
+    checkpoint : Path
+        Folder for what an interrupted fit goes on from.
+    """
+
+    def __init__(self, console: ConsoleProgress, checkpoint: Path) -> None:
+        self._console = console
+        self.checkpoint: Path | None = checkpoint
+
+    def loss(self, step: int, steps: int, parts: Mapping[str, float]) -> None:
+        """Tell the losses of a step, as an event."""
+        self._console.loss(int(step), int(steps), {key: float(value) for key, value in parts.items()})
+
+    def preview(self, make: Preview) -> None:
+        """Want no preview: a terminal shows none."""
+
+    def note(self, code: str, message: str, advice: str = "", **facts: Any) -> None:
+        """Tell at once; the summary and the report say it again."""
+        self._console.message(f"  {message} {advice}".rstrip())
