@@ -2,13 +2,20 @@
 """Results as files: volumes, tables, pictures and a report, all of a run or none of it."""
 
 from ..core.nifti import read_volume, write_volume
+from .map_files import FinishedMaps, read_finished_maps, read_mask_on_grid
+from .map_study import MapStudy, masks_of
 from .tables import flatten, write_rows
 from .truth import write_truth_comparison
 from .writer import outdated_names, write, write_lesions
 
 __all__ = [
+    "FinishedMaps",
+    "MapStudy",
     "flatten",
+    "masks_of",
     "outdated_names",
+    "read_finished_maps",
+    "read_mask_on_grid",
     "read_volume",
     "write",
     "write_lesions",

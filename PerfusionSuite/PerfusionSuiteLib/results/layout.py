@@ -13,7 +13,7 @@ from ..core.quantities import QUANTITIES
 
 LayoutName = Literal["flat", "bids"]
 
-PICTURES = ("aif_vof", "tmax_mip", "core_penumbra_mip", "maps_montage", "motion")
+PICTURES = ("aif_vof", "tmax_mip", "core_penumbra_mip", "maps_montage", "venous_transit", "follow_up", "motion")
 """Stems of the pictures in ``qa/``, in the order of the report."""
 
 MASKS = (
@@ -29,6 +29,12 @@ MASKS = (
     "vof",
     "sss",
     "torcula",
+    "reference",
+    "roi_region",
+    "contra_region",
+    "resolved",
+    "persistent",
+    "new",
 )
 """Stems of the masks in ``masks/``."""
 

@@ -8,17 +8,19 @@ from typing import Any
 
 from .. import __version__
 from ..core.findings import QualityFinding
+from ..core.geometry import voxel_sizes
 from ..core.values import Study
+from .map_study import AnyStudy, case_id_of
 from .privacy import without_identifiers
 from .tables import flatten
 
 
-def run_log(study: Study, findings: Sequence[QualityFinding]) -> str:
+def run_log(study: AnyStudy, findings: Sequence[QualityFinding]) -> str:
     """Return the text of ``log.txt``; it holds no path and no identifier.
 
     Parameters
     ----------
-    study : Study
+    study : Study or MapStudy
         The run.
     findings : sequence of QualityFinding
         All findings, those of writing included.
@@ -28,16 +30,10 @@ def run_log(study: Study, findings: Sequence[QualityFinding]) -> str:
     str
         Lines of text.
     """
-    series = study.series
-    voxel = " x ".join(f"{size:.3g}" for size in series.voxel_mm)
-    shape = " x ".join(str(n) for n in series.shape)
     lines = [
         f"Perfusion Suite {__version__}. Research software, not for clinical use.",
-        f"Case: {without_identifiers(series.source.case_id)}",
-        f"Scan: {series.modality.upper()}, {shape} voxels of {voxel} mm, {series.times_s.size} frames, "
-        f"{series.times_s[0]:g} to {series.times_s[-1]:g} s, interval {series.interval_s:.3g} s, "
-        f"times from: {without_identifiers(series.acquisition.time_source)}",
-        *_section("Decisions", [f"- {without_identifiers(text)}" for text in series.source.decisions]),
+        f"Case: {without_identifiers(case_id_of(study))}",
+        *_scan_lines(study),
         *_section(
             "Settings", [f"{key} = {_shown(value)}" for key, value in flatten(without_identifiers(study.settings)).items()]
         ),
@@ -47,6 +43,20 @@ def run_log(study: Study, findings: Sequence[QualityFinding]) -> str:
     if study.seconds:
         lines.append(f"{'total':<24s}{sum(study.seconds.values()):9.2f}")
     return "\n".join(lines) + "\n"
+
+
+def _scan_lines(study: AnyStudy) -> list[str]:
+    voxel = " x ".join(f"{size:.3g}" for size in voxel_sizes(study.maps.affine))
+    shape = " x ".join(str(n) for n in study.maps.shape)
+    if not isinstance(study, Study):
+        return [f"Maps: {', '.join(study.maps)}; {shape} voxels of {voxel} mm"]
+    series = study.series
+    return [
+        f"Scan: {series.modality.upper()}, {shape} voxels of {voxel} mm, {series.times_s.size} frames, "
+        f"{series.times_s[0]:g} to {series.times_s[-1]:g} s, interval {series.interval_s:.3g} s, "
+        f"times from: {without_identifiers(series.acquisition.time_source)}",
+        *_section("Decisions", [f"- {without_identifiers(text)}" for text in series.source.decisions]),
+    ]
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..core.values import Study
+from .map_study import AnyStudy
 
 _CENTRAL_VOLUME = "Meier P, Zierler KL. J Appl Physiol 6:731 (1954): central volume principle."
 _OSTERGAARD = "Østergaard L et al. Magn Reson Med 36:715 (1996): deconvolution by singular value decomposition."
@@ -37,6 +37,8 @@ _ALWAYS = (
     "Rempp KA et al. Radiology 193:637 (1994): hematocrit factor.",
     "Dickie BR et al. Magn Reson Med 91:1761 (2024): OSIPI lexicon of perfusion quantities (CAPLEX).",
 )
+_VENOUS = "Salim HA et al. Eur J Neurol (2024): prolonged venous transit, Tmax of at least 10 s in the dural sinuses."
+_CBV_INDEX = "Jang H et al. (2025): CTP-derived corrected CBV index as a surrogate of collaterals on angiography."
 _TRIALS = (
     "Albers GW et al. N Engl J Med 378:708 (2018): DEFUSE 3 imaging criteria.",
     "Ma H et al. N Engl J Med 380:1795 (2019): EXTEND imaging criteria.",
@@ -44,12 +46,12 @@ _TRIALS = (
 )
 
 
-def references_of(study: Study, *, with_trials: bool) -> list[str]:
+def references_of(study: AnyStudy, *, with_trials: bool) -> list[str]:
     """List the literature of the methods that a run used.
 
     Parameters
     ----------
-    study : Study
+    study : Study or MapStudy
         The run.
     with_trials : bool
         Whether trial criteria are reported.
@@ -61,7 +63,11 @@ def references_of(study: Study, *, with_trials: bool) -> list[str]:
     """
     method = str(study.settings.get("method") or next((m.provenance.method for m in study.maps.values()), ""))
     found = [_CENTRAL_VOLUME, *_METHODS.get(method, ())]
-    if study.aif.origin == "automatic":
+    if study.aif is not None and study.aif.origin == "automatic":
         found.append("Straka M, Albers GW, Bammer R. J Magn Reson Imaging 32:1024 (2010): automatic choice of the AIF.")
     found += [*_THRESHOLDS, *_ALWAYS]
+    if (study.metrics.values.get("pvt") or {}).get("assessable"):
+        found.append(_VENOUS)
+    if study.metrics.values.get("corrected_cbv_index") is not None:
+        found.append(_CBV_INDEX)
     return [*found, *_TRIALS] if with_trials else found

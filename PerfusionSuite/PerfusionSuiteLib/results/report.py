@@ -10,12 +10,13 @@ from typing import Any
 
 from ..core.files import write_text
 from ..core.findings import QualityFinding
-from ..core.values import Study
 from .layout import PICTURES
+from .map_study import AnyStudy, case_id_of, modality_of
 from .privacy import without_identifiers
 from .references import references_of
+from .report_indices import follow_up_rows, hemisphere_rows, index_rows, note_of, slice_chart
 from .report_tables import acquisition_rows, curve_table, trial_rows, volume_tables
-from .template import rendered, shown
+from .template import rendered
 from .thresholds import core_words, hypoperfusion_words
 
 _CAPTIONS: Mapping[str, tuple[str, str]] = {
@@ -24,17 +25,25 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
         "Core (red) over penumbra (green), projected over the baseline image in three planes.",
     ),
     "tmax_mip": ("Tmax", "Maximum of Tmax within tissue, projected in three planes."),
+    "follow_up": (
+        "Follow-up",
+        "Hypoperfusion that resolved (blue), persists (orange) and is new (magenta), over the baseline of the first scan.",
+    ),
+    "venous_transit": (
+        "Venous transit",
+        "Maximum of Tmax near the mid-sagittal plane, vessels included, with the sagittal sinus (white) and the torcula (cyan).",
+    ),
     "maps_montage": ("Perfusion maps", "CBF, CBV, MTT, Tmax and lesions on slices spread over the brain, with fixed scales."),
     "aif_vof": ("Arterial and venous curves", "Enhancement over time of artery, vein and tissue, and where the vessels lie."),
     "motion": ("Head motion", "Translation and rotation of the head in each frame."),
 }
-_READING_ORDER = ("core_penumbra_mip", "tmax_mip", "maps_montage", "aif_vof", "motion")
-_VENOUS = {"none": "in neither sinus", "sss": "superior sagittal sinus", "torcula": "torcula", "both": "in both sinuses"}
+_READING_ORDER = ("core_penumbra_mip", "tmax_mip", "follow_up", "maps_montage", "aif_vof", "venous_transit", "motion")
+_MODALITIES = {"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}
 _SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
 
 
 def write_report(
-    path: Path, study: Study, numbers: Mapping[str, Any], findings: Sequence[QualityFinding], images: Mapping[str, Path]
+    path: Path, study: AnyStudy, numbers: Mapping[str, Any], findings: Sequence[QualityFinding], images: Mapping[str, Path]
 ) -> Path:
     """Write the report as one self-contained HTML file.
 
@@ -42,7 +51,7 @@ def write_report(
     ----------
     path : Path
         The file.
-    study : Study
+    study : Study or MapStudy
         The run.
     numbers : mapping
         Content of ``metrics.json``.
@@ -64,11 +73,16 @@ def write_report(
     trials = trial_rows(numbers)
     text = rendered(
         "report.html.j2",
-        case_id=without_identifiers(study.series.source.case_id),
-        modality={"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}[study.series.modality],
+        case_id=without_identifiers(case_id_of(study)),
+        modality={"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}.get(
+            modality_of(study), "Perfusion"
+        ),
         side=_side(study),
         cards=_cards(numbers, study.lesions.thresholds),
-        more=_secondary(numbers),
+        more=index_rows(numbers),
+        hemispheres=hemisphere_rows(numbers),
+        slices=slice_chart(numbers),
+        follow_up=follow_up_rows(numbers),
         findings=_findings(findings),
         pictures=_embedded(images),
         volumes=volume_tables(study, numbers),
@@ -81,17 +95,8 @@ def write_report(
     return write_text(path, text)
 
 
-def _side(study: Study) -> str:
+def _side(study: AnyStudy) -> str:
     return {"left": "left hemisphere", "right": "right hemisphere", "bilateral": "both hemispheres"}.get(study.lesions.side, "")
-
-
-def _note(numbers: Mapping[str, Any], key: str) -> str:
-    if key.startswith("pvt"):
-        reasons = (numbers.get("pvt") or {}).get("reasons") or {}
-        reason = str(reasons.get(key.removeprefix("pvt.").removesuffix("_tmax_s")) or "")
-        return f"{reason[:1].upper()}{reason[1:].rstrip('.')}." if reason else ""
-    notes = numbers.get("notes") or {}
-    return str(notes.get(key) or numbers.get(f"{key}_note") or "")
 
 
 def _cards(numbers: Mapping[str, Any], thresholds: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -114,35 +119,11 @@ def _cards(numbers: Mapping[str, Any], thresholds: Mapping[str, Any]) -> list[di
             "label": label,
             "value": f"{value:.{digits}f}" if value is not None else "not available",
             "unit": unit if value is not None else "",
-            "note": caption if value is not None else (_note(numbers, key) or caption),
+            "note": caption if value is not None else (note_of(numbers, key) or caption),
             "tone": tone,
             "missing": "yes" if value is None else "",
         }
         for label, key, value, unit, digits, caption, tone in rows
-    ]
-
-
-def _secondary(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Further indices in a table, each with the reason when it is missing."""
-    pvt = numbers.get("pvt") or {}
-    rows = (
-        ("Corrected CBV index", "corrected_cbv_index", numbers.get("corrected_cbv_index"), ""),
-        ("Conventional CBV index", "conventional_cbv_index", numbers.get("conventional_cbv_index"), ""),
-        ("Contralateral CBV", "contralateral_cbv", numbers.get("contralateral_cbv"), "mL/100g"),
-        ("Penumbra fraction", "penumbra_fraction_percent", numbers.get("penumbra_fraction_percent"), "%"),
-        ("Reperfusion since baseline (PRR)", "prr_percent", numbers.get("prr_percent"), "%"),
-        ("AIF to VOF peak delay", "aif_vof_delay_s", numbers.get("aif_vof_delay_s"), "s"),
-        ("Prolonged venous transit", "pvt", _VENOUS.get(pvt.get("status", ""), pvt.get("status")), ""),
-        ("Tmax in the superior sagittal sinus", "pvt.sss_tmax_s", pvt.get("sss_tmax_s"), "s"),
-        ("Tmax at the torcula", "pvt.torcula_tmax_s", pvt.get("torcula_tmax_s"), "s"),
-    )
-    return [
-        {
-            "label": label,
-            "value": f"{shown(value)} {unit if value is not None else ''}".strip(),
-            "note": _note(numbers, key) if value is None else "",
-        }
-        for label, key, value, unit in rows
     ]
 
 

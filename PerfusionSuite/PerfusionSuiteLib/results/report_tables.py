@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..core.files import plain
+from ..core.geometry import voxel_sizes
 from ..core.values import InputFunction, Study
+from .map_study import AnyStudy, MapStudy, curve_unit_of
 from .pictures.curves import peak_of, tail_of
 from .privacy import without_identifiers
 from .tables import flatten
@@ -30,12 +32,12 @@ _TRIAL_KEYS = ("trials", "trial_criteria", "trial_flags")
 _SIGNS = {"below": "<", "above": ">", "at_least": "≥", "from": "≥", "to": "≤"}
 
 
-def volume_tables(study: Study, numbers: Mapping[str, Any]) -> dict[str, Any]:
+def volume_tables(study: AnyStudy, numbers: Mapping[str, Any]) -> dict[str, Any]:
     """Return volumes by threshold, with what they depend on.
 
     Parameters
     ----------
-    study : Study
+    study : Study or MapStudy
         The run.
     numbers : mapping
         Content of ``metrics.json``.
@@ -70,7 +72,7 @@ def volume_tables(study: Study, numbers: Mapping[str, Any]) -> dict[str, Any]:
     return {"tables": tables, "basis": _basis(study)}
 
 
-def _basis(study: Study) -> str:
+def _basis(study: AnyStudy) -> str:
     """One line that says on what absolute volumes rest (method, interval, smoothing, arterial peak and scale)."""
     facts = _method_facts(study)
     smoothing = facts.get("noise_reduction")
@@ -78,15 +80,17 @@ def _basis(study: Study) -> str:
         part
         for part in (
             f"method {facts.get('method') or 'unknown'}",
-            f"interval {_interval(study):.3g} s",
+            f"interval {_interval(study):.3g} s" if isinstance(study, Study) else "",
             f"noise reduction {smoothing}" if smoothing else "",
-            f"AIF peak {peak_of(study.aif)[1]:.0f} {study.concentration.unit} after scaling by {study.aif.scale:.2f}",
+            f"AIF peak {peak_of(study.aif)[1]:.0f} {curve_unit_of(study)} after scaling by {study.aif.scale:.2f}"
+            if isinstance(study, Study)
+            else "",
         )
         if part
     )
 
 
-def _method_facts(study: Study) -> dict[str, Any]:
+def _method_facts(study: AnyStudy) -> dict[str, Any]:
     provenance = next((item.provenance for item in study.maps.values()), None)
     facts = {**(provenance.settings if provenance else {}), **study.settings}
     facts.setdefault("method", provenance.method if provenance else "")
@@ -135,12 +139,12 @@ def _limits(facts: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def curve_table(study: Study) -> list[dict[str, str]]:
+def curve_table(study: AnyStudy) -> list[dict[str, str]]:
     """Return the quality of AIF and VOF, one row per number.
 
     Parameters
     ----------
-    study : Study
+    study : Study or MapStudy
         The run.
 
     Returns
@@ -148,7 +152,7 @@ def curve_table(study: Study) -> list[dict[str, str]]:
     list of dict
         ``label``, ``aif`` and ``vof``.
     """
-    unit = study.concentration.unit
+    unit = curve_unit_of(study)
     wanted = (
         ("Origin", lambda c: c.origin),
         ("Voxels", lambda c: str(len(c.voxels)) if len(c.voxels) else "from a curve"),
@@ -163,8 +167,12 @@ def curve_table(study: Study) -> list[dict[str, str]]:
         ("Score", lambda c: shown(plain(c.score))),
         ("Flags", lambda c: ", ".join(c.flags) or "none"),
     )
+    absent = "not found" if isinstance(study, Study) else "not given"
+    if study.aif is None and study.vof is None:
+        return []
     return [
-        {"label": label, "aif": text(study.aif), "vof": text(study.vof) if study.vof else "not found"} for label, text in wanted
+        {"label": label, "aif": text(study.aif) if study.aif else absent, "vof": text(study.vof) if study.vof else absent}
+        for label, text in wanted
     ]
 
 
@@ -173,12 +181,12 @@ def _quality(curve: InputFunction, key: str, unit: str) -> str:
     return shown(value) if value is None else f"{shown(value)} {unit}".strip()
 
 
-def acquisition_rows(study: Study, numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
+def acquisition_rows(study: AnyStudy, numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return how the scan was acquired and how maps were made.
 
     Parameters
     ----------
-    study : Study
+    study : Study or MapStudy
         The run.
     numbers : mapping
         Content of ``metrics.json``.
@@ -188,24 +196,15 @@ def acquisition_rows(study: Study, numbers: Mapping[str, Any]) -> list[tuple[str
     list of tuple of str
         Label and text.
     """
-    series, facts = study.series, _method_facts(study)
-    duration = float(series.times_s[-1] - series.times_s[0])
+    facts = _method_facts(study)
     options = flatten(facts.get("method_options") or {})
-    size = " × ".join(f"{value:.3g}" for value in series.voxel_mm)
+    scan = _scan_rows(study, facts) if isinstance(study, Study) else _map_rows(study)
     rows = [
-        ("Frames", f"{series.times_s.size} in {duration:.1f} s, every {series.interval_s:.3g} s"),
-        ("Frame times from", str(without_identifiers(series.acquisition.time_source))),
-        ("Voxels", f"{' × '.join(str(n) for n in series.shape)} of {size} mm"),
-        ("Scanner", series.acquisition.manufacturer),
-        ("Table movement", "shuttle (slice times brought to common frames)" if series.acquisition.shuttle else "none"),
-        ("Baseline", f"{study.concentration.baseline_frames} frames"),
-        ("Noise", _noise(study)),
+        *scan,
         ("Method", str(facts.get("method") or "")),
         ("Options of the method", ", ".join(f"{key} = {shown(value)}" for key, value in options.items()) or "defaults"),
-        ("Interval after resampling", f"{_interval(study):.3g} s"),
-        ("Noise reduction", str(facts.get("noise_reduction") or "")),
-        ("Density, hematocrit factor", _pair(facts)),
         ("Lesions", all_words(study.lesions.thresholds)),
+        ("Thresholds that were entered", ", ".join(_entered(study.lesions.thresholds))),
         ("Reference tissue", _reference(study, numbers)),
         ("Not counted as tissue", _removed(study)),
         ("Computing time", f"{sum(study.seconds.values()):.1f} s" if study.seconds else ""),
@@ -213,7 +212,38 @@ def acquisition_rows(study: Study, numbers: Mapping[str, Any]) -> list[tuple[str
     return [(label, text) for label, text in rows if text]
 
 
-def _reference(study: Study, numbers: Mapping[str, Any]) -> str:
+def _scan_rows(study: Study, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    series = study.series
+    duration = float(series.times_s[-1] - series.times_s[0])
+    return [
+        ("Frames", f"{series.times_s.size} in {duration:.1f} s, every {series.interval_s:.3g} s"),
+        ("Frame times from", str(without_identifiers(series.acquisition.time_source))),
+        ("Voxels", _voxels(study)),
+        ("Scanner", series.acquisition.manufacturer),
+        ("Table movement", "shuttle (slice times brought to common frames)" if series.acquisition.shuttle else "none"),
+        ("Baseline", f"{study.concentration.baseline_frames} frames"),
+        ("Noise", _noise(study)),
+        ("Interval after resampling", f"{_interval(study):.3g} s"),
+        ("Noise reduction", str(facts.get("noise_reduction") or "")),
+        ("Density, hematocrit factor", _pair(facts)),
+    ]
+
+
+def _map_rows(study: MapStudy) -> list[tuple[str, str]]:
+    given = [study.maps[key].quantity.symbol for key in study.maps if key not in study.made]
+    return [("Finished maps", ", ".join(given)), ("Voxels", _voxels(study))]
+
+
+def _voxels(study: AnyStudy) -> str:
+    size = " × ".join(f"{value:.3g}" for value in voxel_sizes(study.maps.affine))
+    return f"{' × '.join(str(n) for n in study.maps.shape)} of {size} mm"
+
+
+def _entered(thresholds: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {shown(thresholds.get(name))}" for name in thresholds.get("edited") or ()]
+
+
+def _reference(study: AnyStudy, numbers: Mapping[str, Any]) -> str:
     facts = numbers.get("reference") or {}
     voxels = int(study.lesions.reference.sum())
     parts = [
@@ -225,7 +255,7 @@ def _reference(study: Study, numbers: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _removed(study: Study) -> str:
+def _removed(study: AnyStudy) -> str:
     removed = study.lesions.thresholds.get("removed_percent") or {}
     return ", ".join(f"{key.replace('_', ' ')} {value:.1f} %" for key, value in removed.items() if value is not None)
 

@@ -18,8 +18,11 @@ from ..core.geometry import BoolArray, FloatArray
 from ..core.nifti import write_volume
 from ..core.progress import ProgressCallback, part_of
 from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMap, Study
+from ..lesion.follow_up import REGIONS
+from .fitted_field import missing_for_field, write_field
 from .layout import FIXED_MASKS, Layout
 from .log import run_log
+from .map_study import AnyStudy, case_id_of
 from .pictures import write_pictures
 from .privacy import without_identifiers
 from .report import write_report
@@ -28,7 +31,7 @@ from .thresholds import is_standard
 
 
 def write(
-    study: Study,
+    study: AnyStudy,
     out: Path,
     *,
     layout: str = "flat",
@@ -41,8 +44,8 @@ def write(
 
     Parameters
     ----------
-    study : Study
-        What a run produced.
+    study : Study or MapStudy
+        What a run produced, or what was found in finished maps.
     out : Path
         Folder for the results. Results of an earlier run in it are replaced, foreign files stay.
     layout : {"flat", "bids"}
@@ -67,13 +70,14 @@ def write(
     """
     out = Path(out)
     names = _layout_of(study, layout)
-    missing = _missing_packages(pictures=pictures, report=report)
+    missing = (*_missing_packages(pictures=pictures, report=report), *missing_for_field(getattr(study, "fitted", None)))
     findings = tuple(dict.fromkeys((*study.findings, *extra_findings, *missing)))
     with staged_folder(out, outdated=names.every_name()) as stage:
         _write_volumes(study, stage, names, part_of(progress, 0.0, 0.5))
         numbers = metrics_document(study.metrics, findings)
         _write_numbers(numbers, stage, names)
         _write_curves(study, stage, names)
+        write_field(getattr(study, "fitted", None), stage, names)
         images: dict[str, Path] = {}
         if pictures and not _lacks("matplotlib"):
             images = write_pictures(study, stage, names, part_of(progress, 0.5, 0.9))
@@ -87,7 +91,7 @@ def write(
     return [out / file for file in files]
 
 
-def outdated_names(study: Study, layout: str = "flat") -> set[Path]:
+def outdated_names(study: AnyStudy, layout: str = "flat") -> set[Path]:
     """Return all names that an earlier run of the same case may have left.
 
     Parameters
@@ -110,8 +114,8 @@ def outdated_names(study: Study, layout: str = "flat") -> set[Path]:
     return _layout_of(study, layout).every_name()
 
 
-def _layout_of(study: Study, layout: str) -> Layout:
-    return Layout(layout, str(without_identifiers(study.series.source.case_id)))
+def _layout_of(study: AnyStudy, layout: str) -> Layout:
+    return Layout(layout, str(without_identifiers(case_id_of(study))))
 
 
 def write_lesions(lesions: LesionMasks, metrics: Metrics, out: Path) -> list[Path]:
@@ -188,13 +192,14 @@ def _missing_packages(*, pictures: bool, report: bool) -> list[QualityFinding]:
     ]  # fmt: skip
 
 
-def _write_volumes(study: Study, stage: Path, names: Layout, progress: ProgressCallback) -> None:
-    for at, (key, item) in enumerate(study.maps.items()):
-        progress(at / (len(study.maps) + 1), "Maps")
-        _write_map(key, item, stage, names)
-    progress(len(study.maps) / (len(study.maps) + 1), "Masks")
-    found = {name: getattr(study.masks, name) for name in ("brain", "csf", "vessel", "bone")}
-    regions = {**found, **_lesion_regions(study.lesions)}
+def _write_volumes(study: AnyStudy, stage: Path, names: Layout, progress: ProgressCallback) -> None:
+    keys = [key for key in study.maps if isinstance(study, Study) or key in study.made]
+    for at, key in enumerate(keys):
+        progress(at / (len(keys) + 1), "Maps")
+        _write_map(key, study.maps[key], stage, names)
+    progress(len(keys) / (len(keys) + 1), "Masks")
+    anatomy = ("brain", "csf", "vessel", "bone") if isinstance(study, Study) else ("brain",)
+    regions = {**{name: getattr(study.masks, name) for name in anatomy}, **_lesion_regions(study.lesions)}
     for curve in (study.aif, study.vof):
         if curve is not None and curve.voxels.size:
             regions[curve.kind] = _mask_of(curve, study.masks.brain.shape)
@@ -217,12 +222,14 @@ def _write_map(key: str, item: PerfusionMap, stage: Path, names: Layout) -> None
 
 
 def _lesion_regions(lesions: LesionMasks) -> dict[str, BoolArray]:
-    known = {key: mask for key, mask in lesions.extra.items() if key in {"sss", "torcula"}}
+    written = {"sss", "torcula", "roi_region", "contra_region", *REGIONS}
+    known = {key: mask for key, mask in lesions.extra.items() if key in written}
     return {
         "tissue": lesions.tissue,
         "hypoperfusion_mask": lesions.hypoperfusion,
         "core_mask": lesions.core,
         "penumbra_mask": lesions.penumbra,
+        "reference": lesions.reference,
         **known,
     }
 
@@ -256,7 +263,7 @@ def _write_numbers(numbers: Mapping[str, Any], stage: Path, names: Layout) -> No
     write_rows(stage / names.table("metrics", "csv"), [flatten(numbers)], delimiter=names.delimiter)
 
 
-def _write_curves(study: Study, stage: Path, names: Layout) -> None:
+def _write_curves(study: AnyStudy, stage: Path, names: Layout) -> None:
     for curve in (study.aif, study.vof):
         if curve is not None:
             write_curve(stage / names.table(curve.kind, "csv"), curve, delimiter=names.delimiter)

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ...core.geometry import BoolArray, voxel_volume_ml
 from ...core.values import Study
+from ..map_study import AnyStudy, modality_of
 from .views import View, view_of
 
 _RIM_MM = 4.0
@@ -22,7 +23,7 @@ class Scene:
 
     Parameters
     ----------
-    study : Study
+    study : Study or MapStudy
         The study.
     view : View
         How its grid is turned and cropped.
@@ -32,9 +33,13 @@ class Scene:
         Turned baseline within the brain, NaN elsewhere (the skull would outshine it).
     baseline_window : tuple of float
         Its display window.
+    backdrop : str
+        What the baseline is, in words: maps of other software may come with none, and blood volume or flow then takes its place.
+    backdrop_unit : str
+        Its unit.
     """
 
-    study: Study
+    study: AnyStudy
     view: View
     brain: BoolArray
     tissue: BoolArray
@@ -43,6 +48,8 @@ class Scene:
     penumbra: BoolArray
     baseline: NDArray[np.float32]
     baseline_window: tuple[float, float]
+    backdrop: str = "baseline"
+    backdrop_unit: str = "HU"
 
     def inner_baseline(self) -> NDArray[np.float32]:
         """Return the baseline without the rim of the brain, for projections.
@@ -77,12 +84,12 @@ class Scene:
         return float(mask.sum()) * voxel_volume_ml(self.view.affine)
 
 
-def scene_of(study: Study) -> Scene:
+def scene_of(study: AnyStudy) -> Scene:
     """Prepare a study for the pictures.
 
     Parameters
     ----------
-    study : Study
+    study : Study or MapStudy
         The study.
 
     Returns
@@ -92,7 +99,8 @@ def scene_of(study: Study) -> Scene:
     """
     masks, lesions = study.masks, study.lesions
     view = view_of(masks.brain, lesions.affine)
-    baseline = np.where(masks.brain & ~masks.bone, study.concentration.baseline, np.nan).astype(np.float32)
+    gray, words, unit = _backdrop(study)
+    baseline = np.where(masks.brain & ~masks.bone, gray, np.nan).astype(np.float32)
     return Scene(
         study,
         view,
@@ -102,15 +110,26 @@ def scene_of(study: Study) -> Scene:
         view.turn(lesions.core),
         view.turn(lesions.penumbra),
         view.turn(baseline),
-        _window(study, baseline),
+        _window(study, baseline, words),
+        words,
+        unit,
     )
 
 
-def _window(study: Study, baseline: NDArray[np.float32]) -> tuple[float, float]:
-    if study.series.modality == "ctp" and "baseline" in study.maps:
-        return study.maps["baseline"].quantity.display_range
-    if study.series.modality == "ctp":
-        return 0.0, 80.0
+def _backdrop(study: AnyStudy) -> tuple[NDArray[np.float32], str, str]:
+    """The gray image under the lesions: baseline, or what comes nearest to it."""
+    if isinstance(study, Study):
+        return study.concentration.baseline, "baseline", "HU" if study.series.modality == "ctp" else "signal"
+    for key in ("baseline", "cbv", "cbf", "rcbf"):
+        if key in study.maps:
+            unit = "signal" if key == "baseline" and study.modality != "ctp" else study.maps[key].unit
+            return study.maps[key].values, "baseline" if key == "baseline" else study.maps[key].quantity.symbol, unit
+    return study.masks.brain.astype(np.float32), "brain", ""
+
+
+def _window(study: AnyStudy, baseline: NDArray[np.float32], backdrop: str) -> tuple[float, float]:
+    if modality_of(study) == "ctp" and backdrop == "baseline":
+        return study.maps["baseline"].quantity.display_range if "baseline" in study.maps else (0.0, 80.0)
     values = baseline[np.isfinite(baseline)]  # MR signal has no absolute scale
     low, high = np.percentile(values, [1.0, 99.5]) if values.size else (0.0, 1.0)
-    return float(low), float(max(high, low + 1e-6))
+    return (0.0 if backdrop != "baseline" else float(low)), float(max(high, low + 1e-6))

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ...core.errors import InvalidInputError
 from ...core.geometry import FloatArray
 from ...core.values import InputFunction, Study
+from ..map_study import AnyStudy, curve_unit_of, modality_of
 from .canvas import (
     AIF_COLOR,
     FILM,
@@ -73,19 +75,25 @@ def tail_of(curve: InputFunction) -> float:
     return float(np.mean(curve.values[-3:]) / peak) if peak > 0 else 0.0
 
 
-def draw_aif_vof(study: Study) -> Any:
+def draw_aif_vof(study: AnyStudy) -> Any:
     """Draw AIF (measured and scaled), VOF and brain tissue, and where the vessels are.
 
     Parameters
     ----------
-    study : Study
-        The study.
+    study : Study or MapStudy
+        The study, with an arterial curve.
 
     Returns
     -------
     matplotlib.figure.Figure
         The picture ``aif_vof.png``.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no arterial curve.
     """
+    _artery(study)
     figure = new_figure(_WIDTH, _HEIGHT, "white")
     axes = axes_at(figure, 0.7, 0.75, 7.9, 4.2)
     _draw_curves(axes, study)
@@ -104,38 +112,42 @@ def draw_aif_vof(study: Study) -> Any:
     return figure
 
 
-def _summary(study: Study) -> str:
-    parts = []
+def _artery(study: AnyStudy) -> InputFunction:
+    if study.aif is None:
+        msg = "There is no arterial curve to draw. Give one (aif.csv)."
+        raise InvalidInputError(msg)
+    return study.aif
+
+
+def _summary(study: AnyStudy) -> str:
+    parts, aif = [], _artery(study)
     if study.vof is not None:
         parts.append(f"Venous peak {_delay(study):.1f} s after the arterial peak.")
     else:
         parts.append("No venous curve was found.")
-    if abs(study.aif.scale - 1.0) > 1e-3:
-        parts.append(f"AIF scaled by {study.aif.scale:.2f} for partial volume.")
+    if abs(aif.scale - 1.0) > 1e-3:
+        parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume.")
     parts.extend(
         f"{curve.kind.upper()} cut off: {100 * tail_of(curve):.0f} % of its peak at the end."
-        for curve in (study.aif, study.vof)
+        for curve in (aif, study.vof)
         if curve is not None and tail_of(curve) > TRUNCATED_TAIL
     )
     return " ".join(parts)
 
 
-def _delay(study: Study) -> float:
+def _delay(study: AnyStudy) -> float:
     known = study.metrics.values.get("aif_vof_delay_s")
     if known is not None or study.vof is None:
         return float(known or 0.0)
-    return peak_of(study.vof)[0] - peak_of(study.aif)[0]
+    return peak_of(study.vof)[0] - peak_of(_artery(study))[0]
 
 
-def _draw_curves(axes: Any, study: Study) -> None:
-    aif, vof, concentration = study.aif, study.vof, study.concentration
+def _draw_curves(axes: Any, study: AnyStudy) -> None:
+    aif, vof = _artery(study), study.vof
     top = max(float(curve.values.max()) for curve in (aif, vof) if curve is not None)
     top = top if top > 0 else 1.0
-    frames = min(concentration.baseline_frames, concentration.times_s.size)
-    if frames > 0:
-        start, end = concentration.times_s[0], concentration.times_s[frames - 1]
-        half = 0.5 * float(np.median(np.diff(concentration.times_s))) if concentration.times_s.size > 1 else 0.0
-        axes.axvspan(start, end + half, color="#e5e7eb", linewidth=0, label="Baseline")
+    if isinstance(study, Study):
+        _draw_baseline(axes, study)
     if abs(aif.scale - 1.0) > 1e-3:
         axes.plot(
             aif.times_s, aif.values / aif.scale, "-o", color=AIF_COLOR, markersize=2.6, linewidth=1.7, label="AIF, measured"
@@ -145,18 +157,27 @@ def _draw_curves(axes: Any, study: Study) -> None:
         axes.plot(aif.times_s, aif.values, "-o", color=AIF_COLOR, markersize=2.6, linewidth=1.7, label="AIF")
     if vof is not None:
         axes.plot(vof.times_s, vof.values, "-o", color=VOF_COLOR, markersize=2.6, linewidth=1.7, label="VOF")
-    _draw_tissue(axes, study, top)
+    if isinstance(study, Study):
+        _draw_tissue(axes, study, top)
     _mark_peaks(axes, study, top)
     _mark_truncation(axes, study)
     axes.set_ylim(min(-0.06 * top, 1.1 * float(np.min(aif.values))), 1.3 * top)
     axes.set_xlim(float(aif.times_s[0]), float(aif.times_s[-1]))
     axes.set_xlabel("Time (s)", color=PAPER_INK)
-    name = "Enhancement" if concentration.unit == "HU" else "ΔR2*"
-    axes.set_ylabel(f"{name} ({concentration.unit})", color=PAPER_INK)
+    unit = curve_unit_of(study)
+    axes.set_ylabel(f"{'Enhancement' if unit == 'HU' else 'ΔR2*'} ({unit})", color=PAPER_INK)
     axes.tick_params(colors=PAPER_INK, labelsize=9)
     axes.legend(loc="upper right", fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="#d1d5db")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _draw_baseline(axes: Any, study: Study) -> None:
+    times = study.concentration.times_s
+    frames = min(study.concentration.baseline_frames, times.size)
+    if frames > 0:
+        half = 0.5 * float(np.median(np.diff(times))) if times.size > 1 else 0.0
+        axes.axvspan(times[0], times[frames - 1] + half, color="#e5e7eb", linewidth=0, label="Baseline")
 
 
 def _draw_tissue(axes: Any, study: Study, top: float) -> None:
@@ -174,7 +195,7 @@ def _draw_tissue(axes: Any, study: Study, top: float) -> None:
     axes.plot(study.concentration.times_s, factor * mean, color=TISSUE_COLOR, linewidth=1.5, label=label)
 
 
-def _mark_peaks(axes: Any, study: Study, top: float) -> None:
+def _mark_peaks(axes: Any, study: AnyStudy, top: float) -> None:
     marks = []
     for curve, color in ((study.aif, AIF_COLOR), (study.vof, VOF_COLOR)):
         if curve is None:
@@ -190,7 +211,7 @@ def _mark_peaks(axes: Any, study: Study, top: float) -> None:
         axes.text(sum(marks) / 2, 1.13 * top, f"{_delay(study):.1f} s", color=PAPER_INK, fontsize=9, ha="center", va="bottom")
 
 
-def _mark_truncation(axes: Any, study: Study) -> None:
+def _mark_truncation(axes: Any, study: AnyStudy) -> None:
     for curve, color in ((study.aif, AIF_COLOR), (study.vof, VOF_COLOR)):
         if curve is None or tail_of(curve) <= TRUNCATED_TAIL:
             continue
@@ -203,14 +224,16 @@ def _mark_truncation(axes: Any, study: Study) -> None:
         )  # fmt: skip
 
 
-def _vessel_image(study: Study) -> FloatArray:
+def _vessel_image(study: AnyStudy) -> FloatArray:
     if "mip" in study.maps:
         return np.asarray(study.maps["mip"].values, float)
-    return np.asarray(study.concentration.baseline + study.concentration.data.max(axis=-1), float)
+    if isinstance(study, Study):
+        return np.asarray(study.concentration.baseline + study.concentration.data.max(axis=-1), float)
+    return np.asarray((study.maps.get("baseline") or study.maps.get("cbv") or study.maps["tmax"]).values, float)
 
 
 def _draw_location(
-    figure: Any, study: Study, name: str, curve: InputFunction | None, color: str, corner: tuple[float, float]
+    figure: Any, study: AnyStudy, name: str, curve: InputFunction | None, color: str, corner: tuple[float, float]
 ) -> None:
     left, top = corner
     box = (2.85, 2.3)
@@ -243,8 +266,8 @@ def _draw_location(
     )
 
 
-def _window(study: Study, image: FloatArray) -> tuple[float, float]:
-    if study.series.modality == "ctp":
+def _window(study: AnyStudy, image: FloatArray) -> tuple[float, float]:
+    if modality_of(study) == "ctp" and ("mip" in study.maps or isinstance(study, Study)):
         return 0.0, 150.0
     finite = image[np.isfinite(image)]
     return (float(finite.min()), float(np.percentile(finite, 99.5))) if finite.size else (0.0, 1.0)

@@ -72,9 +72,9 @@ def _draw_panel(axes: Any, scene: Scene, key: str, at: int) -> None:
 
 def _draw_bar(bar: Any, scene: Scene, key: str) -> None:
     if key == "lesions":
-        unit = scene.study.concentration.unit if scene.study.series.modality == "ctp" else "signal"
         low, high = scene.baseline_window
-        color_bar(bar, (round(low), round(high)), "grey", f"Baseline\n({unit})")
+        name = scene.backdrop[:1].upper() + scene.backdrop[1:]
+        color_bar(bar, (round(low), round(high)), "grey", f"{name}\n({scene.backdrop_unit})" if scene.backdrop_unit else name)
         return
     quantity = QUANTITIES[key]
     mark = tmax_on_map(scene.study.lesions.thresholds) if key == "tmax" else None

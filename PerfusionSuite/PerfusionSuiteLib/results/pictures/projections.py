@@ -17,6 +17,9 @@ from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, o
 from .content import Scene
 from .views import PLANES, picture_mm, projected
 
+FOLLOW_UP_COLORS = {"resolved": (0.25, 0.62, 1.0), "persistent": (1.0, 0.6, 0.1), "new": (1.0, 0.25, 0.85)}
+"""Regions of `lesion.FollowUp`; told apart also without red and green."""
+
 _MEDIAN = 3
 _WIDTH, _MARGIN, _GAP, _HEAD, _BAR = 12.0, 0.35, 0.5, 0.95, 1.2
 
@@ -88,8 +91,42 @@ def draw_core_penumbra_mip(scene: Scene) -> Any:
         outline(axes, penumbra | core, size, LESION_COLORS["penumbra"])
         outline(axes, core, size, LESION_COLORS["core"])
         letters(axes, plane, inside=False)
-    _lesion_legend(figure, scene, height)
-    _heading(figure, "Core and penumbra, projected over the baseline", _empty_state(scene))
+    names = (("Core", "core", scene.core), ("Penumbra", "penumbra", scene.penumbra))
+    _legend(figure, [(name, LESION_COLORS[key], scene.volume_ml(mask)) for name, key, mask in names], height)
+    _heading(figure, f"Core and penumbra, projected over the {scene.backdrop}", _empty_state(scene))
+    return figure
+
+
+def draw_follow_up(scene: Scene) -> Any:
+    """Draw what became of hypoperfused tissue at follow-up, projected along each axis of the body.
+
+    Parameters
+    ----------
+    scene : Scene
+        The study, whose lesions hold the regions of `FOLLOW_UP_COLORS`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture ``follow_up.png``.
+    """
+    figure, panels, height = _row_of_planes(scene)
+    baseline = scene.inner_baseline()
+    extra, nothing = scene.study.lesions.extra, np.zeros(scene.study.maps.shape, bool)
+    parts = {name: scene.view.turn(extra.get(name, nothing)) for name in FOLLOW_UP_COLORS}
+    for plane, axes in panels.items():
+        size = picture_mm(scene.view, plane)
+        show_image(axes, projected(baseline, plane), size, scene.baseline_window, "grey")
+        for name, color in FOLLOW_UP_COLORS.items():
+            flat = projected(parts[name], plane)
+            show_color(axes, flat, size, color, 0.4)
+            outline(axes, flat, size, color)
+        letters(axes, plane, inside=False)
+    _legend(
+        figure, [(name.capitalize(), color, scene.volume_ml(parts[name])) for name, color in FOLLOW_UP_COLORS.items()], height
+    )
+    note = "" if any(part.any() for part in parts.values()) else "No hypoperfused tissue in either scan."
+    _heading(figure, "Hypoperfusion at follow-up, compared with the first scan", note)
     return figure
 
 
@@ -120,12 +157,12 @@ def _empty_state(scene: Scene) -> str:
     return "" if scene.hypoperfusion.any() else "No hypoperfused tissue was found."
 
 
-def _lesion_legend(figure: Any, scene: Scene, height: float) -> None:
+def _legend(figure: Any, rows: list[tuple[str, Any, float]], height: float) -> None:
+    """Names, colors and volumes beside the panels, where they hide nothing."""
     total = figure.get_size_inches()[1]
-    rows = (("Core", "core", scene.core), ("Penumbra", "penumbra", scene.penumbra))
-    for at, (name, key, mask) in enumerate(rows):
-        y = 1.0 - (_HEAD + 0.3 * height + at * 0.75) / total
+    for at, (name, color, volume) in enumerate(rows):
+        y = 1.0 - (_HEAD + 0.25 * height + at * 0.75) / total
         x = (_WIDTH - _BAR + 0.05) / _WIDTH
-        figure.text(x, y, "■", color=LESION_COLORS[key], fontsize=15, va="center")
+        figure.text(x, y, "■", color=color, fontsize=15, va="center")
         figure.text(x + 0.2 / _WIDTH, y, name, color=INK, fontsize=9.5, va="center")
-        figure.text(x + 0.2 / _WIDTH, y - 0.22 / total, f"{scene.volume_ml(mask):.1f} mL", color=FAINT, fontsize=9.5, va="center")
+        figure.text(x + 0.2 / _WIDTH, y - 0.22 / total, f"{volume:.1f} mL", color=FAINT, fontsize=9.5, va="center")
