@@ -41,6 +41,9 @@ MASKS = (
 FIXED_MASKS = {"hypoperfusion_mask": "hypoperf_mask_tmax6", "core_mask": "core_mask_rcbf30"}
 """Names that promise a threshold, written only when exactly that threshold was used."""
 
+FIELD_FILES = (("field", "safetensors"), ("loss", "csv"))
+"""What a fit has learned and how: stem and suffix of each file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -184,7 +187,7 @@ class Layout:
                 name.with_name(name.name.replace(".nii.gz", ".json")) for name in list(names) if name.name.endswith(".nii.gz")
             }
         tables = (("metrics", "json"), ("metrics", "csv"), ("aif", "csv"), ("vof", "csv"), ("log", "txt"), ("report", "html"))
-        names |= {self.table(stem, suffix) for stem, suffix in (*tables, ("truth", "csv"), ("truth", "html"))}
+        names |= {self.table(stem, suffix) for stem, suffix in (*tables, *FIELD_FILES, ("truth", "csv"), ("truth", "html"))}
         return names
 
     def _bids(self, rest: str) -> Path:
