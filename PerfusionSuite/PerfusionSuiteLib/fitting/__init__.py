@@ -2,6 +2,19 @@
 """Model fits: a perfusion model is adjusted to the measured curves instead of inverting the convolution."""
 
 from .api import fit
+from .field_file import load_field, save_field
+from .field_sampling import fitted_aif, fitted_curves, sample
 from .registry import METHODS, FitMethod
+from .sampling_grid import sampling_grid
 
-__all__ = ["METHODS", "FitMethod", "fit"]
+__all__ = [
+    "METHODS",
+    "FitMethod",
+    "fit",
+    "fitted_aif",
+    "fitted_curves",
+    "load_field",
+    "sample",
+    "sampling_grid",
+    "save_field",
+]
