@@ -42,6 +42,7 @@ DECONVOLUTION = (
 FITTING = (
     Choice("nlr", "Box model per voxel (NLR)", "Regression of a box-shaped residue in every voxel (Bennink 2016)."),
     Choice("bayes", "Posterior means (Bayes)", "Posterior means over arrival and transit time; the scan chooses the residue."),
+    Choice("spatial", "Spatial fit", "Most probable maps of the whole scan, neighbors alike but for edges."),
 )
 
 METHODS = (*DECONVOLUTION, *FITTING)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The most probable perfusion of a whole scan: every curve is explained, and neighbors are alike unless the curves say otherwise.
+
+This file holds settings and their checks; what computes lies in `spatial_run` and needs PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InvalidInputError, MissingPackageError
+from ..core.geometry import FloatArray
+from .request import FitRequest, Fitted
+from .response_table import shape_of
+
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "family": "auto",
+        "dispersion": 0.0,
+        "rank": 8,
+        "smoothness": (4.0, 0.5, 1.0),
+        "scales": (0.2, 0.4, 0.15),
+        "typical_mtt_s": 6.0,
+        "mtt_spread": 0.7,
+        "earliest_delay_s": -3.0,
+        "guide": "auto",
+        "guide_hu": 2.5,
+        "noise_sd": None,
+        "outliers": 0.0,
+        "frame_weights": None,
+        "outer": 10,
+        "inner": 15,
+    }
+)
+"""Residue: ``auto``, ``box``, ``exponential`` or ``gamma:K``; share of a delay that is dispersion. Directions in which curves are
+told (8; 12 to be exact). Smoothness of ln CBV, centre time and ln MTT, and the differences between neighbors from which on it
+counts as an edge (ln, s, ln). Log-normal prior of the transit time. Whether edges of the static image relax the smoothness of the
+blood volume (auto, on, off), and by how many HU. Noise of a sample (None: measured). Degrees of freedom of the misfit (0:
+Gaussian). Weights of the frames (0 leaves one out). Gauss-Newton steps, and conjugate gradients in each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Checked settings of a fit; see `OPTIONS`."""
+
+    family: str
+    dispersion: float
+    rank: int
+    smoothness: tuple[float, float, float]
+    scales: tuple[float, float, float]
+    typical_mtt_s: float
+    mtt_spread: float
+    earliest_delay_s: float
+    guide: str
+    guide_hu: float
+    noise_sd: float | None
+    outliers: float
+    frame_weights: FloatArray | None
+    outer: int
+    inner: int
+
+
+def _number(settings: Mapping[str, Any], name: str, low: float, high: float) -> float:
+    try:
+        number = float(settings[name])
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not low <= number <= high:
+        msg = f"{name} must be a number from {low:g} to {high:g}, not {settings[name]!r}. Correct the setting."
+        raise InvalidInputError(msg)
+    return number
+
+
+def _whole(settings: Mapping[str, Any], name: str, low: int, high: int) -> int:
+    number = _number(settings, name, low, high)
+    if number != int(number):
+        msg = f"{name} must be a whole number from {low} to {high}, not {settings[name]!r}. Correct the setting."
+        raise InvalidInputError(msg)
+    return int(number)
+
+
+def _three(settings: Mapping[str, Any], name: str, low: float) -> tuple[float, float, float]:
+    try:
+        found = [float(value) for value in settings[name]]
+    except (TypeError, ValueError):
+        found = []
+    if len(found) != 3 or not all(low <= value <= 1e3 for value in found):
+        msg = f"{name} must be three numbers from {low:g} to 1000 (ln CBV, centre time, ln MTT), not {settings[name]!r}."
+        raise InvalidInputError(msg)
+    return found[0], found[1], found[2]
+
+
+def _frame_weights(value: Any, frames: int) -> FloatArray | None:
+    if value is None:
+        return None
+    weights = np.asarray(value, np.float64)
+    if weights.shape != (frames,) or not (np.isfinite(weights) & (weights >= 0)).all() or (weights > 0).sum() < 8:
+        msg = f"frame_weights must be {frames} numbers of at least 0, one for each frame, with 8 above 0. Correct the setting."
+        raise InvalidInputError(msg)
+    return weights
+
+
+def checked_plan(settings: Mapping[str, Any], frames: int) -> Plan:
+    """Check settings.
+
+    Parameters
+    ----------
+    settings : mapping
+        Every key of `OPTIONS`.
+    frames : int
+        Number of frames of the scan.
+
+    Returns
+    -------
+    Plan
+        The checked settings.
+
+    Raises
+    ------
+    InvalidInputError
+        If one cannot be used.
+    """
+    family, guide = str(settings["family"]), settings["guide"]
+    if family != "auto":
+        shape_of(family)
+    if guide not in ("auto", "on", "off"):
+        msg = f"guide must be auto, on or off, not {guide!r}. Correct the setting."
+        raise InvalidInputError(msg)
+    noise = None if settings["noise_sd"] is None else _number(settings, "noise_sd", 1e-12, 1e12)
+    return Plan(
+        family, _number(settings, "dispersion", 0.0, 0.9), _whole(settings, "rank", 4, 40), _three(settings, "smoothness", 0.0),
+        _three(settings, "scales", 1e-3), _number(settings, "typical_mtt_s", 1.5, 20.0),
+        _number(settings, "mtt_spread", 0.05, 5.0),
+        _number(settings, "earliest_delay_s", -8.0, 0.0), guide, _number(settings, "guide_hu", 0.1, 1e3), noise,
+        _number(settings, "outliers", 0.0, 1e6), _frame_weights(settings["frame_weights"], frames),
+        _whole(settings, "outer", 1, 100), _whole(settings, "inner", 1, 200),
+    )  # fmt: skip
+
+
+def fit(request: FitRequest) -> Fitted:
+    """Fit blood volume, transit time and arrival of all voxels together.
+
+    Parameters
+    ----------
+    request : FitRequest
+        Curves on a grid, and settings (see `OPTIONS`).
+
+    Returns
+    -------
+    Fitted
+        Maps as `fitting.fit` documents them, with standard deviations, and a field of kind ``raster``.
+
+    Raises
+    ------
+    InvalidInputError
+        If a setting cannot be used.
+    MissingPackageError
+        If PyTorch is not installed.
+    """
+    plan = checked_plan(request.settings, request.problem.times_s.size)
+    try:
+        from .spatial_run import run
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        msg = "The method 'spatial' needs PyTorch, which is not installed. Install the package torch, or choose 'bayes'."
+        raise MissingPackageError(msg) from error
+    return run(request, plan)
