@@ -13,6 +13,7 @@ import numpy as np
 from ..core import (
     QUANTITIES,
     FittedField,
+    GridMismatchError,
     InvalidInputError,
     MissingPackageError,
     PerfusionMaps,
@@ -20,6 +21,7 @@ from ..core import (
     QualityFinding,
     part_of,
 )
+from ..core.constants import BRAIN_DENSITY_G_PER_ML
 from ..core.quantities import unit_of
 from .report import Report
 from .spec import JobSpec
@@ -58,7 +60,7 @@ def sample_field(spec: JobSpec, report: Report) -> PerfusionMaps:
     ----------
     spec : JobSpec
         Inputs: ``field`` (bytes of its file as uint8), and ``affine`` with ``shape`` of a grid. Settings: ``path`` of the file
-        instead of its bytes, ``spacing_mm`` (three numbers) instead of a grid.
+        instead of its bytes, ``spacing_mm`` (a number or three) instead of a grid, ``density`` that the field was fitted with.
     report : Report
         Progress.
 
@@ -68,13 +70,17 @@ def sample_field(spec: JobSpec, report: Report) -> PerfusionMaps:
         The maps on the grid.
     """
     from .. import fitting
+    from ..fitting.sampling_grid import sampling_grid
 
-    _check_names(spec, ("path", "spacing_mm"), ("field", "affine", "shape"))
+    _check_names(spec, ("path", "spacing_mm", "density"), ("field", "affine", "shape"))
     field = _field(spec, report)
-    grid: dict[str, Any] = {"affine": spec.inputs.get("affine"), "spacing_mm": spec.settings.get("spacing_mm")}
-    grid["shape"] = tuple(int(n) for n in spec.inputs["shape"]) if "shape" in spec.inputs else None
-    maps, affine = fitting.sample(field, **grid, progress=part_of(report.progress, 0.05, 0.95))
-    density = float(field.settings.get("density", 1.05))
+    wanted = tuple(int(n) for n in spec.inputs["shape"]) if "shape" in spec.inputs else None
+    affine, shape = sampling_grid(
+        field, affine=spec.inputs.get("affine"), shape=wanted, spacing_mm=spec.settings.get("spacing_mm")
+    )
+    progress = part_of(report.progress, 0.05, 0.95)
+    maps = fitting.sample(field, affine=affine, shape=shape, device=spec.device, progress=progress)
+    density = float(spec.settings.get("density", BRAIN_DENSITY_G_PER_ML))
     known = {key: np.asarray(values, np.float32) for key, values in maps.items() if key in QUANTITIES}
     return PerfusionMaps.from_arrays(
         known,
@@ -90,23 +96,38 @@ def field_curves(spec: JobSpec, report: Report) -> dict[str, Any]:
     Parameters
     ----------
     spec : JobSpec
-        Inputs: ``field`` (bytes of its file as uint8), ``times_s``. Settings: ``path`` of the file instead of its bytes,
-        ``step_s`` (time between frames) instead of times. Without either the frame times of the scan.
+        Inputs: ``field`` (bytes of its file as uint8), ``times_s``, ``baseline`` (I, J, K). Settings: ``path`` of the file
+        instead of its bytes, ``step_s`` (time between frames) instead of times. Without either the frame times of the scan.
     report : Report
         Progress.
 
     Returns
     -------
     dict
-        ``data`` (I, J, K, T) in the unit of the concentration, ``affine``, ``times_s``.
+        ``data`` (I, J, K, T): ``baseline`` plus enhancement, without a baseline enhancement alone in the unit of the
+        concentration; ``affine``, ``times_s``.
     """
     from .. import fitting
 
-    _check_names(spec, ("path", "step_s"), ("field", "times_s"))
+    _check_names(spec, ("path", "step_s"), ("field", "times_s", "baseline"))
     field = _field(spec, report)
-    times = np.asarray(spec.inputs.get("times_s", _times(field, spec.settings.get("step_s"))), float)
-    data = fitting.fitted_curves(field, times, progress=part_of(report.progress, 0.05, 0.95))
-    return {"data": np.asarray(data, np.float32), "affine": field.affine, "times_s": times}
+    wanted = spec.inputs.get("times_s", _times(field, spec.settings.get("step_s")))
+    progress = part_of(report.progress, 0.05, 0.9)
+    data, times = fitting.fitted_curves(field, times_s=wanted, device=spec.device, progress=progress)
+    np.nan_to_num(data, copy=False, nan=0.0)  # nothing is known outside of the brain, and no viewer shows NaN well
+    baseline = spec.inputs.get("baseline")
+    if baseline is not None:
+        _check_shape(np.shape(baseline), field.shape)
+        data += np.asarray(baseline, np.float32)[..., None]
+    return {"data": data, "affine": field.affine, "times_s": times}
+
+
+def _check_shape(given: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if tuple(given) != tuple(expected):
+        msg = (
+            f"The baseline has shape {tuple(given)}, the field {tuple(expected)}. Give the baseline of the scan that was fitted."
+        )
+        raise GridMismatchError(msg)
 
 
 def _times(field: FittedField, step_s: Any) -> Any:

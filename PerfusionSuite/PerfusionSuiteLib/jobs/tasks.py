@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Concentration, InputFunction, InvalidInputError, PerfusionSeries, Study, part_of
+from ..core import Concentration, InputFunction, InvalidInputError, PerfusionMaps, PerfusionSeries, Study, part_of
 from ..core.files import check_output_folder
 from .field_tasks import field_curves, keep_field, sample_field
 from .report import Report
@@ -159,41 +159,49 @@ def segment(spec: JobSpec, report: Report) -> dict[str, Any]:
     Parameters
     ----------
     spec : JobSpec
-        Inputs: ``maps`` (`PerfusionMaps`), and optionally ``masks`` (`TissueMasks`) and the edited lesions ``core`` and
-        ``hypoperfusion`` (masks), which are then measured as they are. Settings: ``preset`` (name), ``thresholds`` (fields of
-        `lesion.Preset` that differ from it), ``method`` (how Tmax was made), ``case_id``.
+        Inputs: ``maps`` (`PerfusionMaps`), and optionally ``masks`` (`TissueMasks`), any of ``roi_mask contra_mask sss torcula
+        midplane side aif vof age_years nihss follow_up`` (fields of `pipeline.UserInputs`), and the edited lesions ``core`` and
+        ``hypoperfusion`` (masks), which are then measured as they are. Settings: ``preset`` (name), ``thresholds`` (see
+        `lesion.edited_preset`), ``method`` (how Tmax was made), ``modality``, ``case_id``, ``layout``.
+        With an output folder the results are also written as files.
     report : Report
         Progress and findings.
 
     Returns
     -------
     dict
-        ``lesions`` (`LesionMasks`) and ``metrics`` (`Metrics`).
+        ``lesions`` (`LesionMasks`), ``metrics`` (`Metrics`) and ``maps`` (`PerfusionMaps`: relative flow and volume).
     """
-    from .. import lesion
-    from ..pipeline import SOFTWARE
+    from .. import finished_maps, pipeline, results
 
-    _check_names("setting", spec.settings, ("preset", "thresholds", "method", "case_id"))
-    _check_names("input", spec.inputs, ("maps", "masks", "core", "hypoperfusion"))
-    thresholds: dict[str, Any] = {
-        key: tuple(v) if isinstance(v, list) else v for key, v in spec.settings.get("thresholds", {}).items()
-    }
-    _check_names("threshold", thresholds, tuple(field.name for field in fields(lesion.Preset)))
-    preset = replace(lesion.find_preset(spec.settings.get("preset", "ct-perfusion-auto")), **thresholds)
-    report.progress(0.1, "Core and penumbra")
-    maps, lesions = lesion.segment(
-        spec.inputs["maps"], masks=spec.inputs.get("masks"), preset=preset, method=spec.settings.get("method")
+    _check_names("setting", spec.settings, ("preset", "thresholds", "method", "modality", "case_id", "layout"))
+    given = {name: value for name, value in spec.inputs.items() if value is not None}
+    _check_names("input", given, ("maps", "masks", "core", "hypoperfusion", *_OF_MAPS))
+    if spec.output is not None:
+        check_output_folder(spec.output)
+    choices = {name: value for name, value in spec.settings.items() if name != "layout" and value is not None}
+    arrays: dict[str, Any] = {name: given.get(name) for name in ("masks", "core", "hypoperfusion")}
+    study = finished_maps.analyze_maps(
+        given["maps"],
+        inputs=pipeline.UserInputs(**{name: given[name] for name in _OF_MAPS if name in given}),
+        progress=part_of(report.progress, 0.0, 0.8),
+        **arrays,
+        **choices,
     )
-    edited: dict[str, Any] = {key: np.asarray(spec.inputs[key], bool) for key in ("core", "hypoperfusion") if key in spec.inputs}
-    if edited:
-        lesions = replace(lesions, **edited)
-        lesions = replace(lesions, penumbra=lesions.hypoperfusion & ~lesions.core)
-    report.progress(0.7, "Metrics")
-    for finding in lesions.findings:
+    for finding in study.findings:
         report.finding(finding)
-    case_id = spec.settings.get("case_id", "case")
-    found = lesion.metrics(maps, lesions, case_id=case_id, software=SOFTWARE, findings=lesions.findings)
-    return {"lesions": lesions, "metrics": found}
+    if spec.output is not None:
+        layout = spec.settings.get("layout", "flat")
+        results.write(study, spec.output, layout=layout, progress=part_of(report.progress, 0.8, 0.95))
+    report.progress(0.95, "Results")
+    relative = PerfusionMaps([study.maps[key] for key in study.made])
+    return {"lesions": study.lesions, "metrics": study.metrics, "maps": relative}
+
+
+_OF_MAPS = (
+    "roi_mask", "contra_mask", "sss", "torcula", "midplane", "side", "aif", "vof", "age_years", "nihss", "follow_up",
+)  # fmt: skip
+"""What a user may give beside finished maps."""
 
 
 def devices(spec: JobSpec, report: Report) -> dict[str, Any]:
