@@ -14,6 +14,7 @@ from ..core.files import check_output_folder
 from ..evaluation import Condition, Design
 from ..phantom.lesion import SITES
 from ..phantom.residues import parse_family
+from . import evaluate_neural
 from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
 
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> None:
     commands : argparse sub-parsers action
         Where to add it.
     """
-    parser = commands.add_parser("evaluate", help="how good results are: a study on digital patients, or maps beside a truth")
+    parser = commands.add_parser("evaluate", help="how good results are: on digital patients, on phantoms, or beside a truth")
     parts = parser.add_subparsers(dest="part", required=True, metavar="WHAT")
     maps = parts.add_parser(
         "maps",
@@ -46,6 +47,7 @@ def add_parser(commands: Any) -> None:
     _add_patients(maps.add_argument_group("patients of the study"))
     _add_factors(maps.add_argument_group("what the study varies"))
     maps.set_defaults(execute=execute_maps)
+    evaluate_neural.add_parser(parts)
 
 
 def _add_patients(group: Any) -> None:

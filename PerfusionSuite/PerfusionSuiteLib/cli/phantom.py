@@ -26,7 +26,10 @@ def add_parser(commands: Any) -> None:
     """
     parser = commands.add_parser("phantom", help="make a digital patient with known truth")
     parser.add_argument(
-        "kind", choices=("ctp", "dsc", "tiles"), help="ctp, dsc: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013"
+        "kind",
+        choices=("ctp", "dsc", "tiles", "brain"),
+        help="ctp, dsc: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013; brain: an analytic brain with a stroke, "
+        "without vessels, motion or artifacts",
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the scan and its truth")
     parser.add_argument("--seed", type=int, required=True, help="one seed, one patient")
@@ -38,6 +41,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--site", choices=SITES, help="where the lesion lies; tumor for dsc only (default: drawn from the seed)")
     parser.add_argument("--field", metavar="TESLA", type=float, help="dsc: 1.5 or 3 (default: drawn from the seed)")
     parser.add_argument("--dual-echo", action="store_true", help="dsc: also write a second echo")
+    parser.add_argument("--crop", action="store_true", help="brain: only 64 x 64 x 8 voxels around the lesion")
     parser.add_argument("--residue", help="box, exponential, gamma:K or mixed (default: drawn from the seed)")
     parser.add_argument("--motion", choices=MOTIONS, help="how the head moves (default: drawn from the seed)")
     parser.add_argument("--motion-mm", metavar="MM", type=float, help="how far the brain gets at most (default: drawn)")
@@ -85,6 +89,10 @@ def _patient(options: argparse.Namespace, progress: ProgressCallback) -> tuple[t
     if options.kind == "tiles":
         scan, truth = phantom.tiles(seed=options.seed, noise_hu=options.noise or 0.0, residue=options.residue)
         return (scan,), truth
+    if options.kind == "brain":
+        noise, residue = 2.0 if options.noise is None else options.noise, options.residue or "box"
+        scan, truth = phantom.brain(seed=options.seed, noise_hu=noise, residue=residue, crop=options.crop, progress=progress)
+        return (scan,), truth
     common = {key: getattr(options, key) for key in ("seed", "recipe", "residue", "site", "motion", "motion_mm")}
     if options.kind == "dsc":
         return phantom.dsc_echoes(
@@ -96,8 +104,14 @@ def _patient(options: argparse.Namespace, progress: ProgressCallback) -> tuple[t
 
 def _check_kind(options: argparse.Namespace) -> None:
     """Refuse options that say nothing about this kind of patient."""
-    mine = {"ctp": ("noise", "site"), "dsc": ("snr", "site", "field", "dual_echo"), "tiles": ("noise",)}[options.kind]
-    foreign = [name for name in ("noise", "snr", "site", "field", "dual_echo") if getattr(options, name) and name not in mine]
+    mine = {
+        "ctp": ("noise", "site"),
+        "dsc": ("snr", "site", "field", "dual_echo"),
+        "tiles": ("noise",),
+        "brain": ("noise", "crop"),
+    }[options.kind]
+    every = ("noise", "snr", "site", "field", "dual_echo", "crop")
+    foreign = [name for name in every if getattr(options, name) and name not in mine]
     if foreign:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
         hint = " Give its noise as --snr." if "noise" in foreign else ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def code_fingerprint() -> str:
     return digest.hexdigest()[:10]
 
 
-def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def append_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> None:
     """Add rows to the table: a copy grows beside it and takes its place.
 
     Parameters
@@ -52,7 +52,9 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path : Path
         The CSV file; made with its header when missing.
     rows : iterable of mapping
-        With the keys `COLUMNS`; a missing one becomes an empty cell.
+        With the keys `columns`; a missing one becomes an empty cell.
+    columns : sequence of str
+        Header of the table.
 
     Raises
     ------
@@ -66,18 +68,20 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         with temporary.open("a", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             if not exists:
-                writer.writerow(COLUMNS)
+                writer.writerow(columns)
             for row in rows:
-                writer.writerow([_cell(plain(row.get(name))) for name in COLUMNS])
+                writer.writerow([_cell(plain(row.get(name))) for name in columns])
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, Any]]:
     """Read the table.
 
     Parameters
     ----------
     path : Path
         The CSV file.
+    columns : sequence of str
+        Header that it must have.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
+            if tuple(reader.fieldnames or ()) != tuple(columns):
                 msg = f"'{path}' is not a table of this study, or of another version. Choose another folder."
                 raise InvalidInputError(msg)
             return [_typed(row) for row in reader]
@@ -121,7 +125,7 @@ def condition_of(row: Mapping[str, Any]) -> Condition:
     return Condition(**{factor: row[factor] for factor in FACTORS})
 
 
-_NUMBERS = {"noise_hu": float, "interval_s": float, "frames": int, "seed": int, "value": float}
+_NUMBERS = {"noise_hu": float, "interval_s": float, "frames": int, "seed": int, "value": float, "gaussian_px": float}
 
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Digital patients: series made from a known truth, different from what the solvers assume."""
 
+from .analytic_brain import brain
 from .ctp import ctp
 from .dsc import dsc, dsc_echoes
 from .export import ENCODINGS, SPLITS, TROUBLES, VENDORS, write_dicom, write_nifti
@@ -13,6 +14,7 @@ __all__ = [
     "TROUBLES",
     "VENDORS",
     "PhantomTruth",
+    "brain",
     "ctp",
     "dsc",
     "dsc_echoes",

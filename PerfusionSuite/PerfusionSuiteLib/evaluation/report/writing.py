@@ -102,7 +102,7 @@ def write_study(
     pictures = _write_pictures(Medians(summary), design, out) if importlib.util.find_spec("matplotlib") else {}
     files += pictures.values()
     if has_templates():
-        shown = [{"title": CAPTIONS[name], "uri": _data_uri(path)} for name, path in pictures.items()]
+        shown = [{"title": CAPTIONS[name], "uri": data_uri(path)} for name, path in pictures.items()]
         page = rendered("study.html.j2", facts=facts, tables=tables, pictures=shown)
         files.append(write_text(out / "report.html", page))
     return StudyFiles(tuple(files), f"{_lines(judged)}\n{other_reference(design.base)}".rstrip())
@@ -145,7 +145,19 @@ def _write_pictures(medians: Medians, design: Design, out: Path) -> dict[str, Pa
     return {name: save(figure, out / f"{name}.png") for name, figure in drawn.items()}
 
 
-def _data_uri(path: Path) -> str:
+def data_uri(path: Path) -> str:
+    """Put a picture into a page.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG file.
+
+    Returns
+    -------
+    str
+        For the ``src`` of an image.
+    """
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
