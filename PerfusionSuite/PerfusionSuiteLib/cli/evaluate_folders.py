@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import evaluation, input_function, lesion, results
+from .. import evaluation, lesion, results
 from ..core import InvalidInputError, PerfusionMaps, TissueMasks
 from ..core.files import check_output_folder, staged_folder
-from ..core.geometry import BoolArray, check_same_grid
-from .segment import read_facts, read_maps, read_mask, read_masks
+from ..core.geometry import BoolArray
 
 _LESIONS = ("hypoperfusion", "core", "penumbra")
 _MAPS = ("cbf", "cbv", "mtt", "tmax", "delay")
@@ -81,20 +80,18 @@ def read_result(folder: Path) -> Any:
     InvalidInputError
         If there are no maps.
     """
-    maps, facts = read_maps(folder), read_facts(folder)
-    masks = read_masks(folder, maps)
+    found = results.read_finished_maps(folder)
+    maps, masks = found.maps, found.masks
     lesions = _lesions(folder, maps)
     if lesions is None:
-        lesions = lesion.segment(maps, masks=masks, method=facts.get("method"))[1]
+        lesions = lesion.segment(maps, masks=masks, method=found.method or None)[1]
         brain = lesions.extra["brain"]
     else:
         brain = lesions.tissue
     if masks is None:
         none = np.zeros_like(brain)
         masks = TissueMasks(brain, none, none, none)
-    paths = {kind: folder / f"{kind}.csv" for kind in ("aif", "vof")}
-    curves = {kind: input_function.from_csv(path, None, kind=kind) if path.is_file() else None for kind, path in paths.items()}
-    return SimpleNamespace(maps=maps, masks=masks, lesions=lesions, **curves)
+    return SimpleNamespace(maps=maps, masks=masks, lesions=lesions, aif=found.aif, vof=found.vof)
 
 
 def _lesions(folder: Path, maps: PerfusionMaps) -> Any | None:
@@ -102,7 +99,9 @@ def _lesions(folder: Path, maps: PerfusionMaps) -> Any | None:
     paths["tissue"] = folder / "masks" / "tissue.nii.gz"
     if not all(path.is_file() for path in paths.values()):
         return None
-    found = {name: read_mask(path, maps, f"{name} mask") for name, path in paths.items()}
+    found = {
+        name: np.asarray(results.read_on_grid(path, f"{name} mask", maps.shape, maps.affine) > 0) for name, path in paths.items()
+    }
     return SimpleNamespace(**found, side=_side(folder), midplane=None)
 
 
@@ -184,14 +183,12 @@ def read_reference(folder: Path) -> Any:
     InvalidInputError
         If there are no maps.
     """
-    maps = read_maps(folder)
+    maps = results.read_finished_maps(folder).maps
     found: dict[str, BoolArray] = {}
     for name, stem in {**{lesion_name: f"{lesion_name}_mask" for lesion_name in _LESIONS}, "brain": "brain"}.items():
         path = folder / "masks" / f"{stem}.nii.gz"
         if path.is_file():
-            values, affine = results.read_volume(path)
-            check_same_grid(f"The mask '{path.name}'", values.shape, affine, maps.shape, maps.affine)
-            found[name] = np.asarray(values > 0)
+            found[name] = np.asarray(results.read_on_grid(path, f"{name} mask", maps.shape, maps.affine) > 0)
     return SimpleNamespace(
         maps={key: maps[key].values for key in _MAPS if key in maps},
         masks=found,

@@ -7,7 +7,7 @@ import argparse
 import json
 from typing import Any
 
-from .. import pipeline
+from .. import lesion, pipeline
 
 
 def add_parser(commands: Any) -> None:
@@ -20,6 +20,7 @@ def add_parser(commands: Any) -> None:
     """
     parser = commands.add_parser("methods", help="list the methods that make maps")
     parser.add_argument("--options", action="store_true", help="also list the options of each method with their defaults")
+    parser.add_argument("--thresholds", action="store_true", help="list the thresholds of the presets instead")
     parser.set_defaults(execute=execute)
 
 
@@ -36,9 +37,22 @@ def execute(options: argparse.Namespace) -> int:
     int
         Exit code.
     """
+    if options.thresholds:
+        print_thresholds()
+        return 0
     for name, entry in pipeline.methods().items():
         star = " (default)" if name == pipeline.DEFAULT_METHOD else ""
         print(f"{name:12s} {entry.description}{star}")
         for key, value in entry.options.items() if options.options else ():
             print(f"{'':12s}   {key}={json.dumps(value)}")
     return 0
+
+
+def print_thresholds() -> None:
+    """List every threshold that ``--threshold NAME=VALUE`` replaces: its value in the default preset, and where others differ."""
+    presets = {name: preset.as_dict() for name, preset in lesion.PRESETS.items()}
+    default, *others = presets
+    for name in lesion.EDITABLE:
+        values = {preset: facts.get(name, "(by method)") for preset, facts in presets.items()}
+        differing = [f"{preset} {json.dumps(values[preset])}" for preset in others if values[preset] != values[default]]
+        print(f"{name:24s} {json.dumps(values[default]):28s} {', '.join(differing)}".rstrip())

@@ -14,12 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .. import input_function, lesion, pipeline, prepare, results, series
+from .. import input_function, pipeline, prepare, results, series
 from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
 from ..core.files import check_output_folder, staged_folder
-from ..core.geometry import BoolArray, check_same_grid
 from .console import ConsoleProgress
 from .fit_options import FIELD_FILE, add_fit_options, method_options, watched_fit, write_field
+from .lesion_options import (
+    add_lesion_options,
+    entered_thresholds,
+    follow_up_share,
+    follow_up_summary,
+    given_by_user,
+    read_follow_up,
+)
 
 WRITER_GROUP = "perfusion_suite.writers"
 
@@ -52,7 +59,6 @@ def add_parser(commands: Any) -> None:
         "--method", choices=tuple(pipeline.methods()), help=f"how maps are made (default {pipeline.DEFAULT_METHOD})"
     )
     parser.add_argument("--config", metavar="FILE.json", type=Path, help="settings, see the README")
-    parser.add_argument("--preset", choices=tuple(lesion.PRESETS), help="threshold preset (default ct-perfusion-auto)")
     add_fit_options(parser)
     parser.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames when the files do not say")
     parser.add_argument("--series", metavar="UID|N", help="which series of the folder (default: the largest dynamic one)")
@@ -62,8 +68,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--aif", metavar="FILE.csv", type=Path, help="arterial curve to use (time_sec,aif)")
     parser.add_argument("--vof", metavar="FILE.csv", type=Path, help="venous curve to use (time_sec,vof)")
     parser.add_argument("--brain-mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
-    parser.add_argument("--roi-mask", metavar="FILE", type=Path, help="cortical region on the lesion side")
-    parser.add_argument("--contra-mask", metavar="FILE", type=Path, help="cortical region on the other side")
     parser.add_argument("--adc", metavar="FILE", type=Path, help="map of apparent diffusion; makes 'adc' the default preset")
     parser.add_argument("--second-echo", metavar="PATH|N", help="later echo of a DSC scan: a file, a folder, or a series of IN")
     parser.add_argument(
@@ -73,6 +77,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--layout", choices=("flat", "bids"), default="flat", help="names of the files (default flat)")
     parser.add_argument("--mrb", action="store_true", help="also write a 3D Slicer scene and pictures of its slice views")
     parser.add_argument("--json-events", action="store_true", help="print progress as JSON lines")
+    add_lesion_options(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -94,13 +99,19 @@ def execute(options: argparse.Namespace) -> int:
         check_output_folder(options.output)
         settings = settings_from(options)
         writer = scene_writer() if options.mrb else None
+        share = follow_up_share(options.followup)
+        # The follow-up comes first: of it only masks and an image stay in memory.
+        later = read_follow_up(
+            options.followup, settings, part_of(console, 0.0, share), modality=options.modality, interval_s=options.interval
+        )
+        progress = part_of(console, share, 1.0)
         scan = series.read(
             options.input,
             modality=options.modality,
             interval_s=options.interval,
             select=_selection(options.series),
             case_id=options.case_id,
-            progress=part_of(console, 0.0, 0.15),
+            progress=part_of(progress, 0.0, 0.15),
         )
         for decision in scan.source.decisions:
             console.message(f"  {decision}")
@@ -108,13 +119,13 @@ def execute(options: argparse.Namespace) -> int:
             study = pipeline.run(
                 scan,
                 settings,
-                inputs=user_inputs(options, scan),
-                progress=part_of(console, 0.15, 0.8),
+                inputs=user_inputs(options, scan, later),
+                progress=part_of(progress, 0.15, 0.8),
                 overwrite_series=True,
                 keep_series=writer is not None,
                 watch=watch,
             )
-            progress = part_of(console, 0.8, 1.0)
+            progress = part_of(progress, 0.8, 1.0)
             files = write_study(study, options.output, layout=options.layout, writer=writer, progress=progress)
         for line in summary(study):
             console.message(line)
@@ -155,6 +166,8 @@ def settings_from(options: argparse.Namespace) -> pipeline.Settings:
         changes["preset"] = options.preset
     elif options.adc and settings.preset == pipeline.Settings().preset:
         changes["preset"] = "adc"
+    if entered := entered_thresholds(options):
+        changes["thresholds"] = {**settings.thresholds, **entered}
     if options.leakage:
         changes["leakage_correction"] = options.leakage
     if options.no_motion_correction:
@@ -162,7 +175,9 @@ def settings_from(options: argparse.Namespace) -> pipeline.Settings:
     return replace(settings, **changes)
 
 
-def user_inputs(options: argparse.Namespace, scan: PerfusionSeries) -> pipeline.UserInputs:
+def user_inputs(
+    options: argparse.Namespace, scan: PerfusionSeries, later: pipeline.LaterScan | None = None
+) -> pipeline.UserInputs:
     """Read the curves and masks that the user gave.
 
     Parameters
@@ -171,37 +186,28 @@ def user_inputs(options: argparse.Namespace, scan: PerfusionSeries) -> pipeline.
         Parsed arguments.
     scan : PerfusionSeries
         The scan whose grid and times they must fit.
+    later : LaterScan, optional
+        The follow-up.
 
     Returns
     -------
     UserInputs
         What was given.
     """
+    brain = options.brain_mask
     return pipeline.UserInputs(
         aif=_curve(options.aif, scan, "aif"),
         vof=_curve(options.vof, scan, "vof"),
-        brain_mask=_mask(options.brain_mask, scan, "brain mask"),
-        roi_mask=_mask(options.roi_mask, scan, "region mask"),
-        contra_mask=_mask(options.contra_mask, scan, "contralateral mask"),
+        brain_mask=None if brain is None else results.read_mask_on_grid(brain, "brain mask", scan.shape, scan.affine),
         adc=_diffusion(options.adc, scan),
         second_echo=_second_echo(options, scan),
+        follow_up=later,
+        **given_by_user(options, scan.shape, scan.affine),
     )
 
 
 def _curve(path: Path | None, scan: PerfusionSeries, kind: str) -> InputFunction | None:
     return None if path is None else input_function.from_csv(path, scan.times_s, kind=kind)
-
-
-def _mask(path: Path | None, scan: PerfusionSeries, name: str) -> BoolArray | None:
-    if path is None:
-        return None
-    values, affine = results.read_volume(path)
-    check_same_grid(f"The {name} '{path.name}'", values.shape, affine, scan.shape, scan.affine)
-    mask: BoolArray = np.asarray(values > 0)
-    if not mask.any():
-        msg = f"The {name} '{path.name}' is empty. Draw the region and save it again."
-        raise InvalidInputError(msg)
-    return mask
 
 
 def _diffusion(path: Path | None, scan: PerfusionSeries) -> NDArray[np.float32] | None:
@@ -327,5 +333,6 @@ def summary(study: Study) -> list[str]:
             f"Tumor: blood volume {tumor['rcbv_mean']:.2f} times that of normal white matter (mean; 95th percentile "
             f"{tumor['rcbv_p95']:.2f})"
         )
+    lines += follow_up_summary(numbers)
     lines += [f"  {f.severity}: {f.message} {f.advice}".rstrip() for f in study.findings if f.severity != "info"]
     return lines

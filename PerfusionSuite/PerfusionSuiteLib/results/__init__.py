@@ -2,7 +2,7 @@
 """Results as files: volumes, tables, pictures and a report, all of a run or none of it."""
 
 from ..core.nifti import read_volume, write_volume
-from .map_files import FinishedMaps, read_finished_maps, read_mask_on_grid
+from .map_files import FinishedMaps, holds_maps, read_finished_maps, read_mask_on_grid, read_on_grid
 from .map_study import MapStudy, masks_of
 from .tables import flatten, write_rows
 from .truth import write_truth_comparison
@@ -12,10 +12,12 @@ __all__ = [
     "FinishedMaps",
     "MapStudy",
     "flatten",
+    "holds_maps",
     "masks_of",
     "outdated_names",
     "read_finished_maps",
     "read_mask_on_grid",
+    "read_on_grid",
     "read_volume",
     "write",
     "write_lesions",

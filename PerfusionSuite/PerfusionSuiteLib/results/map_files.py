@@ -121,8 +121,27 @@ def read_finished_maps(
     )
 
 
-def read_mask_on_grid(path: Path, name: str, maps: PerfusionMaps) -> BoolArray:
-    """Read a mask and bring it to the axes of the maps.
+def holds_maps(place: Path) -> bool:
+    """Tell whether a path is a Tmax map, or a folder with one.
+
+    Parameters
+    ----------
+    place : Path
+        File or folder.
+
+    Returns
+    -------
+    bool
+        False for a scan.
+    """
+    if place.is_file():
+        match = _MAP_NAME.match(place.name)
+        return match is not None and match["key"].lower() == "tmax"
+    return place.is_dir() and any(_prefixes(folder) for folder in _folders(place))
+
+
+def read_mask_on_grid(path: Path, name: str, shape: tuple[int, ...], affine: FloatArray) -> BoolArray:
+    """Read a mask and bring it to the axes of a grid.
 
     Parameters
     ----------
@@ -130,8 +149,10 @@ def read_mask_on_grid(path: Path, name: str, maps: PerfusionMaps) -> BoolArray:
         NIfTI file.
     name : str
         What it is called in a message.
-    maps : PerfusionMaps
-        The maps.
+    shape : tuple of int
+        The grid.
+    affine : ndarray, shape (4, 4), mm
+        Its voxel to RAS.
 
     Returns
     -------
@@ -145,7 +166,7 @@ def read_mask_on_grid(path: Path, name: str, maps: PerfusionMaps) -> BoolArray:
     GridMismatchError
         If it lies on another grid.
     """
-    mask: BoolArray = np.asarray(read_on_grid(path, name, maps.shape, maps.affine) > 0)
+    mask: BoolArray = np.asarray(read_on_grid(path, name, shape, affine) > 0)
     if not mask.any():
         msg = f"The {name} '{path.name}' is empty. Draw the region and save it again."
         raise InvalidInputError(msg)
@@ -229,8 +250,7 @@ def _names_of(place: Path, given: Mapping[str, Path]) -> _Names:
     if not place.is_dir():
         msg = f"'{place}' is neither a folder with maps nor a map. Check the path."
         raise InvalidInputError(msg)
-    inner = [folder for pattern in ("perf", "ses-*/perf", "sub-*/perf", "sub-*/ses-*/perf") for folder in place.glob(pattern)]
-    holders = [folder for folder in (place, *sorted(inner)) if _prefixes(folder)]
+    holders = [folder for folder in _folders(place) if _prefixes(folder)]
     if not holders:
         return _Names(place, {}, "", place.resolve().name) if "tmax" in given else _Names(place, _maps_in(place, None), "", "")
     found = [(folder, prefix) for folder in holders for prefix in _prefixes(folder)]
@@ -241,6 +261,12 @@ def _names_of(place: Path, given: Mapping[str, Path]) -> _Names:
     folder, prefix = found[0]
     subject = prefix.partition("_")[0] if prefix.startswith("sub-") else ""
     return _Names(folder, _maps_in(folder, prefix), prefix, subject or place.resolve().name)
+
+
+def _folders(place: Path) -> list[Path]:
+    """The folder and those of BIDS in which maps lie."""
+    inner = [folder for pattern in ("perf", "ses-*/perf", "sub-*/perf", "sub-*/ses-*/perf") for folder in place.glob(pattern)]
+    return [place, *sorted(folder for folder in inner if folder.is_dir())]
 
 
 def _prefixes(folder: Path) -> list[str]:

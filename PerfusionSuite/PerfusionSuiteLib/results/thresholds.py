@@ -18,8 +18,10 @@ def is_standard(thresholds: Mapping[str, Any]) -> bool:
     Returns
     -------
     bool
-        True when the fixed mask names may be used.
+        True when the fixed mask names may be used; never after an edit by hand.
     """
+    if thresholds.get("edited_by_hand"):
+        return False
     tmax, rcbf = thresholds.get("tmax_s"), thresholds.get("rcbf_percent")
     rules = (thresholds.get("hypoperfusion_rule", "tmax"), thresholds.get("core_rule", "rcbf"))
     return tmax is not None and rcbf is not None and (float(tmax), float(rcbf)) == (6.0, 30.0) and rules == ("tmax", "rcbf")
@@ -106,6 +108,8 @@ def all_words(thresholds: Mapping[str, Any]) -> str:
         One line.
     """
     parts = [f"hypoperfusion {hypoperfusion_words(thresholds)}", f"core {core_words(thresholds)}"]
+    if thresholds.get("edited_by_hand"):
+        parts.append(f"{' and '.join(thresholds['edited_by_hand'])} edited by hand")
     if thresholds.get("preset"):
         parts.insert(0, f"preset {thresholds['preset']}")
     if thresholds.get("min_cluster_ml") is not None:
