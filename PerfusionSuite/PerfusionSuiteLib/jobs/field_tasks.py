@@ -74,7 +74,10 @@ def sample_field(spec: JobSpec, report: Report) -> PerfusionMaps:
 
     _check_names(spec, ("path", "spacing_mm", "density"), ("field", "affine", "shape"))
     field = _field(spec, report)
-    wanted = tuple(int(n) for n in spec.inputs["shape"]) if "shape" in spec.inputs else None
+    wanted = None
+    if "shape" in spec.inputs:
+        i, j, k = (int(n) for n in spec.inputs["shape"])
+        wanted = (i, j, k)
     affine, shape = sampling_grid(
         field, affine=spec.inputs.get("affine"), shape=wanted, spacing_mm=spec.settings.get("spacing_mm")
     )

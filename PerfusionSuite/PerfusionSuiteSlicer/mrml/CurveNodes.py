@@ -17,6 +17,7 @@ from .TableNodes import columnValues, setTable
 
 TIME = "time"
 TISSUE_COLORS = {"Normal tissue": (0.35, 0.35, 0.35), "Hypoperfused tissue": (0.90, 0.62, 0.0)}
+FITTED_AIF_COLOR = (0.98, 0.55, 0.10)
 FURTHER_COLORS = ((0.0, 0.62, 0.45), (0.80, 0.47, 0.65), (0.34, 0.71, 0.91), (0.84, 0.37, 0.0))
 
 
@@ -40,6 +41,17 @@ def inputFunctionToNodes(scene: Any, curve: InputFunction, name: str, *, unit: s
             "findings": [asdict(finding) for finding in curve.findings],
         },
     )
+    return table, plots[0]
+
+
+def fittedInputToNodes(scene: Any, times_s: np.ndarray, values: np.ndarray, name: str, *, unit: str) -> tuple[Any, Any]:
+    """Put the arterial curve as a fit learned it into a table and a dashed plot series, to stand beside the measured one."""
+    label = "AIF fitted"
+    table, plots = curvesToNodes(
+        scene, times_s, {label: values}, name, unit=unit, role="aif.fitted", title=label, colors={label: FITTED_AIF_COLOR}
+    )
+    plots[0].SetMarkerStyle(plots[0].MarkerStyleNone)
+    plots[0].SetLineStyle(plots[0].LineStyleDash)
     return table, plots[0]
 
 

@@ -25,12 +25,20 @@ QUALITY_REFERENCE = "PerfusionSuite.quality"
 LARGE = 1e9
 
 
-def mapsToNodes(scene: Any, maps: PerfusionMaps, name: str) -> dict[str, Any]:
-    """Put maps into one scalar volume node each, called ``<name> CBF`` and so on; return them by key."""
+def mapsToNodes(scene: Any, maps: PerfusionMaps, name: str, *, role: str = "map", label: str = "") -> dict[str, Any]:
+    """Put maps into one scalar volume node each, called ``<name> CBF`` and so on; return them by key.
+
+    Parameters
+    ----------
+    role : str
+        What maps on another grid than the study's are to it.
+    label : str
+        Said behind the name of the quantity.
+    """
     qualityNodes: dict[bytes, Any] = {}
     nodes = {}
     for key, item in maps.items():
-        node = mapToNode(scene, item, name)
+        node = mapToNode(scene, item, name, role=role, label=label)
         if item.quality is not None:
             shared = np.asarray(item.quality, np.uint8).tobytes()
             if shared not in qualityNodes:
@@ -42,10 +50,11 @@ def mapsToNodes(scene: Any, maps: PerfusionMaps, name: str) -> dict[str, Any]:
     return nodes
 
 
-def mapToNode(scene: Any, item: PerfusionMap, name: str) -> Any:
+def mapToNode(scene: Any, item: PerfusionMap, name: str, *, role: str = "map", label: str = "") -> Any:
     """Put one map into a scalar volume node with its display; voxels that were not computed stay NaN."""
     quantity = item.quantity
-    node = nodeFor(scene, "vtkMRMLScalarVolumeNode", name, f"map.{quantity.key}", f"{name} {quantity.symbol}")
+    words = f"{name} {quantity.symbol} {label}".strip()
+    node = nodeFor(scene, "vtkMRMLScalarVolumeNode", name, f"{role}.{quantity.key}", words)
     setVolume(node, item.values, item.affine)
     node.SetVoxelValueQuantity(_codedQuantity(quantity))
     node.SetVoxelValueUnits(_codedUnit(item))

@@ -13,10 +13,10 @@ from .StudyRoles import STUDY
 INPUT, INPUT_FUNCTION, MAPS, FIT, LESIONS, REPORT = "Input", "Input function", "Maps", "Fit", "Lesions", "Report"
 
 _FOLDERS = (
+    (("fit", "sampled"), FIT),
     (("series", "map.baseline", "map.mean", "map.mip"), INPUT),
     (("curve", "plot", "chart", "points"), INPUT_FUNCTION),
     (("map", "quality"), MAPS),
-    (("fit",), FIT),
     (("lesions", "anatomy"), LESIONS),
     (("table", "report"), REPORT),
 )

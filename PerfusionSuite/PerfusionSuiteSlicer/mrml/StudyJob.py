@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ import numpy as np
 
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, no_progress
 from PerfusionSuiteLib.core.failures import failure_of
-from PerfusionSuiteLib.jobs import Event, JobOutcome, JobSpec, Runner
+from PerfusionSuiteLib.core.files import write_json
+from PerfusionSuiteLib.jobs import Event, JobFolder, JobOutcome, JobSpec, Runner
 
 from .CurveNodes import tableToInputFunction
 from .SequenceNodes import sequenceToSeries
 from .StudyScene import studyToScene
 from .VolumeArrays import volumeArray
+
+OWNER_FILE = "study.json"
+"""In the folder of a job that is kept: which study it makes."""
 
 
 class StudyJob:
@@ -36,6 +42,8 @@ class StudyJob:
         Called with the finished fraction and the stage.
     finished : callable, optional
         Called once with this handle, after the results are in the scene.
+    watcher : object, optional
+        Looks on while a fit runs: ``onLoss(step, steps, parts)`` and ``onPreview(maps)``, such as `LiveFit`.
     """
 
     def __init__(
@@ -45,10 +53,13 @@ class StudyJob:
         name: str | None = None,
         progress: ProgressCallback | None = None,
         finished: Callable[[StudyJob], None] | None = None,
+        watcher: Any = None,
     ) -> None:
         self.outcome: JobOutcome | None = None
         self.nodes: Any = None
         self.findings: list[QualityFinding] = []
+        self.secondsLeft: float | None = None
+        self._watcher = watcher
         self._scene = scene
         self._sequenceNode = sequenceNode
         self._name = name
@@ -56,9 +67,58 @@ class StudyJob:
         self._finished = finished
         self._job: Any = None
 
-    def start(self, runner: Runner, spec: JobSpec) -> None:
-        """Start the worker and return at once."""
-        self._job = runner.start(spec, event=self._onEvent, finished=self._onFinished)
+    def start(self, runner: Runner, spec: JobSpec, *, folder: Path | None = None) -> None:
+        """Start the worker and return at once.
+
+        Parameters
+        ----------
+        runner : Runner
+            Starts it.
+        spec : JobSpec
+            What to do.
+        folder : Path, optional
+            The job's folder, which is kept; by default a temporary one.
+        """
+        place = {} if folder is None else {"folder": folder}
+        self._job = runner.start(spec, event=self._onEvent, finished=self._onFinished, **place)
+        if folder is not None:
+            write_json(self._job.folder.path / OWNER_FILE, {"study": self._name})
+        self._askPreviews()
+
+    def resume(
+        self, runner: Runner, progress: ProgressCallback | None = None, finished: Callable[[StudyJob], None] | None = None
+    ) -> None:
+        """Go on with a fit that was cancelled or whose worker died; returns at once.
+
+        Parameters
+        ----------
+        runner : Runner
+            Starts the worker.
+        progress, finished : callable, optional
+            Take the place of those that the job was started with.
+        """
+        if not self.canResume:
+            msg = "There is nothing to resume: the fit was not interrupted, or had not yet begun. Start it again."
+            raise InvalidInputError(msg)
+        self._progress = progress or self._progress
+        self._finished = finished or self._finished
+        self.reopen(runner, self._job.folder)
+
+    def reopen(self, runner: Runner, folder: JobFolder) -> None:
+        """Start another worker for the job of a folder; returns at once."""
+        self.outcome, self.secondsLeft, self.findings = None, None, []
+        self._job = runner.resume(folder, event=self._onEvent, finished=self._onFinished)
+        self._askPreviews()
+
+    @property
+    def canResume(self) -> bool:
+        """Whether the fit was interrupted and left something to go on from."""
+        return self.state in ("cancelled", "failed") and self._job is not None and self._job.folder.has_checkpoint
+
+    def discard(self) -> None:
+        """Remove what an interrupted fit left on the disk; it cannot be resumed then."""
+        if self.state != "running" and self._job is not None:
+            self._job.folder.remove()
 
     @property
     def state(self) -> str:
@@ -68,6 +128,11 @@ class StudyJob:
     def cancel(self) -> None:
         """Ask the worker to stop; returns at once."""
         self._job.cancel()
+
+    def _askPreviews(self) -> None:
+        wanted = getattr(self._watcher, "previews", ())
+        if wanted:
+            self._job.ask_preview(wanted)
 
     def stop(self) -> None:
         """End the worker now, for an application that is about to end."""
@@ -86,23 +151,37 @@ class StudyJob:
 
     def _onEvent(self, event: Event) -> None:
         if event.kind == "progress":
+            self.secondsLeft = event.content.get("left_s")
             self._progress(event.content["fraction"], event.content["stage"])
+        elif event.kind == "loss" and self._watcher is not None:
+            self._watcher.onLoss(event.content["step"], event.content["steps"], event.content["parts"])
+        elif event.kind == "preview" and self._watcher is not None:
+            self._watcher.onPreview(self._readPreview(event.content["maps"]))
         elif event.kind == "finding":
             known = {key: event.content[key] for key in ("code", "severity", "message", "advice")}
             self.findings.append(QualityFinding(**known))
+
+    def _readPreview(self, files: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """Read the maps at once: the worker will write the next ones over them."""
+        folder, maps = self._job.folder.path, {}
+        for key, file in files.items():
+            with suppress(OSError, ValueError):
+                maps[key] = np.load(folder / Path(file).name, allow_pickle=False)
+        return maps
 
     def _onFinished(self, outcome: JobOutcome) -> None:
         if outcome.state == "done":
             outcome = self._collect(outcome)
         self.outcome = outcome
-        if self._job is not None:
+        if self._job is not None and not self.canResume:
             self._job.folder.remove()
         if self._finished is not None:
             self._finished(self)
 
     def _toScene(self, result: Any) -> Any:
         self._checkScan()
-        return studyToScene(self._scene, result, name=self._name, sequenceNode=self._sequenceNode)
+        field = self._job.folder.field_file
+        return studyToScene(self._scene, result, name=self._name, sequenceNode=self._sequenceNode, fieldFile=field)
 
     def _collect(self, outcome: JobOutcome) -> JobOutcome:
         try:
@@ -152,6 +231,8 @@ def startStudyJob(
     output: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
     finished: Callable[[StudyJob], None] | None = None,
+    watcher: Any = None,
+    jobFolder: str | os.PathLike[str] | None = None,
 ) -> StudyJob:
     """Start the analysis of a scan in a process of its own.
 
@@ -175,8 +256,11 @@ def startStudyJob(
         Fields of ``pipeline.UserInputs``, such as an arterial curve.
     output : path-like, optional
         Folder that the worker also writes all results to: maps, tables, pictures, report.
-    progress, finished : callable, optional
+    progress, finished, watcher : optional
         See `StudyJob`.
+    jobFolder : path-like, optional
+        Empty folder that the job lives in and leaves behind, so that an interrupted fit can be resumed even after the
+        application has ended. By default a temporary one.
     """
     settings: dict[str, Any] = {"pipeline": dict(choices)}
     folder = None if output is None else Path(output)
@@ -184,11 +268,48 @@ def startStudyJob(
     if isinstance(scan, str | os.PathLike):
         reading = {"modality": modality, "interval_s": interval_s}
         spec = JobSpec("run", settings | {"path": os.fspath(Path(scan).absolute()), "reading": reading}, given, folder)
-        job = StudyJob(scene, None, name, progress, finished)
+        job = StudyJob(scene, None, name, progress, finished, watcher)
     else:
         kind = None if modality == "auto" else modality
         series = sequenceToSeries(scan, modality=kind, interval_s=interval_s or None)
         spec = JobSpec("run", settings, {"series": series, **given}, folder)
-        job = StudyJob(scene, scan, name or scan.GetName(), progress, finished)
-    job.start(runner, spec)
+        job = StudyJob(scene, scan, name or scan.GetName(), progress, finished, watcher)
+    job.start(runner, spec, folder=None if jobFolder is None else Path(jobFolder))
+    return job
+
+
+def resumeStudyJob(
+    scene: Any,
+    runner: Runner,
+    jobFolder: str | os.PathLike[str],
+    *,
+    sequenceNode: Any = None,
+    name: str | None = None,
+    progress: ProgressCallback | None = None,
+    finished: Callable[[StudyJob], None] | None = None,
+    watcher: Any = None,
+) -> StudyJob:
+    """Go on with an interrupted job whose folder was kept, also after the application was started anew.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Where the study goes.
+    runner : Runner
+        Starts the worker.
+    jobFolder : path-like
+        The folder that `startStudyJob` was given.
+    sequenceNode : vtkMRMLSequenceNode, optional
+        The scan, when it is in the scene; it is filed under the study.
+    name : str, optional
+        Name of the study, by default that of the first start.
+    progress, finished, watcher : optional
+        See `StudyJob`.
+    """
+    folder = JobFolder(Path(jobFolder))
+    if name is None:
+        with suppress(OSError, ValueError):
+            name = json.loads((folder.path / OWNER_FILE).read_text(encoding="utf-8")).get("study")
+    job = StudyJob(scene, sequenceNode, name, progress, finished, watcher)
+    job.reopen(runner, folder)
     return job

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap, ProgressCallback, Study, part_of
+from PerfusionSuiteLib.core.constants import BRAIN_DENSITY_G_PER_ML
 
-from .CurveNodes import TISSUE_COLORS, curvesToNodes, inputFunctionToNodes, plotsToChart
+from .CurveNodes import TISSUE_COLORS, curvesToNodes, fittedInputToNodes, inputFunctionToNodes, plotsToChart
+from .FieldNodes import fieldToNodes
 from .LesionNodes import anatomyToSegmentation, lesionsToSegmentation
+from .LossNodes import lossesToNodes
 from .MapNodes import mapsToNodes
 from .MarkupNodes import voxelsToPoints
 from .SequenceNodes import seriesToSequence
@@ -101,6 +105,7 @@ def studyToScene(
     *,
     includeSeries: bool = True,
     sequenceNode: Any = None,
+    fieldFile: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> StudyNodes:
     """Put a study into a scene, under one folder of the subject hierarchy.
@@ -121,6 +126,8 @@ def studyToScene(
         is never overwritten.
     sequenceNode : vtkMRMLSequenceNode, optional
         The sequence that the study was computed from; it is filed under Input.
+    fieldFile : Path, optional
+        File of the fitted field, when a worker has written it.
     progress : callable, optional
         Told about progress.
     """
@@ -142,6 +149,8 @@ def studyToScene(
         nodes[ANATOMY] = anatomyToSegmentation(scene, study.masks, study.lesions, name, reference=baseline)
         report(0.9, "report to scene")
         nodes |= _addReport(scene, study, name)
+        if study.fitted is not None:
+            nodes |= _addFit(scene, study, name, fieldFile, sequenceNode or nodes.get(PREPARED))
         for role, node in nodesOfStudy(scene, name).items():
             if role not in (*nodes, SERIES, BROWSER):
                 removeNode(scene, node)
@@ -150,6 +159,13 @@ def studyToScene(
         showInViewers(scene, baseline, nodes.get("map.tmax"))
     report(1.0, "scene")
     return StudyNodes(name, nodes, folder)
+
+
+def _addFit(scene: Any, study: Study, name: str, fieldFile: Path | None, inputNode: Any) -> dict[str, Any]:
+    """Keep what the fit learned and how it came there."""
+    density = float(study.settings.get("density", BRAIN_DENSITY_G_PER_ML))
+    field = fieldToNodes(scene, study.fitted, name, density=density, fieldFile=fieldFile, inputNode=inputNode)
+    return field | lossesToNodes(scene, study.fitted.history, name)
 
 
 def findStudy(scene: Any, name: str) -> StudyNodes:
@@ -180,6 +196,10 @@ def _addCurves(scene: Any, study: Study, name: str) -> dict[str, Any]:
         plots.append(nodes[f"plot.{kind}"])
         if len(curve.voxels):
             nodes[f"points.{kind}"] = voxelsToPoints(scene, curve.voxels, study.series.affine, kind, name)
+        if kind == "aif" and study.fitted is not None and study.fitted.fitted_aif is not None:
+            table, plot = fittedInputToNodes(scene, study.fitted.times_s, study.fitted.fitted_aif, name, unit=unit)
+            nodes |= {"curve.aif.fitted": table, "plot.aif.fitted": plot}
+            plots.append(plot)
     nodes["chart.input"] = plotsToChart(scene, plots, name, role="input", title="input functions", yTitle=yTitle)
     curves = tissueCurves(study)
     table, tissuePlots = curvesToNodes(

@@ -9,7 +9,7 @@ from typing import Any
 from .MapNodes import renewLegend
 from .SummaryTable import SUMMARY
 
-MAPS, DECISION = 5501, 5502
+MAPS, DECISION, FIT = 5501, 5502, 5503
 """Numbers of the layouts; Slicer keeps those from 501 on for extensions, and each needs its own."""
 
 VIEWS = {
@@ -61,6 +61,7 @@ LAYOUTS = {
         (_slice("PerfusionMTT"), _slice("PerfusionTmax"), _slice("PerfusionLesions")),
         (_plot(), _table()),
     ),
+    FIT: _rows((_slice("PerfusionCBF"), _slice("PerfusionTmax")), (_plot(),)),
     DECISION: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_plot(), _table())),
 }
 

@@ -26,14 +26,27 @@ class JobRunner:
         self._python = python
         self._temporaryFolder = temporaryFolder
 
-    def start(self, spec, *, event=None, finished=None):
+    def start(self, spec, *, folder=None, event=None, finished=None):
         """Start a job and return its handle at once.
 
         :param spec: JobSpec with what to do.
+        :param folder: the job's folder, which is kept; a temporary one by default.
         :param event: called with each Event.
         :param finished: called once with the JobOutcome.
         """
-        folder = JobFolder.create(spec, parent=self._temporaryFolder)
+        return self._begin(JobFolder.create(spec, path=folder, parent=self._temporaryFolder), event, finished)
+
+    def resume(self, folder, *, event=None, finished=None):
+        """Go on with a job that was interrupted, and return its handle at once.
+
+        :param folder: its JobFolder.
+        :param event: called with each Event.
+        :param finished: called once with the JobOutcome.
+        """
+        folder.reopen()
+        return self._begin(folder, event, finished)
+
+    def _begin(self, folder, event, finished):
         job = QtJob(folder, event, finished)
         job.start(worker_command(folder, self._python))
         return job

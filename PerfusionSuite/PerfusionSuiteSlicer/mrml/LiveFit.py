@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a running fit can be seen: losses as a chart and previews as maps, in nodes that go when the fit ends.
+
+They belong to no study and are not saved: a fit that is cancelled leaves the scene as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap
+
+from .LossNodes import CHART, LOSS, STEP, lossesToNodes
+from .MapNodes import mapToNode
+from .StudyRoles import nodesOfStudy, removeNode
+from .ViewLayouts import PLOT, viewsOf
+from .VolumeArrays import affineOf
+
+PREVIEWS = ("cbf", "tmax")
+"""Maps that are shown while a fit runs."""
+
+_VIEWS = {"cbf": "PerfusionCBF", "tmax": "PerfusionTmax"}
+
+
+class LiveFit:
+    """Shows a running fit in the views of the layout for fits.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        The scene.
+    scan : vtkMRMLNode or None
+        The scan that is fitted, whose grid the previews have.
+    name : str
+        Name of the study that will come.
+    """
+
+    previews = PREVIEWS
+
+    def __init__(self, scene: Any, scan: Any, name: str) -> None:
+        self._scene = scene
+        self._name = f"{name} (running)"
+        self._scan = scan
+        self._losses: dict[str, list[float]] = {}
+        self._hasEnded = False
+        self._before: dict[tuple[str, str], Any] = {}
+
+    @property
+    def steps(self) -> int:
+        """How many losses were taken."""
+        return len(self._losses.get(STEP, ()))
+
+    def onLoss(self, step: int, steps: int, parts: Mapping[str, float]) -> None:
+        """Take the losses of a step. A fit that was resumed may repeat some."""
+        if self._hasEnded:
+            return
+        columns = self._losses
+        row = {STEP: float(step), **{key: float(value) for key, value in parts.items()}}
+        count = self.steps
+        for key in {*columns, *row}:
+            columns.setdefault(key, [float("nan")] * count).append(row.get(key, float("nan")))
+        known = len(nodesOfStudy(self._scene, self._name))
+        nodes = lossesToNodes(self._scene, columns, self._name)
+        self._hide(nodes.values())
+        if CHART in nodes:
+            self._showChart(nodes[CHART])
+        if known and LOSS in nodes:
+            nodes[LOSS].Modified()
+
+    def onPreview(self, maps: Mapping[str, np.ndarray]) -> None:
+        """Take maps of the present state."""
+        affine = self._affine(next(iter(maps.values())).shape) if maps else None
+        if self._hasEnded or affine is None:
+            return
+        for key, values in maps.items():
+            node = mapToNode(self._scene, PerfusionMap(values, affine, QUANTITIES[key]), self._name)
+            self._hide([node])
+            self._showMap(key, node)
+
+    def end(self) -> None:
+        """Remove everything that was shown, and show again what the views showed before."""
+        self._hasEnded = True
+        for (className, tag), shown in self._before.items():
+            view = self._scene.GetSingletonNode(tag, className)
+            if view is not None:
+                _setShown(view, shown)
+        for node in nodesOfStudy(self._scene, self._name).values():
+            removeNode(self._scene, node)
+
+    def _hide(self, nodes: Any) -> None:
+        for node in nodes:
+            node.SetSaveWithScene(False)
+            node.SetHideFromEditors(True)
+
+    def _affine(self, shape: tuple[int, ...]) -> np.ndarray | None:
+        scan = self._scan
+        if scan is None or not self._scene.IsNodePresent(scan):
+            return None
+        frame = scan.GetNthDataNode(0) if scan.IsA("vtkMRMLSequenceNode") else scan
+        if frame is None or frame.GetImageData() is None or frame.GetImageData().GetDimensions() != tuple(shape):
+            return None
+        return affineOf(frame)
+
+    def _showChart(self, chart: Any) -> None:
+        view = self._scene.GetSingletonNode(PLOT, "vtkMRMLPlotViewNode")
+        if view is not None and view.GetPlotChartNodeID() != chart.GetID():
+            self._before.setdefault(("vtkMRMLPlotViewNode", PLOT), view.GetPlotChartNodeID())
+            view.SetPlotChartNodeID(chart.GetID())
+
+    def _showMap(self, key: str, node: Any) -> None:
+        composite = viewsOf(self._scene, "vtkMRMLSliceCompositeNode").get(_VIEWS.get(key, ""))
+        if composite is None or composite.GetForegroundVolumeID() == node.GetID():
+            return
+        place = ("vtkMRMLSliceCompositeNode", _VIEWS[key])
+        self._before.setdefault(place, (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()))
+        proxy = proxyOfScan(self._scene, self._scan)
+        _setShown(composite, (None if proxy is None else proxy.GetID(), node.GetID()))
+        composite.SetForegroundOpacity(1.0)
+        view = viewsOf(self._scene, "vtkMRMLSliceNode").get(_VIEWS[key])
+        if view is not None:
+            view.RotateToVolumePlane(node)
+
+
+def proxyOfScan(scene: Any, scan: Any) -> Any:
+    """Return the volume in which a browser shows the frames of a scan, None when there is none."""
+    if scan is None or not scan.IsA("vtkMRMLSequenceNode"):
+        return scan
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
+        browser = scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode")
+        if browser.IsSynchronizedSequenceNode(scan, True):
+            return browser.GetProxyNode(scan)
+    return None
+
+
+def _setShown(view: Any, shown: Any) -> None:
+    if view.IsA("vtkMRMLPlotViewNode"):
+        view.SetPlotChartNodeID(shown)
+        return
+    background, foreground = shown
+    wasModifying = view.StartModify()
+    view.SetBackgroundVolumeID(background)
+    view.SetForegroundVolumeID(foreground)
+    view.EndModify(wasModifying)
