@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidInputError
-from ..core.geometry import BoolArray
+from ..core.geometry import BoolArray, FloatArray
 from ..core.progress import ProgressCallback, no_progress
 from .cutoffs import is_called_positive
-from .roc import Float64, auc, points_higher, roc_curve
+from .roc import auc, points_higher, roc_curve
 
-Train = Callable[[Float64, BoolArray], Callable[[Float64], Float64]]
+Train = Callable[[FloatArray, BoolArray], Callable[[FloatArray], FloatArray]]
 """Takes training cases (n, k) and outcomes; returns what scores other cases, large values pointing to the outcome."""
 
 
@@ -95,7 +95,7 @@ def by_direction(higher: bool | None = None) -> Train:
         For `cross_validate`.
     """
 
-    def train(x: Float64, positive: BoolArray) -> Callable[[Float64], Float64]:
+    def train(x: FloatArray, positive: BoolArray) -> Callable[[FloatArray], FloatArray]:
         known = points_higher(x[:, 0], positive) if higher is None else higher
         return lambda other: other[:, 0] if known else -other[:, 0]
 

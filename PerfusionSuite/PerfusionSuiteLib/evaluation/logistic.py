@@ -20,6 +20,7 @@ from .roc import Float64
 from .separation import Separation, separation
 
 Penalty = Literal["auto", "none", "firth"]
+_MODERATE = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,11 @@ def fit_logistic(
     center, scale = table.mean(axis=0), table.std(axis=0)
     design = np.column_stack([np.ones(len(table)), (table - center) / scale])
     _check_rank(design, names)
-    found = separation(design, truth)
-    if penalty == "none" and found != "none":
+    likely = _maximum_likelihood(design, truth)
+    # A maximum with moderate log odds proves that the groups overlap; only the rest needs the linear program.
+    overlap = likely is not None and float(np.abs(design @ likely[0]).max()) < _MODERATE
+    found: Separation = "none" if overlap else separation(design, truth)
+    if found != "none" and penalty == "none":
         msg = f"The groups are separated ({found}), so there is no finite estimate. Use Firth's penalty."
         raise NumericalError(msg)
     penalized = penalty == "firth" or found != "none"
@@ -143,7 +147,10 @@ def fit_logistic(
         nothing = dict.fromkeys(range(1, design.shape[1]), 0.0)
         base = maximize(design, truth, fixed=nothing).log_likelihood if null else float("nan")
     else:
-        inner, covariance, likelihood = _maximum_likelihood(design, truth)
+        if likely is None:
+            msg = "The logistic model does not converge. Leave out predictors, or use Firth's penalty."
+            raise NumericalError(msg)
+        inner, covariance, likelihood = likely
         share = truth.mean()
         base = float(truth.sum() * np.log(share) + (~truth).sum() * np.log1p(-share))
     back = np.diag(np.concatenate([[1.0], 1.0 / scale]))
@@ -203,18 +210,19 @@ def events_per_variable(positive: ArrayLike, variables: int) -> float:
     return float(min(truth.sum(), (~truth).sum()) / variables)
 
 
-def _maximum_likelihood(design: Float64, truth: BoolArray) -> tuple[Float64, Float64, float]:
+def _maximum_likelihood(design: Float64, truth: BoolArray) -> tuple[Float64, Float64, float] | None:
+    """Return coefficients, covariance and log-likelihood; None when they are not found."""
     require_package("statsmodels", "compute statistics of a cohort")
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
     with warnings.catch_warnings():
         # Groups that only just overlap: fitted chances come close to 0 and 1, the estimate is finite all the same.
+        # Separated ones: they go to infinity, which is found out afterwards.
         warnings.simplefilter("ignore")
         result = GLM(truth.astype(float), design, family=Binomial()).fit(tol=1e-13, maxiter=200)
     if not (result.converged and np.isfinite(result.params).all()):
-        msg = "The logistic model does not converge. Leave out predictors, or use Firth's penalty."
-        raise NumericalError(msg)
+        return None
     return np.asarray(result.params, float), np.asarray(result.cov_params(), float), float(result.llf)
 
 

@@ -15,8 +15,6 @@ from .calibration import brier_score, calibration_intercept, calibration_slope, 
 from .logistic import LogisticFit, Penalty, fit_logistic
 from .roc import Float64, auc
 
-_CALIBRATED = {"slope": 1.0, "intercept": 0.0}
-
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
@@ -75,8 +73,8 @@ def bootstrap_optimism(
     Returns
     -------
     OptimismResult
-        Every modeling step (the choice of Firth's penalty included) is repeated in each resample; optimism is the mean of the
-        measure in the resample minus that of the resample's model on the original cases.
+        Every modeling step (the choice of Firth's penalty included) is repeated in each resample; optimism is the mean (of
+        the slope the median) of the measure in the resample minus that of the resample's model on the original cases.
 
     Raises
     ------
@@ -105,7 +103,9 @@ def bootstrap_optimism(
         raise NumericalError(msg)
     measures = {}
     for key, value in apparent.items():
-        optimism = float(np.mean([gain[key] for gain in gains]))
+        excess = [gain[key] for gain in gains]
+        # The slope of a resample's model is a ratio of coefficients: where effects are weak its mean is ruled by a few resamples.
+        optimism = float(np.median(excess) if key == "slope" else np.mean(excess))
         measures[key] = Corrected(value, optimism, value - optimism)
     corrected = np.clip(curve - np.mean(bends, axis=0), 0.0, 1.0)
     return OptimismResult(measures, grid, corrected, len(gains), resamples - len(gains))
