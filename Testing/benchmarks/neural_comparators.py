@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What neural fields and the spatial fit are measured against, frozen; and the search that chose these settings.
 
-    python Testing/benchmarks/neural_comparators.py [--tune similarity|gaussian] [--seeds 101 102] [--trials 40]
+    python Testing/benchmarks/neural_comparators.py [--tune similarity|gaussian] [--seeds 101 102] [--trials 80]
 
 SVD behind the time-similarity filter, and behind an in-plane Gaussian; each tuned once for flow and once for Tmax on development
 crops of the analytic brain (box residues, 2 and 4 HU together, seeds 101 and 102, with knowledge of the truth). Without
@@ -23,12 +23,12 @@ from PerfusionSuiteLib.evaluation.neural_estimate import Estimator, estimate
 from PerfusionSuiteLib.evaluation.neural_scan import FieldCondition, FieldScan, make_scan
 
 NOISE_HU = (2.0, 4.0)
-TRUNCATIONS = (0.03, 0.05, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3)
-OSCILLATIONS = (0.04, 0.06, 0.08, 0.1, 0.14)
+TRUNCATIONS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4)
+OSCILLATIONS = (0.05, 0.08, 0.12)
 SIGMAS_MM, FEW_TRUNCATIONS = (1.0, 1.8, 2.7, 4.0), (0.08, 0.16)
 FILTERS = {
-    "radius_mm": (6.0, 9.0, 13.0), "sharpness": (0.2, 0.35, 0.6, 1.0), "refine_mm": (5.0, 7.0, 10.0, 14.0),
-    "refine_spread": (0.3, 0.5, 1.0, 2.0, 4.0), "refine_slices": (0, 1, 2),
+    "radius_mm": (6.0, 9.0, 13.0), "sharpness": (0.2, 0.35, 0.6, 1.0), "refine_mm": (5.0, 7.0, 10.0, 14.0, 18.0),
+    "refine_spread": (0.5, 1.0, 2.0, 4.0, 8.0), "refine_slices": (0, 1, 2),
 }  # fmt: skip
 KEYS = ("cbf", "tmax")
 
@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tune", choices=("similarity", "gaussian"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102])
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=80)
     options = parser.parse_args()
     if options.tune:
         tune(options.tune, options.seeds, options.trials)
