@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import InvalidInputError
-from . import bayes, nlr, spatial
+from . import bayes, nlr, resppinn, spatial, sppinn
 from .request import FitRequest, Fitted
 
 
@@ -74,9 +74,29 @@ _TABLE = (
     FitMethod("nlr", "Regression of a box-shaped residue in every voxel (Bennink 2016).", nlr.fit, nlr.OPTIONS),
     FitMethod("bayes", "Posterior means over arrival and transit time; the scan chooses the residue.", bayes.fit, bayes.OPTIONS),
     FitMethod(
-        "spatial", "Most probable maps of the whole scan, neighbors alike but for edges.", spatial.fit, spatial.OPTIONS,
-        on_grid=True, gpu=True,
-    ),  # fmt: skip
+        "spatial",
+        "Most probable maps of the whole scan, neighbors alike but for edges.",
+        spatial.fit,
+        spatial.OPTIONS,
+        on_grid=True,
+        gpu=True,
+    ),
+    FitMethod(
+        "sppinn",
+        "Physics-informed neural field slice by slice (de Vries 2023).",
+        sppinn.fit,
+        sppinn.OPTIONS,
+        on_grid=True,
+        gpu=True,
+    ),
+    FitMethod(
+        "resppinn",
+        "Physics-informed neural field over a hash encoding (ReSPPINN).",
+        resppinn.fit,
+        resppinn.OPTIONS,
+        on_grid=True,
+        gpu=True,
+    ),
 )
 
 METHODS: Mapping[str, FitMethod] = MappingProxyType({method.name: method for method in _TABLE})
