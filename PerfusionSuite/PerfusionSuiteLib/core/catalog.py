@@ -43,6 +43,7 @@ FITTING = (
     Choice("nlr", "Box model per voxel (NLR)", "Regression of a box-shaped residue in every voxel (Bennink 2016)."),
     Choice("bayes", "Posterior means (Bayes)", "Posterior means over arrival and transit time; the scan chooses the residue."),
     Choice("spatial", "Spatial fit", "Most probable maps of the whole scan, neighbors alike but for edges."),
+    Choice("neural", "Neural field", "Neural field of the brain, on the objective of the spatial fit."),
     Choice("sppinn", "SPPINN", "Physics-informed neural field slice by slice (de Vries 2023)."),
     Choice("resppinn", "ReSPPINN", "Physics-informed neural field over a hash encoding (ReSPPINN)."),
 )

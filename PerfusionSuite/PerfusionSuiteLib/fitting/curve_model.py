@@ -67,7 +67,7 @@ class CurveModel:
         return area
 
     def _interpolated(self, mtt: FloatArray, delay: FloatArray, times_s: FloatArray) -> FloatArray:
-        self._table.times_s = times_s
+        self._table.times_s = np.asarray(times_s, np.float64)
         steps = max(4, int(np.ceil(np.ptp(delay) / _DELAY_STEP_S)) + 1)
         delays = np.linspace(delay.min() - 1e-6, delay.max() + 1e-6, steps)
         logs = np.linspace(np.log(mtt.min()) - 1e-6, np.log(mtt.max()) + 1e-6, _TRANSIT_NODES)

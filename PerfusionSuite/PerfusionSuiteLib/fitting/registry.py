@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import InvalidInputError
-from . import bayes, nlr, resppinn, spatial, sppinn
+from . import bayes, neural, nlr, resppinn, spatial, sppinn
 from .request import FitRequest, Fitted
 
 
@@ -78,6 +78,14 @@ _TABLE = (
         "Most probable maps of the whole scan, neighbors alike but for edges.",
         spatial.fit,
         spatial.OPTIONS,
+        on_grid=True,
+        gpu=True,
+    ),
+    FitMethod(
+        "neural",
+        "Neural field of the brain, on the objective of the spatial fit.",
+        neural.fit,
+        neural.OPTIONS,
         on_grid=True,
         gpu=True,
     ),

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A neural field of the brain fitted to all curves at once: the objective of the spatial fit, minimized over a network.
+
+This file holds settings and their checks; what computes lies in `neural_fit` and needs PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ..core.errors import InvalidInputError, MissingPackageError
+from . import spatial
+from .request import FitRequest, Fitted
+from .start_file import shipped_starts
+
+_OWN: Mapping[str, Any] = MappingProxyType({"start": "auto", "steps": None, "rate": 2e-2, "model_error": 0.1, "seed": 0})
+
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("outer", "inner")}, **_OWN}
+)
+"""Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``auto`` (from what was learned on simulated
+patients, when that comes with the software), ``random``, or a file of ``perfusion-suite train``. Steps (None: 20 from a learned start, 100
+from a random one) and learning rate of Adam. Share of a curve that the model may miss beside the noise: without it, the large
+curves of vessels would take all steps for themselves. Seed of a random start."""
+
+STEPS_COLD, STEPS_LEARNED = 100, 20
+
+SHIPPED = "neural"
+"""Name of the learned start that comes with the software."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeuralPlan:
+    """Checked settings of a fit; see `OPTIONS`.
+
+    Parameters
+    ----------
+    objective : spatial.Plan
+        Those of the objective.
+    start : str
+        ``random``, or the name or file of a learned start.
+    steps : int
+        Steps of Adam.
+    rate : float
+        Largest learning rate.
+    model_error : float
+        Share of a curve that the model may miss.
+    seed : int
+        Of a random start.
+    """
+
+    objective: spatial.Plan
+    start: str
+    steps: int
+    rate: float
+    model_error: float
+    seed: int
+
+
+def checked_plan(settings: Mapping[str, Any], frames: int) -> NeuralPlan:
+    """Check settings.
+
+    Parameters
+    ----------
+    settings : mapping
+        Every key of `OPTIONS`.
+    frames : int
+        Number of frames of the scan.
+
+    Returns
+    -------
+    NeuralPlan
+        The checked settings.
+
+    Raises
+    ------
+    InvalidInputError
+        If one cannot be used.
+    """
+    objective = spatial.checked_plan({**spatial.OPTIONS, **{k: settings[k] for k in OPTIONS if k not in _OWN}}, frames)
+    start = str(settings["start"])
+    if start == "auto":
+        start = SHIPPED if SHIPPED in shipped_starts() else "random"
+    steps = settings["steps"]
+    if steps is None:
+        steps = STEPS_COLD if start == "random" else STEPS_LEARNED
+    return NeuralPlan(
+        objective, start, _whole(steps, "steps", 1, 100_000), _number(settings["rate"], "rate", 1e-6, 1.0),
+        _number(settings["model_error"], "model_error", 0.0, 1.0), _whole(settings["seed"], "seed", 0, 2**31 - 1),
+    )  # fmt: skip
+
+
+def _whole(value: Any, name: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not low <= value <= high:
+        msg = f"{name} must be a whole number from {low} to {high}, not {value!r}. Correct the setting."
+        raise InvalidInputError(msg)
+    return int(value)
+
+
+def _number(value: Any, name: str, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not low <= number <= high:
+        msg = f"{name} must be a number from {low:g} to {high:g}, not {value!r}. Correct the setting."
+        raise InvalidInputError(msg)
+    return number
+
+
+def fit(request: FitRequest) -> Fitted:
+    """Fit a neural field.
+
+    Parameters
+    ----------
+    request : FitRequest
+        Curves on a grid, and settings (see `OPTIONS`).
+
+    Returns
+    -------
+    Fitted
+        Maps as `fitting.fit` documents them, with standard deviations, and a field of kind ``lattice``.
+
+    Raises
+    ------
+    InvalidInputError
+        If a setting, the start or the checkpoint cannot be used.
+    MissingPackageError
+        If PyTorch is not installed.
+    """
+    plan = checked_plan(request.settings, request.problem.times_s.size)
+    try:
+        from .neural_fit import run
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        msg = "The method 'neural' needs PyTorch, which is not installed. Install the package torch, or choose 'bayes'."
+        raise MissingPackageError(msg) from error
+    return run(request, plan)
