@@ -15,6 +15,9 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
+DEFAULT_FIT = "spatial"
+CPU_ONLY = ("nlr", "bayes")
+
 
 class PerfusionFit(ScriptedLoadableModule):
     def __init__(self, parent):
@@ -37,7 +40,9 @@ class PerfusionFitParameterNode:
     arteryMethod: str = ""
     aifTable: vtkMRMLTableNode
     vofTable: vtkMRMLTableNode
-    method: str = ""
+    method: str = "spatial"
+    options: str = ""
+    watch: bool = True
 
 
 class PerfusionFitWidget(ScriptedLoadableModuleWidget):
@@ -47,11 +52,13 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         self.logic = None
         self.panel = None
+        self.model = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        from PerfusionSuiteLib.core import catalog
-        from PerfusionSuiteSlicer.ui.ChoiceBox import ChoiceBox
+        from PerfusionSuiteSlicer.ui.FieldPanel import FieldPanel
+        from PerfusionSuiteSlicer.ui.FitView import FitView
+        from PerfusionSuiteSlicer.ui.ModelChoice import ModelChoice
         from PerfusionSuiteSlicer.ui.StudyPanel import StudyPanel
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/PerfusionFit.ui"))
@@ -59,10 +66,14 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = PerfusionFitLogic()
-        boxes = {"method": ChoiceBox(self.ui.methodComboBox, catalog.FITTING, catalog.FITTING[0].name)}
+        self.view = FitView()
+        self.model = ModelChoice(self.ui, self.update)
         self.panel = StudyPanel(
-            uiWidget, self.ui, self.logic.getParameterNode, self.startJob, self.studyName, boxes, self.describeModel
-        )
+            uiWidget, self.ui, self.logic.getParameterNode, self.startJob, self.studyName, {"method": self.model.methodBox},
+            self.describeModel, packages=("safetensors",), done=self.onDone,
+        )  # fmt: skip
+        self.field = FieldPanel(self.ui, self.panel.jobPanel, self.logic, lambda: self.model.device)
+        self.model.ask()
 
     def enter(self):
         self.panel.binding.bind()
@@ -73,22 +84,30 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
     def cleanup(self):
         if self.panel is not None:
             self.panel.cleanup()
+            self.model.cleanup()
+
+    def update(self):
+        if self.panel is not None:
+            self.panel.update()
 
     def studyName(self, node):
         return self.logic.studyName(node.inputScan, node.method)
 
     def describeModel(self, node, modality):
-        """Say what the model is; any model can be applied to any scan."""
-        from PerfusionSuiteLib.core import catalog
+        """Show what the model is and its options; return why it cannot be fitted here, any model fits any scan."""
+        if hasattr(self, "field"):
+            self.field.update()
+        return self.model.show(node)
 
-        chosen = node.method or catalog.FITTING[0].name
-        self.ui.modelLabel.text = next((choice.description for choice in catalog.FITTING if choice.name == chosen), "")
-        return ""
+    def onDone(self, nodes):
+        self.field.choose(nodes)
 
     def startJob(self, node, folder, **callbacks):
         return self.logic.fit(
             node.inputScan,
             method=node.method or None,
+            options=self.model.options(),
+            device=self.model.device,
             modality=node.modality or "auto",
             interval=node.interval or None,
             motionCorrection=node.motionCorrection,
@@ -97,6 +116,7 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
             aifTable=node.aifTable,
             vofTable=node.vofTable,
             outputFolder=folder,
+            watcher=self.view.watch(node.inputScan, self.studyName(node)) if node.watch else None,
             **callbacks,
         )
 
@@ -113,14 +133,14 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         :param sequenceNode: the scan.
         :param method: name of the fit.
         """
-        from PerfusionSuiteLib.core import catalog
-
-        return f"{sequenceNode.GetName()} {method or catalog.FITTING[0].name}"
+        return f"{sequenceNode.GetName()} {method or DEFAULT_FIT}"
 
     def fit(
         self,
         sequenceNode,
         method=None,
+        options=None,
+        device="auto",
         modality="auto",
         interval=None,
         motionCorrection=True,
@@ -129,14 +149,18 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         aifTable=None,
         vofTable=None,
         outputFolder=None,
+        jobFolder=None,
         waitForCompletion=False,
         progressCallback=None,
         finishedCallback=None,
+        watcher=None,
     ):
         """Fit a perfusion model to a perfusion scan, in a process of its own.
 
         :param sequenceNode: vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode with frame times.
-        :param method: name of the fit; "nlr" is the box model of Bennink 2016.
+        :param method: "spatial", "neural", "resppinn", "sppinn", "nlr" or "bayes".
+        :param options: options of the method by name, such as {"family": "box"}; ``perfusion-suite methods --options`` lists all.
+        :param device: "auto", "cpu" or "cuda" ("cuda:1" for the second GPU).
         :param modality: "ctp", "dsc", or "auto" for what the scan says.
         :param interval: time between frames in s that replaces the stored times.
         :param motionCorrection: estimate and correct head motion.
@@ -145,18 +169,21 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         :param aifTable: vtkMRMLTableNode with time and arterial curve, instead of the automatic choice.
         :param vofTable: vtkMRMLTableNode with time and venous curve, instead of the automatic choice.
         :param outputFolder: also write all results, pictures and report to this folder.
+        :param jobFolder: empty folder that the job leaves behind when it is interrupted, for resume() in another session.
         :param waitForCompletion: return only when the results are in the scene.
         :param progressCallback: called with the finished fraction and the stage.
         :param finishedCallback: called with the handle when the fit has ended.
-        :return: StudyJob with state, cancel() and wait(), or with waitForCompletion the StudyNodes that were created or
-          updated in the scene.
+        :param watcher: has onLoss(step, steps, parts), onPreview(maps) and a list ``previews`` of maps such as ["tmax"].
+        :return: StudyJob with state, cancel(), canResume and wait(), or with waitForCompletion the StudyNodes that were
+          created or updated in the scene.
         """
-        from PerfusionSuiteLib.core import catalog
         from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob, userInputs
         from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
         choices = {
-            "method": method or catalog.FITTING[0].name,
+            "method": method or DEFAULT_FIT,
+            "method_options": options or None,
+            "device": device if (method or DEFAULT_FIT) not in CPU_ONLY else None,
             "motion_correction": motionCorrection,
             "noise_reduction": noiseReduction,
             "aif_method": arteryMethod,
@@ -173,7 +200,68 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
             output=outputFolder,
             progress=progressCallback,
             finished=finishedCallback,
+            watcher=watcher,
+            jobFolder=jobFolder,
         )
+        return job.wait() if waitForCompletion else job
+
+    def resume(self, job, sequenceNode=None, waitForCompletion=False, progressCallback=None, finishedCallback=None, watcher=None):
+        """Go on with a fit that was cancelled or whose worker died.
+
+        :param job: what fit() returned, or the jobFolder that it was given, also in another session.
+        :param sequenceNode: the scan, when a folder is given and the scan is in the scene.
+        :param waitForCompletion: see fit(), as for the further ones.
+        :return: see fit().
+        """
+        from PerfusionSuiteSlicer.mrml.StudyJob import resumeJob
+        from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
+
+        job = resumeJob(
+            slicer.mrmlScene, chooseRunner(waitForCompletion), job, sequenceNode=sequenceNode,
+            progress=progressCallback, finished=finishedCallback, watcher=watcher,
+        )  # fmt: skip
+        return job.wait() if waitForCompletion else job
+
+    def resample(
+        self, fieldNode, spacing=None, referenceVolume=None, device="auto", waitForCompletion=False, progressCallback=None,
+        finishedCallback=None,
+    ):  # fmt: skip
+        """Sample the field of a fit at another resolution, also long after the fit, in a process of its own.
+
+        :param fieldNode: vtkMRMLTextNode "<study> field", also in a scene that was saved and opened again.
+        :param spacing: voxel size of the new maps in mm, a number or three.
+        :param referenceVolume: vtkMRMLVolumeNode whose grid is taken instead.
+        :param device: see fit().
+        :param waitForCompletion: return only when the maps are in the scene.
+        :return: handle, or with waitForCompletion the volume nodes by quantity.
+        """
+        from PerfusionSuiteSlicer.mrml.FieldJob import startSampleJob
+        from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
+
+        job = startSampleJob(
+            slicer.mrmlScene, chooseRunner(waitForCompletion), fieldNode, spacing=spacing, referenceVolume=referenceVolume,
+            device=device, progress=progressCallback, finished=finishedCallback,
+        )  # fmt: skip
+        return job.wait() if waitForCompletion else job
+
+    def fittedCurves(
+        self, fieldNode, step=None, device="auto", waitForCompletion=False, progressCallback=None, finishedCallback=None
+    ):
+        """Compute the curves that a fit describes the scan by, as a sequence.
+
+        :param fieldNode: vtkMRMLTextNode "<study> field".
+        :param step: time between frames in s; None for the times of the scan, which one browser then plays along.
+        :param device: see fit().
+        :param waitForCompletion: return only when the sequence is in the scene.
+        :return: handle, or with waitForCompletion (sequence node, browser node).
+        """
+        from PerfusionSuiteSlicer.mrml.FieldJob import startCurvesJob
+        from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
+
+        job = startCurvesJob(
+            slicer.mrmlScene, chooseRunner(waitForCompletion), fieldNode, step=step, device=device,
+            progress=progressCallback, finished=finishedCallback,
+        )  # fmt: skip
         return job.wait() if waitForCompletion else job
 
 

@@ -19,7 +19,7 @@ from PerfusionSuiteSlicer.mrml.FieldJob import startCurvesJob, startSampleJob
 from PerfusionSuiteSlicer.mrml.FieldNodes import fieldBytes, fieldSentence
 from PerfusionSuiteSlicer.mrml.LiveFit import LiveFit
 from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene, writeBundle
-from PerfusionSuiteSlicer.mrml.StudyJob import resumeStudyJob, startStudyJob
+from PerfusionSuiteSlicer.mrml.StudyJob import resumeJob, startStudyJob
 from PerfusionSuiteSlicer.mrml.StudyScene import findStudy, studyToScene
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues
 from PerfusionSuiteSlicer.mrml.VolumeArrays import affineOf, volumeArray
@@ -230,6 +230,6 @@ def test_a_kept_folder_is_resumed_by_its_path_and_knows_its_study(scene, small_s
     job = startStudyJob(scene, runner, small_scan, choices, name="patient watched", jobFolder=tmp_path / "kept")
     job.cancel()
     job._job.wait()
-    nodes = resumeStudyJob(scene, runner, tmp_path / "kept", sequenceNode=small_scan).wait()
+    nodes = resumeJob(scene, runner, tmp_path / "kept", sequenceNode=small_scan).wait()
     assert nodes.name == "patient watched"
     assert (tmp_path / "kept" / "result").is_dir()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from ..jobs.events import line_of
+from ..jobs.report import stage_without_counts
 
 _WIDTH = 28
 _QUIET_S = 0.2
@@ -59,10 +60,11 @@ class ConsoleProgress:
         """
         self._check_stop()
         now = time.perf_counter()
-        new_stage = stage != self._last_stage
+        kind = stage_without_counts(stage)
+        new_stage = kind != self._last_stage
         if not new_stage and (now - self._last_time < _QUIET_S or not (self._live or self._json)):
             return
-        self._last_time, self._last_stage = now, stage
+        self._last_time, self._last_stage = now, kind
         if self._json:
             self._event("progress", fraction=round(fraction, 4), stage=stage)
             return

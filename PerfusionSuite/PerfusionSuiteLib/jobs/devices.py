@@ -37,10 +37,13 @@ class Devices:
         The CPU first.
     note : str
         Why there is no GPU; empty when there is one.
+    has_torch : bool
+        Whether the worker's Python has PyTorch.
     """
 
     devices: tuple[Device, ...]
     note: str = ""
+    has_torch: bool = True
 
     @classmethod
     def from_result(cls, result: dict[str, Any]) -> Devices:
@@ -56,7 +59,7 @@ class Devices:
         Devices
             The devices.
         """
-        return cls(tuple(Device(**item) for item in result["devices"]), result["note"])
+        return cls(tuple(Device(**item) for item in result["devices"]), result["note"], result["torch"])
 
 
 @cache

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,8 +18,25 @@ from .events import line_of
 from .folder import JobFolder
 
 _QUIET_S = 0.1
-_LEAST_FRACTION = 0.05
-"""Before that a guess of the remaining time would be worthless."""
+
+_WINDOW_S, _LEAST_S = 20.0, 2.0
+"""The remaining time is guessed from the speed of the last while, once that was long enough: stages differ in speed."""
+
+
+def stage_without_counts(stage: str) -> str:
+    """Return the name of a stage without what counts in it: "step 3 of 500" is the same stage as "step 4 of 500".
+
+    Parameters
+    ----------
+    stage : str
+        What is being done.
+
+    Returns
+    -------
+    str
+        Equal for all steps of a stage.
+    """
+    return re.sub(r"\d+(\.\d+)?", "#", stage)
 
 
 class Report:
@@ -40,6 +59,7 @@ class Report:
         self._start = time.perf_counter()
         self._last_time = -_QUIET_S
         self._last_stage = ""
+        self._speed: deque[tuple[float, float]] = deque()
         self._said: set[QualityFinding] = set()
 
     def emit(self, kind: str, **content: object) -> None:
@@ -75,12 +95,24 @@ class Report:
         """
         self._check_stop()
         now = time.perf_counter()
-        if stage == self._last_stage and now - self._last_time < _QUIET_S:
+        kind = stage_without_counts(stage)
+        if kind != self._last_stage:
+            self._speed.clear()
+        elif now - self._last_time < _QUIET_S:
             return
-        self._last_time, self._last_stage = now, stage
+        self._last_time, self._last_stage = now, kind
         done = min(max(fraction, 0.0), 1.0)
-        left = round(self.seconds * (1.0 - done) / done, 1) if done >= _LEAST_FRACTION else None
-        self.emit("progress", fraction=round(done, 4), stage=stage, left_s=left)
+        self.emit("progress", fraction=round(done, 4), stage=stage, left_s=self._left_s(now, done))
+
+    def _left_s(self, now: float, done: float) -> float | None:
+        """Guess the remaining time from the speed of this stage; None while it is not known."""
+        self._speed.append((now, done))
+        while now - self._speed[0][0] > _WINDOW_S:
+            self._speed.popleft()
+        then, before = self._speed[0]
+        if now - then < _LEAST_S or done <= before:
+            return None
+        return round((now - then) * (1.0 - done) / (done - before), 1)
 
     def finding(self, finding: QualityFinding) -> None:
         """Say something that the user should know about the data; once, also when it is found again at the end.

@@ -217,21 +217,23 @@ def devices(spec: JobSpec, report: Report) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``devices``: a list of ``name`` and ``label``; ``note``: why there is no GPU, or empty.
+        ``devices``: a list of ``name`` and ``label``; ``note``: why there is no GPU, or empty; ``torch``: whether there is
+        PyTorch.
     """
     found = [{"name": "cpu", "label": f"CPU ({os.cpu_count() or 1} cores)"}]
     try:
         import torch
     except (ImportError, OSError) as error:  # a library that torch needs may be missing
         why = "is not installed" if isinstance(error, ModuleNotFoundError) else "cannot be loaded"
-        return {"devices": found, "note": f"Only the CPU can be used, because PyTorch {why} in the worker's Python."}
+        note = f"Only the CPU can be used, because PyTorch {why} in the worker's Python."
+        return {"devices": found, "note": note, "torch": False}
     if not torch.cuda.is_available():
-        return {"devices": found, "note": "Only the CPU can be used, because PyTorch finds no CUDA GPU."}
+        return {"devices": found, "note": "Only the CPU can be used, because PyTorch finds no CUDA GPU.", "torch": True}
     for number in range(torch.cuda.device_count()):
         free, _total = torch.cuda.mem_get_info(number)
         label = f"{torch.cuda.get_device_name(number)} ({free / 2**30:.1f} GiB free)"
         found.append({"name": f"cuda:{number}", "label": label})
-    return {"devices": found, "note": ""}
+    return {"devices": found, "note": "", "torch": True}
 
 
 def _check_names(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:

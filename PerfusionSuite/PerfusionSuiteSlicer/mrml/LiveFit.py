@@ -13,7 +13,7 @@ import numpy as np
 
 from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap
 
-from .LossNodes import CHART, LOSS, STEP, lossesToNodes
+from .LossNodes import CHART, STEP, lossesToNodes
 from .MapNodes import mapToNode
 from .StudyRoles import nodesOfStudy, removeNode
 from .ViewLayouts import PLOT, viewsOf
@@ -36,16 +36,19 @@ class LiveFit:
         The scan that is fitted, whose grid the previews have.
     name : str
         Name of the study that will come.
+    onBegin, onEnd : callable, optional
+        Called before the first thing is shown, which a method that tells nothing never does, and at the end.
     """
 
     previews = PREVIEWS
 
-    def __init__(self, scene: Any, scan: Any, name: str) -> None:
+    def __init__(self, scene: Any, scan: Any, name: str, onBegin: Any = None, onEnd: Any = None) -> None:
         self._scene = scene
+        self._onBegin, self._onEnd = onBegin, onEnd
         self._name = f"{name} (running)"
         self._scan = scan
         self._losses: dict[str, list[float]] = {}
-        self._hasEnded = False
+        self._hasEnded = self._hasBegun = False
         self._before: dict[tuple[str, str], Any] = {}
 
     @property
@@ -55,30 +58,32 @@ class LiveFit:
 
     def onLoss(self, step: int, steps: int, parts: Mapping[str, float]) -> None:
         """Take the losses of a step. A fit that was resumed may repeat some."""
-        if self._hasEnded:
+        if not self._begin():
             return
         columns = self._losses
         row = {STEP: float(step), **{key: float(value) for key, value in parts.items()}}
         count = self.steps
         for key in {*columns, *row}:
             columns.setdefault(key, [float("nan")] * count).append(row.get(key, float("nan")))
-        known = len(nodesOfStudy(self._scene, self._name))
-        nodes = lossesToNodes(self._scene, columns, self._name)
-        self._hide(nodes.values())
-        if CHART in nodes:
+        if self.steps > 1:  # a line needs two points
+            nodes = lossesToNodes(self._scene, columns, self._name)
+            self._hide(nodes.values())
             self._showChart(nodes[CHART])
-        if known and LOSS in nodes:
-            nodes[LOSS].Modified()
 
     def onPreview(self, maps: Mapping[str, np.ndarray]) -> None:
         """Take maps of the present state."""
         affine = self._affine(next(iter(maps.values())).shape) if maps else None
-        if self._hasEnded or affine is None:
+        if affine is None or not self._begin():
             return
         for key, values in maps.items():
             node = mapToNode(self._scene, PerfusionMap(values, affine, QUANTITIES[key]), self._name)
             self._hide([node])
             self._showMap(key, node)
+
+    def restart(self) -> None:
+        """Show the fit again, when it is resumed."""
+        self._hasEnded = self._hasBegun = False
+        self._losses = {}
 
     def end(self) -> None:
         """Remove everything that was shown, and show again what the views showed before."""
@@ -87,8 +92,21 @@ class LiveFit:
             view = self._scene.GetSingletonNode(tag, className)
             if view is not None:
                 _setShown(view, shown)
+        self._before = {}
+        if self._hasBegun and self._onEnd is not None:
+            self._onEnd()
+        self._hasBegun = False
         for node in nodesOfStudy(self._scene, self._name).values():
             removeNode(self._scene, node)
+
+    def _begin(self) -> bool:
+        """Say whether anything is to be shown: not after the end, nor in a scene that was closed meanwhile."""
+        if self._hasEnded or (self._scan is not None and not self._scene.IsNodePresent(self._scan)):
+            return False
+        if not self._hasBegun and self._onBegin is not None:
+            self._onBegin()
+        self._hasBegun = True
+        return True
 
     def _hide(self, nodes: Any) -> None:
         for node in nodes:

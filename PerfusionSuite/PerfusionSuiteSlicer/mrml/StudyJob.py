@@ -43,7 +43,8 @@ class StudyJob:
     finished : callable, optional
         Called once with this handle, after the results are in the scene.
     watcher : object, optional
-        Looks on while a fit runs: ``onLoss(step, steps, parts)`` and ``onPreview(maps)``, such as `LiveFit`.
+        Looks on while a fit runs: ``onLoss(step, steps, parts)``, ``onPreview(maps)``, the names ``previews`` of the maps
+        that it wants to see, and if it likes ``end()`` and ``restart()``; such as `LiveFit`.
     """
 
     def __init__(
@@ -86,7 +87,11 @@ class StudyJob:
         self._askPreviews()
 
     def resume(
-        self, runner: Runner, progress: ProgressCallback | None = None, finished: Callable[[StudyJob], None] | None = None
+        self,
+        runner: Runner,
+        progress: ProgressCallback | None = None,
+        finished: Callable[[StudyJob], None] | None = None,
+        watcher: Any = None,
     ) -> None:
         """Go on with a fit that was cancelled or whose worker died; returns at once.
 
@@ -94,7 +99,7 @@ class StudyJob:
         ----------
         runner : Runner
             Starts the worker.
-        progress, finished : callable, optional
+        progress, finished, watcher : optional
             Take the place of those that the job was started with.
         """
         if not self.canResume:
@@ -102,11 +107,14 @@ class StudyJob:
             raise InvalidInputError(msg)
         self._progress = progress or self._progress
         self._finished = finished or self._finished
+        self._watcher = watcher or self._watcher
         self.reopen(runner, self._job.folder)
 
     def reopen(self, runner: Runner, folder: JobFolder) -> None:
         """Start another worker for the job of a folder; returns at once."""
         self.outcome, self.secondsLeft, self.findings = None, None, []
+        if hasattr(self._watcher, "restart"):
+            self._watcher.restart()
         self._job = runner.resume(folder, event=self._onEvent, finished=self._onFinished)
         self._askPreviews()
 
@@ -170,6 +178,8 @@ class StudyJob:
         return maps
 
     def _onFinished(self, outcome: JobOutcome) -> None:
+        if hasattr(self._watcher, "end"):
+            self._watcher.end()
         if outcome.state == "done":
             outcome = self._collect(outcome)
         self.outcome = outcome
@@ -278,38 +288,38 @@ def startStudyJob(
     return job
 
 
-def resumeStudyJob(
+def resumeJob(
     scene: Any,
     runner: Runner,
-    jobFolder: str | os.PathLike[str],
+    job: StudyJob | str | os.PathLike[str],
     *,
     sequenceNode: Any = None,
-    name: str | None = None,
     progress: ProgressCallback | None = None,
     finished: Callable[[StudyJob], None] | None = None,
     watcher: Any = None,
 ) -> StudyJob:
-    """Go on with an interrupted job whose folder was kept, also after the application was started anew.
+    """Go on with an interrupted fit; of a folder that was kept also after the application was started anew.
 
     Parameters
     ----------
     scene : vtkMRMLScene
-        Where the study goes.
+        Where the study goes, when a folder is given.
     runner : Runner
         Starts the worker.
-    jobFolder : path-like
-        The folder that `startStudyJob` was given.
+    job : StudyJob or path-like
+        The handle, or the folder that `startStudyJob` was given.
     sequenceNode : vtkMRMLSequenceNode, optional
-        The scan, when it is in the scene; it is filed under the study.
-    name : str, optional
-        Name of the study, by default that of the first start.
+        The scan, when a folder is given and the scan is in the scene; it is filed under the study.
     progress, finished, watcher : optional
         See `StudyJob`.
     """
-    folder = JobFolder(Path(jobFolder))
-    if name is None:
-        with suppress(OSError, ValueError):
-            name = json.loads((folder.path / OWNER_FILE).read_text(encoding="utf-8")).get("study")
-    job = StudyJob(scene, sequenceNode, name, progress, finished, watcher)
-    job.reopen(runner, folder)
-    return job
+    if isinstance(job, StudyJob):
+        job.resume(runner, progress, finished, watcher)
+        return job
+    folder = JobFolder(Path(job))
+    name = None
+    with suppress(OSError, ValueError):
+        name = json.loads((folder.path / OWNER_FILE).read_text(encoding="utf-8")).get("study")
+    opened = StudyJob(scene, sequenceNode, name, progress, finished, watcher)
+    opened.reopen(runner, folder)
+    return opened

@@ -78,7 +78,8 @@ def removeNode(scene: Any, node: Any) -> None:
         hierarchy.RemoveItem(item, False, False)
     helpers = []
     if node.IsA("vtkMRMLDisplayableNode"):
-        helpers += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+        # The last first: a legend is a display that needs the first one.
+        helpers += [node.GetNthDisplayNode(i) for i in reversed(range(node.GetNumberOfDisplayNodes()))]
     if node.IsA("vtkMRMLStorableNode"):
         helpers.append(node.GetStorageNode())
     for helper in [*helpers, node]:

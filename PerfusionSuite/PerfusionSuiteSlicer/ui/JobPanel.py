@@ -2,6 +2,7 @@
 """The lower part of a panel: Apply that becomes Cancel, progress, one sentence on how it went, and findings."""
 
 import logging
+from functools import partial
 
 import qt
 import slicer
@@ -32,17 +33,23 @@ class JobPanel(VTKObservationMixin):
         self._done = self._currentDone = done
         self._stateChanged = stateChanged
         self._doneSentence = ""
-        self._isGone = False
+        self._isGone = self._isClosed = False
         self._isReady = False
+        self._numberOfFindings = 0
         self._hint = self._toolTip = ""
         self._makeWidgets(layout)
         self.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.resumeButton.connect("clicked(bool)", self.onResumeButton)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
         self._update()
 
     def _makeWidgets(self, layout):
         self.applyButton = qt.QPushButton()
         self.applyButton.objectName = "applyButton"
+        self.resumeButton = qt.QPushButton(_("Resume"))
+        self.resumeButton.objectName = "resumeButton"
+        self.resumeButton.toolTip = _("Go on where the interrupted fit was; Apply starts it anew and forgets that")
+        self.resumeButton.visible = False
         self.progressBar = qt.QProgressBar()
         self.progressBar.objectName = "progressBar"
         self.progressBar.visible = False
@@ -57,7 +64,7 @@ class JobPanel(VTKObservationMixin):
         self.findingsList.maximumHeight = 160
         self.findingsList.toolTip = _("What the analysis noticed about the data, and what can be done about it")
         self.findingsList.visible = False
-        for widget in (self.applyButton, self.progressBar, self.statusLabel, self.findingsList):
+        for widget in (self.applyButton, self.resumeButton, self.progressBar, self.statusLabel, self.findingsList):
             layout.addWidget(widget)
 
     def setReady(self, isReady, hint):
@@ -78,6 +85,7 @@ class JobPanel(VTKObservationMixin):
         self._isGone = True  # the widgets will not outlive this call, the worker may
         if self.isRunning:
             self.job.stop()
+        self._discard()
 
     @property
     def isRunning(self):
@@ -93,6 +101,24 @@ class JobPanel(VTKObservationMixin):
             return
         self.begin(self._start, _("Done. The results are in the Data module."), self._done)
 
+    def onResumeButton(self, checked=False):
+        """Go on with the fit that was interrupted."""
+        job, self.job = self.job, None
+        self.begin(partial(_resume, job), self._doneSentence, self._currentDone)
+        if self.job is None:  # it could not be started
+            self.job = job
+            self._update()
+
+    @property
+    def canResume(self):
+        """Whether the last job was interrupted and left something to go on from."""
+        return getattr(self.job, "canResume", False)
+
+    def _discard(self):
+        """Remove what an interrupted fit left on the disk."""
+        if self.canResume:
+            self.job.discard()
+
     def begin(self, start, doneSentence, done=None):
         """Start a job and follow it.
 
@@ -100,7 +126,9 @@ class JobPanel(VTKObservationMixin):
         :param doneSentence: what to say when it has succeeded.
         :param done: called with the handle when it has succeeded.
         """
+        self._discard()
         self._doneSentence, self._currentDone = doneSentence, done
+        self._numberOfFindings = 0
         self.findingsList.clear()
         self.findingsList.visible = False
         self.progressBar.value = 0
@@ -125,7 +153,9 @@ class JobPanel(VTKObservationMixin):
         """
         if not self._isGone and self.applyButton.enabled:  # else it is being cancelled
             self.progressBar.value = int(100 * fraction)
-            self._say(stage)
+            left = timeLeft(getattr(self.job, "secondsLeft", None))
+            self._say(_("{stage} ({left} left)").format(stage=stage, left=left) if left else stage)
+            self._showNews()
 
     def onFinished(self, job):
         """Show how a job ended.
@@ -135,22 +165,35 @@ class JobPanel(VTKObservationMixin):
         if self._isGone:
             return
         self.job = job
+        if self._isClosed:  # nothing of a closed scene can be gone on with
+            self._isClosed = False
+            self._discard()
         self._notify()
         state = job.outcome.state
         if state == "done":
             self._showFindings(job.findings)
             self._succeed(job)
         elif state == "cancelled":
-            self._say(_("Cancelled. The scene is unchanged."))
+            words = _("Cancelled. The scene is unchanged.")
+            self._say(f"{words} {_('Resume goes on where the fit was.')}" if self.canResume else words)
         else:
-            self._say(job.outcome.message, isError=True)
+            words = job.outcome.message
+            self._say(f"{words} {_('Resume goes on where the fit was.')}" if self.canResume else words, isError=True)
 
     def _succeed(self, job):
         self._say(self._doneSentence)
         if self._currentDone is not None:
             self._currentDone(job)
 
+    def _showNews(self):
+        """Show what the job has noticed since the last time, such as that it went on with less memory."""
+        findings = getattr(self.job, "findings", ())
+        if len(findings) > self._numberOfFindings:
+            self._numberOfFindings = len(findings)
+            self._showFindings(findings)
+
     def _showFindings(self, findings):
+        self.findingsList.clear()
         for finding in findings:
             self.findingsList.addItem(f"{MARKS[finding.severity]} {finding.message}\n{finding.advice}".strip())
         self.findingsList.visible = bool(findings)
@@ -165,6 +208,7 @@ class JobPanel(VTKObservationMixin):
         self.applyButton.enabled = running or self._isReady
         self.applyButton.toolTip = _("Stop; the scene stays as it is") if running else self._toolTip
         self.progressBar.visible = running
+        self.resumeButton.visible = not running and self.canResume
 
     def _notify(self):
         self._update()
@@ -172,5 +216,23 @@ class JobPanel(VTKObservationMixin):
             self._stateChanged()
 
     def _onSceneClose(self, caller, event):
+        self._discard()
         if self.isRunning:
+            self._isClosed = True
             self.job.cancel()
+
+
+def timeLeft(seconds):
+    """Return a remaining time in words, an empty text when it is not known or hardly any."""
+    if seconds is None or seconds < 3.0:
+        return ""
+    if seconds < 90.0:
+        return _("about {seconds} s").format(seconds=int(round(seconds, -1) or 5))
+    return _("about {minutes} min").format(minutes=round(seconds / 60.0))
+
+
+def _resume(job, progressCallback, finishedCallback):
+    from .RunnerChoice import chooseRunner
+
+    job.resume(chooseRunner(), progress=progressCallback, finished=finishedCallback)
+    return job

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import slicer
 
-from ..mrml.ViewLayouts import DECISION, MAPS, centerOnLesions, registerLayouts, showStudyInViews
+from ..mrml.ViewLayouts import DECISION, FIT, MAPS, centerOnLesions, registerLayouts, showStudyInViews
 
-__all__ = ["DECISION", "MAPS", "showStudy"]
+__all__ = ["DECISION", "FIT", "MAPS", "showStudy"]
 
 
 def registerWithApplication():

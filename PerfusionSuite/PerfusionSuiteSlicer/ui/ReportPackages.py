@@ -9,12 +9,13 @@ import slicer
 PACKAGES = ("matplotlib", "jinja2")
 
 
-def offerReportPackages(requester):
+def offerReportPackages(requester, further=()):
     """Ask once per session whether to install what is missing; does nothing without a main window or in test mode.
 
     :param requester: title of the module, shown in the question.
+    :param further: names of further packages that the module can use.
     """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
+    missing = [name for name in (*PACKAGES, *further) if find_spec(name) is None]
     if not missing or offerReportPackages.wasAsked or slicer.util.mainWindow() is None or slicer.app.testingEnabled():
         return
     offerReportPackages.wasAsked = True

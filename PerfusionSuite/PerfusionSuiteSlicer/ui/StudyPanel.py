@@ -24,10 +24,13 @@ class StudyPanel:
     :param studyName: called with the parameter node; returns the name of the study that Apply makes.
     :param choiceBoxes: further ChoiceBox by the name of the text parameter that it sets.
     :param problem: called with the parameter node and the modality; returns what is missing, or an empty text.
+    :param packages: names of Python packages, besides those of the report, that are offered for installation.
+    :param done: called with the nodes of the study by role, when Apply has succeeded.
     """
 
-    def __init__(self, uiWidget, ui, getParameterNode, start, studyName, choiceBoxes, problem):
+    def __init__(self, uiWidget, ui, getParameterNode, start, studyName, choiceBoxes, problem, packages=(), done=None):
         self._start, self._studyName, self._problem = start, studyName, problem
+        self._packages, self._furtherDone = packages, done
         self._isComplete = False
         self.results = ResultsPanel(ui)
         self.jobPanel = JobPanel(uiWidget.layout(), self._startJob, self._onDone, self.update)
@@ -62,11 +65,13 @@ class StudyPanel:
 
     def _startJob(self, **callbacks):
         node = self.binding.node
-        offerReportPackages(_("Perfusion Suite"))
+        offerReportPackages(_("Perfusion Suite"), self._packages)
         return self._start(node, self.results.newFolder(self._studyName(node)), **callbacks)
 
     def _onDone(self, job):
         self.results.onDone()
+        if self._furtherDone is not None:
+            self._furtherDone(job.nodes)
 
     def cleanup(self):
         """Let everything go, when the module is unloaded."""

@@ -25,10 +25,25 @@ class CollapsibleButton:
 
     def _collapse(self, value):
         self.__dict__["_collapsed"] = value
-        for c in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
-            c.setVisible(not value)
+        self._hide_contents(value)
         self.updateGeometry()
         self.contentsCollapsed.emit(value)
+
+    def _hide_contents(self, value):
+        """What a module has hidden itself stays hidden."""
+        if value:
+            children = self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly)
+            hidden = self.__dict__.setdefault("_hidden", [])
+            hidden += [c for c in children if not QtWidgets.QWidget.isHidden(c)]
+        for c in self.__dict__.get("_hidden", ()):
+            QtWidgets.QWidget.setVisible(c, not value)
+        if not value:
+            self.__dict__["_hidden"] = []
+
+    def showEvent(self, event):
+        # A .ui file says that a section is collapsed before it has contents.
+        if self.collapsed:
+            self._hide_contents(True)
 
     def sizeHint(self):
         s = self.layout().totalSizeHint() if self.layout() and not self.collapsed else QtCore.QSize(100, self._HEAD)

@@ -8,6 +8,7 @@ import pytest
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError, NumericalError, OutOfMemoryError, PerfusionError
 from PerfusionSuiteLib.core.failures import failure_of
 from PerfusionSuiteLib.jobs import JobFolder, JobOutcome
+from PerfusionSuiteLib.jobs import report as report_room
 from PerfusionSuiteLib.jobs.events import Event, EventReader, line_of
 from PerfusionSuiteLib.jobs.outcome import outcome_of
 from PerfusionSuiteLib.jobs.report import Report
@@ -56,14 +57,28 @@ def test_a_report_says_each_stage_but_not_every_step(tmp_path):
     assert (tmp_path / "events.jsonl").read_text() == stream.getvalue()
 
 
-def test_the_remaining_time_is_said_once_it_can_be_guessed(tmp_path):
+def test_the_remaining_time_is_guessed_from_the_speed_of_the_last_while(tmp_path, monkeypatch):
+    stream, clock = io.StringIO(), [0.0]
+    monkeypatch.setattr(report_room.time, "perf_counter", lambda: clock[0])
+    report = Report(JobFolder(tmp_path), stream, lambda: None)
+    report.progress(0.4, "Motion")  # what came before was quick
+    for step in range(1, 11):
+        clock[0] = 3.0 * step
+        report.progress(0.4 + 0.01 * step, f"Fit, step {step} of 60")
+    guesses = [json.loads(line)["left_s"] for line in stream.getvalue().splitlines()]
+    assert guesses[:2] == [None, None]
+    # 0.01 in 3 s: at half the way, 0.5 takes 150 s
+    assert guesses[-1] == pytest.approx(150.0)
+    report.progress(0.9, "Report")
+    assert json.loads(stream.getvalue().splitlines()[-1])["left_s"] is None
+
+
+def test_steps_that_are_counted_are_one_stage(tmp_path):
     stream = io.StringIO()
     report = Report(JobFolder(tmp_path), stream, lambda: None)
-    report.progress(0.0, "a")
-    report.progress(0.5, "b")
-    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
-    assert first["left_s"] is None
-    assert second["left_s"] >= 0
+    for step in range(1000):
+        report.progress(step / 1000, f"Fit, step {step} of 1000")
+    assert len(stream.getvalue().splitlines()) < 10
 
 
 def test_a_folder_that_cannot_be_written_to_does_not_silence_the_worker(tmp_path):

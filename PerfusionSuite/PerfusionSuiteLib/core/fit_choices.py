@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What panels offer for model fits, in words: presets, and the options that matter with their ranges.
+
+Panels open without loading what computes; a test keeps this equal to the registry of the methods, which hold every option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+DEFAULT_FIT = "spatial"
+
+NEEDS_TORCH = ("spatial", "neural", "sppinn", "resppinn")
+"""Methods that need PyTorch, and can use a GPU."""
+
+DECIDED = "as the method decides"
+"""What a form says for an option that is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitPreset:
+    """A method with some of its options.
+
+    Parameters
+    ----------
+    name, label, description : str
+        What parameters and people call it, and one line about it.
+    method : str
+        Name of the fitting method.
+    options : mapping
+        Options that differ from the method's defaults.
+    """
+
+    name: str
+    label: str
+    description: str
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FitOption:
+    """An option that a form offers.
+
+    Parameters
+    ----------
+    name, label, description : str
+        What settings and people call it, and what it does.
+    default : object
+        The method's own value.
+    kind : {"choice", "int", "float", "text"}
+        What can be entered; with a default of None, nothing is entered when the method shall decide.
+    choices : tuple
+        For a choice: the values.
+    low, high : float
+        For a number: its range.
+    """
+
+    name: str
+    label: str
+    description: str
+    default: Any
+    kind: Literal["choice", "int", "float", "text"]
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+
+
+CUSTOM = "custom"
+
+FIT_PRESETS = (
+    FitPreset("fast", "Fast (spatial)", "The whole scan at once in seconds; neighbors are alike but for edges.", "spatial"),
+    FitPreset("neural", "Neural", "A neural field of the brain with the objective of the spatial fit.", "neural"),
+    FitPreset(
+        "resppinn", "Published (ReSPPINN)", "The volume by networks over a hash encoding, with the published numbers.",
+        "resppinn", {"preset": "published"},
+    ),
+    FitPreset(
+        "sppinn", "Published (SPPINN)", "Slice by slice by networks, with the published numbers: slow without a GPU.",
+        "sppinn", {"preset": "published"},
+    ),
+    FitPreset("box", "Every voxel: box (NLR)", "Regression of a box-shaped residue in every voxel.", "nlr"),
+    FitPreset("posterior", "Every voxel: posterior means", "The default of the whole job, without networks.", "bayes"),
+)  # fmt: skip
+"""What the panel offers first."""
+
+
+def _choice(name: str, label: str, description: str, default: Any, *choices: Any) -> FitOption:
+    return FitOption(name, label, description, default, "choice", choices)
+
+
+def _whole(name: str, label: str, description: str, default: Any, low: int, high: int) -> FitOption:
+    return FitOption(name, label, description, default, "int", (), low, high)
+
+
+def _number(name: str, label: str, description: str, default: Any, low: float, high: float) -> FitOption:
+    return FitOption(name, label, description, default, "float", (), low, high)
+
+
+_FAMILIES = ("auto", "box", "exponential", "gamma:2", "gamma:3", "gamma:6")
+_RESIDUE = "How blood leaves the tissue; auto takes what the curves fit better, and the findings say what was taken."
+_GUIDE = "Where the static CT image changes, blood volume may change as well; auto trusts it where it can."
+_OBJECTIVE = (
+    _choice("family", "Residue", _RESIDUE, "auto", *_FAMILIES),
+    _choice("guide", "Edges of the CT image", _GUIDE, "auto", "auto", "on", "off"),
+    _number("dispersion", "Dispersion", "Share of a late arrival that the vessels spread over time.", 0.0, 0.0, 0.9),
+    _number("typical_mtt_s", "Typical transit time [s]", "What is taken where the data say nothing.", 6.0, 1.5, 20.0),
+    _whole("rank", "Directions kept", "In how many numbers a curve is told: 8, or 12 to be exact.", 8, 4, 40),
+)
+_SEED = _whole("seed", "Seed", "Same seed and device, same maps.", 0, 0, 2**31 - 1)
+_RATE = "Learning rate of Adam."
+_BATCHES = "Random samples (points), as published, or whole curves of random voxels."
+_HEAD = "What a fresh network says: a physical guess (63 mL/100 g/min, 6 s, 1.5 s), or the published one (1/s, 24 s, 3 s)."
+_PUBLISHED = (
+    _choice("batch_of", "Batches of", _BATCHES, None, None, "points", "curves"),
+    _whole("steps", "Steps", "Of the fit, or of each slice; 0 lets the method decide.", None, 1, 1_000_000),
+    _number("rate", "Learning rate", _RATE, 1e-3, 1e-6, 1.0),
+    _choice("head_init", "First guess", _HEAD, None, None, "physical", "published"),
+    _choice("norm", "Losses", "Absolute (l1) or squared (l2) differences.", None, None, "l1", "l2"),
+    _choice("clip", "Limits of maps", "Ranges to which maps are limited.", "patients", "patients", "phantom", "none"),
+    _number("time_limit_s", "Time limit [s]", "Steps are cut to what fits; 0 for no limit.", None, 1.0, 1e6),
+    _SEED,
+)
+_NEURAL_START = "random, shipped (trained on simulated patients), or the path of a trained start."
+_NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
+_START = "Path of trained weights or name of a shipped start; empty for a random one."
+_VARIANT = "Configuration of the original for phantoms or patients, or of the ReSPPINN paper."
+_VARIANTS = ("resppinn-paper", "original-patients", "original-phantom")
+
+FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
+    {
+        "spatial": (*_OBJECTIVE, _whole("outer", "Steps", "Gauss-Newton steps.", 10, 1, 100)),
+        "neural": (
+            FitOption("start", "Start", _NEURAL_START, "random", "text"),
+            _whole("steps", "Steps", _NEURAL_STEPS, None, 1, 100_000),
+            _number("rate", "Learning rate", _RATE, 1e-2, 1e-6, 1.0),
+            _choice("frame", "Raster", "Of the scan, or the standard one of trained starts.", "scan", "scan", "standard"),
+            *_OBJECTIVE,
+            _SEED,
+        ),
+        "resppinn": (
+            _choice("preset", "Numbers", "As published, or with known improvements.", "product", "product", "published"),
+            FitOption("start", "Start", _START, None, "text"),
+            *_PUBLISHED,
+        ),
+        "sppinn": (
+            _choice(
+                "preset", "Numbers", "As published, fewer steps (quick), or by the device.", "auto", "auto", "published", "quick"
+            ),
+            _choice("variant", "Configuration", _VARIANT, "resppinn-paper", *_VARIANTS),
+            *_PUBLISHED,
+        ),
+    }
+)
+"""Options of each method that the panel offers; methods that are missing here have none that matter."""
+
+
+def preset_of(method: str, options: Mapping[str, Any]) -> str:
+    """Return the preset that a method with its changed options is, ``custom`` when it is none.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    options : mapping
+        Options that differ from its defaults.
+
+    Returns
+    -------
+    str
+        Name of a preset, or `CUSTOM`.
+    """
+    return next((item.name for item in FIT_PRESETS if item.method == method and dict(item.options) == dict(options)), CUSTOM)
