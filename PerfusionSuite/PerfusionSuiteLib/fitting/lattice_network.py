@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 from .lattice_field import CENTER, FEATURES, GAIN, HIDDEN, Lattice
 
@@ -56,7 +57,7 @@ class LatticeNetwork:
     device : torch.device
         Where it computes.
     start : mapping of str to ndarray, optional
-        Learned weights: ``level0`` ... and the perceptron's; what is missing starts at zero (``finest``).
+        Learned weights: the perceptron's and those of the coarser lattices; lattices that it lacks start at zero.
 
     Attributes
     ----------
@@ -78,8 +79,8 @@ class LatticeNetwork:
         self._gain, self._center = (torch.tensor(v, dtype=torch.float32, device=device)[:, None] for v in (GAIN, CENTER))
         found = random_weights([lattice.count for lattice in lattices], seed)
         found["finest"] = np.zeros((len(points), FEATURES), np.float32)
-        for name, values in (start or {}).items():
-            found[name] = np.asarray(values, np.float32).reshape(found[name].shape)
+        if start is not None:
+            found = {name: _given(start, name, values) for name, values in found.items()}
         self.weights = {name: torch.tensor(values, device=device, requires_grad=True) for name, values in found.items()}
 
     def theta(self) -> Tensor:
@@ -97,6 +98,16 @@ class LatticeNetwork:
         for at, lattice in enumerate(self.lattices):
             found[f"level{at}"] = found[f"level{at}"].reshape(*lattice.nodes, -1)
         return found
+
+
+def _given(start: Mapping[str, NDArray[Any]], name: str, like: NDArray[np.float32]) -> NDArray[np.float32]:
+    if name not in start:
+        return np.zeros_like(like)
+    values = np.asarray(start[name], np.float32)
+    if values.size != like.size:
+        msg = f"The learned start has {values.size} numbers for '{name}', but the network has {like.size}. Train the start again."
+        raise InvalidInputError(msg)
+    return values.reshape(like.shape)
 
 
 def _as_torch(matrix: sparse.csr_matrix, device: Any) -> Tensor:

@@ -22,9 +22,9 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("outer", "inner")}, **_OWN}
 )
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``auto`` (from what was learned on simulated
-patients, when that comes with the software), ``random``, or a file of ``perfusion-suite train``. Steps (None: 20 from a learned start, 100
-from a random one) and learning rate of Adam. Share of a curve that the model may miss beside the noise: without it, the large
-curves of vessels would take all steps for themselves. Seed of a random start."""
+patients, when that comes with the software), ``random``, or a file of ``perfusion-suite train``. Steps (None: 20 from a learned
+start, 100 from a random one) and learning rate of Adam. Share of a curve that the model may miss beside the noise: without it,
+the large curves of vessels would take all steps for themselves. Seed of a random start."""
 
 STEPS_COLD, STEPS_LEARNED = 100, 20
 
