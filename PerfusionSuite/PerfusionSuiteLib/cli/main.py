@@ -14,10 +14,36 @@ from .. import __version__
 from ..core import InvalidInputError
 from ..core.failures import CANCELLED, failure_of
 from ..core.stop import StopSignals
-from . import aggregate, colormap_import, demo, evaluate, field, methods, phantom, region_from_picture, run, segment, statistics
+from . import (
+    aggregate,
+    colormap_import,
+    demo,
+    evaluate,
+    field,
+    methods,
+    phantom,
+    region_from_picture,
+    run,
+    segment,
+    statistics,
+    train,
+)
 from .console import print_event
 
-COMMANDS = (run, segment, region_from_picture, colormap_import, methods, field, evaluate, aggregate, statistics, phantom, demo)
+COMMANDS = (
+    run,
+    segment,
+    region_from_picture,
+    colormap_import,
+    methods,
+    field,
+    evaluate,
+    aggregate,
+    statistics,
+    train,
+    phantom,
+    demo,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,40 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The raster a volume fit runs in: the scan's own, or the standard frame that learned starts belong to."""
+"""The raster whose coordinates a volume fit uses: the scan's own, or the standard frame that learned starts belong to.
+
+Curves stay on the voxels they were measured on. Since a field has a value everywhere, it is the field that is laid over the scan,
+so that nothing is blurred by resampling 4D data there and maps back.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InvalidInputError
 from ...core.geometry import BoolArray, FloatArray
-from ...core.progress import ProgressCallback
 from ..request import FitRequest
-from ..standard_frame import STANDARD_SHAPE, into_grid, mask_into_grid, standard_affine
+from ..standard_frame import STANDARD_SHAPE, mask_into_grid, standard_affine
 
-COVERED = 0.5
-"""A voxel of another raster takes part when at least this share of what it is interpolated from was measured."""
+LEAST_INSIDE = 0.9
+"""A scan with a smaller share of its voxels in the frame does not belong there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """Curves of the voxels that are fitted.
+    """Where voxels lie in a raster.
 
     Parameters
     ----------
-    curves : ndarray, shape (N, T)
-        Finite curves; may be overwritten.
     mask : ndarray of bool, shape (I, J, K)
-        Their voxels, in row-major order.
+        Fitted voxels, in the raster.
     affine : ndarray, shape (4, 4), mm
-        Voxel to RAS.
+        Voxel of the raster to RAS.
+    points : ndarray, shape (N, 3)
+        Voxels of the scan in voxel coordinates of the raster.
     """
 
-    curves: NDArray[np.float32]
     mask: BoolArray
     affine: FloatArray
+    points: FloatArray
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,57 +75,57 @@ def finite_rows(request: FitRequest) -> NDArray[np.int64]:
     return np.asarray(found)
 
 
-def scan_raster(request: FitRequest, rows: NDArray[np.int64]) -> Raster:
+def scan_curves(request: FitRequest, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return a copy of the curves of rows, shape (N, T)."""
+    return np.array(request.problem.flat[rows], dtype=np.float32, order="C")
+
+
+def scan_raster(mask: BoolArray, affine: Any) -> Raster:
     """Return the scan's own raster.
 
     Parameters
     ----------
-    request : FitRequest
-        What is fitted.
-    rows : ndarray of int
-        From `finite_rows`.
+    mask : ndarray of bool, shape (I, J, K)
+        Fitted voxels.
+    affine : array-like, shape (4, 4), mm
+        Voxel to RAS.
 
     Returns
     -------
     Raster
-        With a copy of the curves.
+        Points are the indices of the mask.
     """
-    mask = np.zeros(request.problem.flat.shape[0], bool)
-    mask[rows] = True
-    affine = np.eye(4) if request.affine is None else request.affine
-    curves = np.ascontiguousarray(request.problem.flat[rows], dtype=np.float32)
-    return Raster(curves, mask.reshape(request.problem.shape), affine)
+    return Raster(mask, np.asarray(affine, np.float64), np.argwhere(mask).astype(np.float64))
 
 
-def standard_raster(request: FitRequest, rows: NDArray[np.int64], progress: ProgressCallback) -> Raster:
-    """Resample a scan into the standard frame, without mixing in what lies outside of its mask.
+def standard_raster(mask: BoolArray, affine: Any) -> Raster:
+    """Lay the standard frame over a scan, the head upright in its middle.
 
     Parameters
     ----------
-    request : FitRequest
-        What is fitted.
-    rows : ndarray of int
-        From `finite_rows`.
-    progress : callable
-        Progress and cancelling.
+    mask : ndarray of bool, shape (I, J, K)
+        Fitted voxels.
+    affine : array-like, shape (4, 4), mm
+        Voxel to RAS.
 
     Returns
     -------
     Raster
-        The standard frame with the head upright in its middle.
+        The standard frame.
+
+    Raises
+    ------
+    InvalidInputError
+        If much of the mask lies outside of it.
     """
-    own = scan_raster(request, rows)
-    frame = standard_affine(own.mask, own.affine)
-    share = into_grid(own.mask.astype(np.float32), own.affine, frame, STANDARD_SHAPE)
-    mask = mask_into_grid(own.mask, own.affine, frame, STANDARD_SHAPE) & (share >= COVERED)
-    if not mask.any():
-        msg = "The mask has no voxel in the standard frame. Fit in the scan's own frame, or use a larger mask."
+    frame = standard_affine(mask, affine)
+    change = np.linalg.inv(frame) @ np.asarray(affine, np.float64)
+    points = np.argwhere(mask) @ change[:3, :3].T + change[:3, 3]
+    inside = ((points > -0.5) & (points < np.array(STANDARD_SHAPE) - 0.5)).all(axis=1).mean()
+    if inside < LEAST_INSIDE:
+        msg = (
+            f"Only {100 * inside:.0f} % of the mask lie in the standard frame, which holds an adult brain. "
+            "Fit in the scan's own frame (frame=scan, no learned start), or correct the mask."
+        )
         raise InvalidInputError(msg)
-    curves = np.empty((int(mask.sum()), own.curves.shape[1]), np.float32)
-    volume = np.zeros(own.shape, np.float32)
-    for frame_number in range(curves.shape[1]):
-        progress(frame_number / curves.shape[1], "Resampling into the standard frame")
-        volume[own.mask] = own.curves[:, frame_number]
-        curves[:, frame_number] = into_grid(volume, own.affine, frame, STANDARD_SHAPE)[mask]
-    curves /= share[mask][:, None]
-    return Raster(curves, mask, frame)
+    return Raster(mask_into_grid(mask, affine, frame, STANDARD_SHAPE), frame, points)

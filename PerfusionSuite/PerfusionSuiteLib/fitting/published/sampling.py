@@ -18,6 +18,7 @@ from ..devices import choose_device
 from .fields import Fields, hash_fields, plane_fields
 from .maps import limited, parameters_of
 from .scan import Clockwork
+from .seeds import seeded
 
 BLOCK_POINTS = 1 << 17
 CURVES_AT_ONCE = 1 << 12
@@ -156,7 +157,7 @@ def fields_of(field: FittedField, slice_number: int | None = None) -> Fields:
     Fields
         On the CPU.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(0)
     make = hash_fields if field.kind == "hash" else plane_fields
     fields = make(field.settings, generator)
     at: Any = ... if slice_number is None else int(np.flatnonzero(field.weights["slices"] == slice_number)[0])

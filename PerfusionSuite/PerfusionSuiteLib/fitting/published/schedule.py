@@ -10,17 +10,17 @@ START_DIVISOR = 25.0
 END_DIVISOR = 1e4
 
 
-def one_cycle(step: int, steps: int, rate: float, warm_up: float = 0.0) -> float:
-    """Return the rate of a step: a rise from rate/25 during the warm-up, then a cosine descent to rate/250000.
+def one_cycle(share: float, rate: float, warm_up: float = 0.0) -> float:
+    """Return the rate: a rise from rate/25 during the warm-up, then a cosine descent to rate/250000.
 
     Parameters
     ----------
-    step, steps : int
-        Step from 0, and their number.
+    share : float
+        What is done: 0 at the first step, 1 at the last.
     rate : float
         The highest rate.
     warm_up : float
-        Share of the steps in which the rate rises; with 0 the first step has the highest rate.
+        Share in which the rate rises; with 0 the first step has the highest rate.
 
     Returns
     -------
@@ -32,10 +32,14 @@ def one_cycle(step: int, steps: int, rate: float, warm_up: float = 0.0) -> float
     Smith and Topin, arXiv:1708.07120; with the divisors that are usual in PyTorch.
     """
     low, end = rate / START_DIVISOR, rate / START_DIVISOR / END_DIVISOR
-    peak = round(warm_up * steps)
-    if step < peak:
-        return _cosine(low, rate, step / peak)
-    return _cosine(rate, end, (step - peak) / max(1, steps - 1 - peak))
+    if share < warm_up:
+        return _cosine(low, rate, share / warm_up)
+    return _cosine(rate, end, (share - warm_up) / max(1.0 - warm_up, 1e-9))
+
+
+def share_done(step: int, steps: int) -> float:
+    """Return 0 for the first of some steps and 1 for the last."""
+    return step / max(1, steps - 1)
 
 
 def _cosine(start: float, end: float, share: float) -> float:

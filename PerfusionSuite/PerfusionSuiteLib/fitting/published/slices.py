@@ -24,11 +24,12 @@ from .fields import plane_fields
 from .loop import COLUMNS, Loop
 from .losses import Losses
 from .maps import limited, parameters_of, quality_map, spread_maps
-from .raster import finite_rows, scan_raster
+from .raster import finite_rows, scan_curves
 from .running import Runner
 from .sampling import aif_at, learned_settings, parameters_at, plane_positions
 from .scan import NormalizedScan, normalized, slice_scale
-from .schedule import halved, one_cycle
+from .schedule import halved, one_cycle, share_done
+from .seeds import seeded
 
 METHOD = "sppinn"
 
@@ -182,7 +183,7 @@ class SliceFit:
     def _loop(self, k: int, before: int | None, state: State, place: torch.device, batch: int, share: float) -> Loop:
         """Return the loop of a slice; the seed is the same for each, as the original resets it."""
         settings = self.settings
-        fields = plane_fields(settings, torch.Generator().manual_seed(settings["seed"]))
+        fields = plane_fields(settings, seeded(settings["seed"]))
         source = state.done.get(-1 if before is None else before) if settings["warm_start"] and k >= 0 else None
         if source is not None:
             fields.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in source.items()}, strict=False)
@@ -192,7 +193,7 @@ class SliceFit:
         draws = Draws(
             scan, batch=batch, batch_of=settings["batch_of"], by_epoch=points and settings["schedule"] == "halved",
             artery_at_batch=points and settings["aif_points"] == "batch",
-            generator=torch.Generator(place).manual_seed(settings["seed"]),
+            generator=seeded(settings["seed"], place),
         )  # fmt: skip
         losses = Losses(
             scan.times, scan.aif, scan.clockwork.time_sd_s, settings["norm"], settings["derivative"], settings["encodings"],
@@ -206,7 +207,7 @@ class SliceFit:
         settings = self.settings
         rate = settings["rate"]
         if settings["schedule"] == "one-cycle":
-            return lambda step, steps: one_cycle(step, steps, rate)
+            return lambda step, steps: one_cycle(share_done(step, steps), rate)
         epochs, shares = settings.get("halve_epochs", ()), settings.get("halve_shares", ())
         return lambda step, steps: halved(step, rate, [*(n * per_epoch for n in epochs), *(share * steps for share in shares)])
 
@@ -232,7 +233,7 @@ class SliceFit:
         for k, _ in self.order:
             here = np.flatnonzero(self.index[:, 2] == k)
             if k in state.done:
-                fields = plane_fields(self.settings, torch.Generator())
+                fields = plane_fields(self.settings, seeded(0))
                 fields.load_state_dict({name: torch.from_numpy(value) for name, value in state.done[k].items()}, strict=False)
             elif k == state.at and state.current is not None:
                 fields = state.current.fields
@@ -262,7 +263,7 @@ def fit(request: FitRequest) -> Fitted:
     mean, sd = slice_scale(request.problem.shape)
     positions = plane_positions(index.astype(np.float64), mean, sd).numpy()
     scan = normalized(
-        scan_raster(request, rows).curves, positions, request.problem.times_s, request.problem.aif, settings["baseline_frames"]
+        scan_curves(request, rows), positions, request.problem.times_s, request.problem.aif, settings["baseline_frames"]
     )
     work = SliceFit(request, settings, scan, index, rows)
     if settings["preset"] == "quick" and request.settings["preset"] == "auto" and request.settings["steps"] is None:

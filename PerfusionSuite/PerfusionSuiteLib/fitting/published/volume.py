@@ -31,11 +31,12 @@ from .fields import Fields, hash_fields
 from .loop import Loop
 from .losses import Losses
 from .maps import limited, parameters_of, quality_map, spread_maps
-from .raster import Raster, finite_rows, scan_raster, standard_raster
+from .raster import Raster, finite_rows, scan_curves, scan_raster, standard_raster
 from .running import Runner
 from .sampling import aif_at, learned_settings, parameters_at, volume_positions
 from .scan import NormalizedScan, normalized, volume_scale
-from .schedule import one_cycle
+from .schedule import one_cycle, share_done
+from .seeds import seeded
 
 METHOD = "resppinn"
 
@@ -74,11 +75,11 @@ class VolumeFit:
     settings : dict
         From `complete`.
     raster : Raster
-        Where the fit runs; its curves were taken over by `scan`.
+        Whose coordinates it uses.
     scan : NormalizedScan
         On the CPU.
     scale : ndarray, shape (3,)
-        Factors from voxel indices to positions.
+        Factors from voxel coordinates to positions.
     """
 
     settings: dict[str, Any]
@@ -87,15 +88,15 @@ class VolumeFit:
     scale: FloatArray
 
     @classmethod
-    def of(cls, settings: dict[str, Any], raster: Raster, times_s: Any, aif: Any) -> VolumeFit:
-        """Scale a raster's curves (they are overwritten) for training."""
+    def of(cls, settings: dict[str, Any], raster: Raster, curves: NDArray[np.float32], times_s: Any, aif: Any) -> VolumeFit:
+        """Scale curves (they are overwritten) for training."""
         scale = volume_scale(raster.shape, raster.affine, settings["scaling"])
-        positions = volume_positions(np.argwhere(raster.mask).astype(np.float64), raster.shape, scale).numpy()
-        return cls(settings, raster, normalized(raster.curves, positions, times_s, aif, settings["baseline_frames"]), scale)
+        positions = volume_positions(raster.points, raster.shape, scale).numpy()
+        return cls(settings, raster, normalized(curves, positions, times_s, aif, settings["baseline_frames"]), scale)
 
     def fresh_fields(self, start: Mapping[str, NDArray[Any]] | None) -> Fields:
         """Return networks with seeded random weights, or those of a start."""
-        fields = hash_fields(self.settings, torch.Generator().manual_seed(self.settings["seed"]))
+        fields = hash_fields(self.settings, seeded(self.settings["seed"]))
         if start is not None:
             fields.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in start.items()}, strict=False)
         return fields
@@ -103,7 +104,7 @@ class VolumeFit:
     def loop(self, fields: Fields, device: torch.device, batch: int, seed: int | None = None) -> Loop:
         """Return the loop that trains networks, on a device."""
         settings, scan = self.settings, self.scan.to(device)
-        generator = torch.Generator(device).manual_seed(settings["seed"] if seed is None else seed)
+        generator = seeded(settings["seed"] if seed is None else seed, device)
         draws = Draws(
             scan, batch=batch, batch_of=settings["batch_of"], by_epoch=False, artery_at_batch=False, generator=generator
         )  # fmt: skip
@@ -113,7 +114,11 @@ class VolumeFit:
         )  # fmt: skip
         rate, warm_up = settings["rate"], settings["warm_up"]
         return Loop(
-            fields.to(device), draws, losses, settings["steps"], lambda step, steps: one_cycle(step, steps, rate, warm_up)
+            fields.to(device),
+            draws,
+            losses,
+            settings["steps"],
+            lambda step, steps: one_cycle(share_done(step, steps), rate, warm_up),
         )
 
 
@@ -140,8 +145,7 @@ def fit(request: FitRequest) -> Fitted:
     start = None if settings["start"] is None else load_start(settings["start"], METHOD)
     rows = finite_rows(request)
     raster = _raster(request, rows, settings, start)
-    volume = VolumeFit.of(settings, raster, request.problem.times_s, request.problem.aif)
-    points = _points(request, rows, raster)
+    volume = VolumeFit.of(settings, raster, scan_curves(request, rows), request.problem.times_s, request.problem.aif)
     keeper = Checkpoint(request.watch.checkpoint, METHOD, request_fingerprint(METHOD, request, settings_used=settings))
 
     def train(place: torch.device, batch: int) -> tuple[Loop, str]:
@@ -150,14 +154,13 @@ def fit(request: FitRequest) -> Fitted:
         loop = volume.loop(volume.fresh_fields(None if start is None else start.weights), place, batch)
         if kept is not None:
             loop.restore(kept[0])
-        positions = volume_positions(points, raster.shape, volume.scale)
 
         def preview() -> dict[str, NDArray[np.float32]]:
-            found = limited(parameters_of(loop.fields, positions), request.factor, settings["clip"])
+            found = limited(parameters_of(loop.fields, volume.scan.positions), request.factor, settings["clip"])
             return spread_maps(request, rows, found)
 
         runner = Runner(
-            request.watch, part_of(request.progress, 0.05, 0.95), lambda: keeper.save(loop.state(), {"batch": batch}), preview,
+            request.watch, part_of(request.progress, 0.0, 0.95), lambda: keeper.save(loop.state(), {"batch": batch}), preview,
             settings["time_limit_s"],
         )  # fmt: skip
         runner.run(loop, "Fitting ReSPPINN")
@@ -166,31 +169,22 @@ def fit(request: FitRequest) -> Fitted:
     loop, place = with_fallback(train, device, settings["batch"], request.watch)
     keeper.clear()
     field = _field(request, volume, loop)
-    found = parameters_at(field, points, device=place, progress=part_of(request.progress, 0.95, 1.0))
+    found = parameters_at(field, raster.points, device=place, progress=part_of(request.progress, 0.95, 1.0))
     maps = spread_maps(request, rows, found)
     return Fitted({**maps, "quality": quality_map(request, rows)}, field)
 
 
 def _raster(request: FitRequest, rows: NDArray[np.int64], settings: Mapping[str, Any], start: Start | None) -> Raster:
     """Return the raster of the fit; a start must belong to it."""
+    mask = np.zeros(request.problem.flat.shape[0], bool)
+    mask[rows] = True
+    affine = np.eye(4) if request.affine is None else request.affine
     standard = settings["frame"] == "standard" or (settings["frame"] == "auto" and start is not None and start.frame.standard)
-    if standard:
-        raster = standard_raster(request, rows, part_of(request.progress, 0.0, 0.05))
-    else:
-        raster = scan_raster(request, rows)
+    raster = (standard_raster if standard else scan_raster)(mask.reshape(request.problem.shape), affine)
     if start is not None:
         start.check_raster(raster.shape, raster.affine)
         start.check_settings(settings)
     return raster
-
-
-def _points(request: FitRequest, rows: NDArray[np.int64], raster: Raster) -> NDArray[np.float64]:
-    """Voxel coordinates in the fit's raster of the voxels that maps are wanted for."""
-    index = np.stack(np.unravel_index(rows, request.problem.shape), axis=1).astype(np.float64)
-    if request.affine is None or raster.affine is request.affine:
-        return index
-    change = np.linalg.inv(raster.affine) @ request.affine
-    return np.asarray(index @ change[:3, :3].T + change[:3, 3])
 
 
 def _field(request: FitRequest, volume: VolumeFit, loop: Loop) -> FittedField:
