@@ -15,9 +15,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
-DEFAULT_FIT = "spatial"
-CPU_ONLY = ("nlr", "bayes")
-
 
 class PerfusionFit(ScriptedLoadableModule):
     def __init__(self, parent):
@@ -133,6 +130,8 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         :param sequenceNode: the scan.
         :param method: name of the fit.
         """
+        from PerfusionSuiteLib.core.fit_choices import DEFAULT_FIT
+
         return f"{sequenceNode.GetName()} {method or DEFAULT_FIT}"
 
     def fit(
@@ -177,13 +176,15 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         :return: StudyJob with state, cancel(), canResume and wait(), or with waitForCompletion the StudyNodes that were
           created or updated in the scene.
         """
+        from PerfusionSuiteLib.core.fit_choices import DEFAULT_FIT, NEEDS_TORCH
         from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob, userInputs
         from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
+        method = method or DEFAULT_FIT
         choices = {
-            "method": method or DEFAULT_FIT,
+            "method": method,
             "method_options": options or None,
-            "device": device if (method or DEFAULT_FIT) not in CPU_ONLY else None,
+            "device": device if method in NEEDS_TORCH else None,
             "motion_correction": motionCorrection,
             "noise_reduction": noiseReduction,
             "aif_method": arteryMethod,

@@ -60,15 +60,22 @@ assert panel.applyButton.enabled, panel.applyButton.toolTip
 # A fit is looked at while it runs; a cancelled one leaves the scene as it was and can be resumed.
 manager = slicer.app.layoutManager()
 if hasTorch:
+    items = [ui.methodComboBox.itemText(index) for index in range(ui.methodComboBox.count)]
+    slowest = "ReSPPINN" if "Neural field" not in items else "Neural field"
     before, layout = steps.nodeIDs(slicer), manager.layout
-    ui.methodComboBox.currentText = "ReSPPINN"
-    widget.model._form.widgets()["steps"].value = 100000
+    ui.methodComboBox.currentText = slowest
+    widget.model._form.widgets()["steps"].value = 600 if slowest == "Neural field" else 100000
     panel.applyButton.click()
     assert desktop.pump(steps.LIMIT_S, lambda: manager.layout == 5503 or not panel.isRunning)
     assert panel.isRunning, panel.statusLabel.text
     shown = slicer.mrmlScene.GetSingletonNode("PerfusionTmax", "vtkMRMLSliceCompositeNode")
     assert desktop.pump(60, lambda: shown is not None and shown.GetForegroundVolumeID()), "no preview came"
     assert desktop.pump(60, lambda: "left" in panel.statusLabel.text), panel.statusLabel.text
+    plot = slicer.mrmlScene.GetSingletonNode("PerfusionPlot", "vtkMRMLPlotViewNode")
+    assert desktop.pump(60, lambda: plot.GetPlotChartNode() is not None), "no losses came"
+    table = plot.GetPlotChartNode().GetNthPlotSeriesNode(0).GetTableNode()
+    assert desktop.pump(60, lambda: table.GetNumberOfRows() >= 6), "few losses came"
+    desktop.pump(2)
     steps.photograph(desktop, module, pictures, "running")
     desktop.layoutPicture(pictures / f"{module.name}-live.png", 1280, 760)
     panel.applyButton.click()

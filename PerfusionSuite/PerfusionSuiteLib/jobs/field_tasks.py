@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..core import (
     part_of,
 )
 from ..core.constants import BRAIN_DENSITY_G_PER_ML
+from ..core.files import written_beside
 from ..core.quantities import unit_of
 from .report import Report
 from .spec import JobSpec
@@ -51,6 +53,24 @@ def keep_field(field: FittedField, report: Report) -> tuple[QualityFinding, ...]
         report.finding(finding)
         return (finding,)
     return ()
+
+
+def copy_field(report: Report, output: Path) -> None:
+    """Put the fitted field beside the files of its study; one that an earlier run left there is not of this study.
+
+    Parameters
+    ----------
+    report : Report
+        Knows the job's folder.
+    output : Path
+        The user's folder.
+    """
+    source, target = report.folder.field_file, output / report.folder.field_file.name
+    if not source.is_file():
+        target.unlink(missing_ok=True)
+        return
+    with written_beside(target) as place:
+        shutil.copyfile(source, place)
 
 
 def sample_field(spec: JobSpec, report: Report) -> PerfusionMaps:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import Concentration, InputFunction, InvalidInputError, PerfusionMaps, PerfusionSeries, Study, part_of
 from ..core.files import check_output_folder
-from .field_tasks import field_curves, keep_field, sample_field
+from .field_tasks import copy_field, field_curves, keep_field, sample_field
 from .report import Report
 from .spec import JobSpec
 from .watch import JobWatch
@@ -60,6 +60,7 @@ def run(spec: JobSpec, report: Report) -> Study:
     if spec.output is not None:
         layout = spec.settings.get("layout", "flat")
         results.write(study, spec.output, layout=layout, progress=part_of(report.progress, end, 0.95))
+        copy_field(report, spec.output)
     report.progress(0.95, "Results")
     return study
 

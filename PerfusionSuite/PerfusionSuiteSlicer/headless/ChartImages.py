@@ -40,8 +40,10 @@ def chartPicture(chartNode: Any, size: tuple[int, int] = (900, 460)) -> np.ndarr
 def _setTitles(chart: Any, node: Any) -> None:
     # The title stands above the picture: VTK would set it into the frame.
     chart.SetTitle("")
-    for place, title in ((BOTTOM, node.GetXAxisTitle()), (LEFT, node.GetYAxisTitle())):
+    x, y = (node.GetXAxisTitle(), node.GetXAxisLogScale()), (node.GetYAxisTitle(), node.GetYAxisLogScale())
+    for place, (title, isLogarithmic) in ((BOTTOM, x), (LEFT, y)):
         axis = chart.GetAxis(place)
+        axis.SetLogScale(bool(isLogarithmic))
         axis.SetTitle(title or "")
         axis.GetTitleProperties().SetFontSize(node.GetAxisTitleFontSize() or 14)
         axis.GetLabelProperties().SetFontSize(node.GetAxisLabelFontSize() or 12)
@@ -63,6 +65,7 @@ def _addSeries(chart: Any, series: Any) -> None:
     plot.SetLabel(series.GetName())
     plot.SetColorF(*series.GetColor())
     plot.SetWidth(series.GetLineWidth())
+    plot.GetPen().SetLineType(series.GetLineStyle() or vtk.vtkPen.SOLID_LINE)
     if series.GetMarkerStyle() != series.MarkerStyleNone:
         plot.SetMarkerStyle(series.GetMarkerStyle())
         plot.SetMarkerSize(series.GetMarkerSize())

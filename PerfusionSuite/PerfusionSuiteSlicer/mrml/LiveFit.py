@@ -14,7 +14,7 @@ import numpy as np
 from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap
 
 from .LossNodes import CHART, STEP, lossesToNodes
-from .MapNodes import mapToNode
+from .MapNodes import mapToNode, renewLegend
 from .StudyRoles import nodesOfStudy, removeNode
 from .ViewLayouts import PLOT, viewsOf
 from .VolumeArrays import affineOf
@@ -140,6 +140,7 @@ class LiveFit:
         view = viewsOf(self._scene, "vtkMRMLSliceNode").get(_VIEWS[key])
         if view is not None:
             view.RotateToVolumePlane(node)
+        renewLegend(self._scene, node)  # a view only shows the legend of what it shows already
 
 
 def proxyOfScan(scene: Any, scan: Any) -> Any:

@@ -16,6 +16,7 @@ from PerfusionSuiteLib.core.colors import LESION_COLORS
 from ..headless.ChartImages import chartPicture
 from ..headless.ContactSheet import Heading, contactSheet
 from ..headless.RenderView import TEXT, savePNG
+from .LossNodes import CHART
 from .MapNodes import legendTitle
 from .MarkupNodes import CURVE_COLORS
 
@@ -24,7 +25,7 @@ SLICES = 8
 SKULL_MM, LETTERS_MM = 20.0, 14.0
 """Skull and scalp are part of the picture, letters stand beside them: so much more than the brain on every side."""
 
-MAP_PICTURES = ("cbf", "cbv", "mtt", "tmax")
+MAP_PICTURES = ("cbf", "cbv", "mtt", "tmax", "cbf_sd", "tmax_sd")
 
 
 VOLUME_KEYS = {
@@ -119,6 +120,8 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
     if "points.aif" in nodes or "points.vof" in nodes:
         jobs.append(("input_function", points))
     jobs.append(("curves", lambda: curvesPicture(nodes)))
+    if CHART in nodes:
+        jobs.append(("loss", lambda: chartPicture(nodes[CHART])))
     return jobs
 
 

@@ -187,6 +187,8 @@ class PlotView(View):
         chart.SetTitle(chartNode.GetTitle() or "")
         chart.GetAxis(1).SetTitle(chartNode.GetXAxisTitle() or "")
         chart.GetAxis(0).SetTitle(chartNode.GetYAxisTitle() or "")
+        chart.GetAxis(1).SetLogScale(bool(chartNode.GetXAxisLogScale()))
+        chart.GetAxis(0).SetLogScale(bool(chartNode.GetYAxisLogScale()))
         for i in range(chartNode.GetNumberOfPlotSeriesNodes()):
             s = chartNode.GetNthPlotSeriesNode(i)
             table = s.GetTableNode().GetTable()
@@ -197,5 +199,6 @@ class PlotView(View):
             plot.SetLabel(s.GetName())
             plot.SetColorF(*s.GetColor())
             plot.SetWidth(s.GetLineWidth())
+            plot.GetPen().SetLineType(s.GetLineStyle() or vtk.vtkPen.SOLID_LINE)
             if s.GetMarkerStyle() != s.MarkerStyleNone and hasattr(plot, "SetMarkerStyle"):
                 plot.SetMarkerStyle(s.GetMarkerStyle())
