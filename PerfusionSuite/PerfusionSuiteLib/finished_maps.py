@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,7 @@ def analyze_maps(
     case_id: str = "case",
     core: Any | None = None,
     hypoperfusion: Any | None = None,
+    findings: Sequence[QualityFinding] = (),
     progress: ProgressCallback | None = None,
 ) -> results.MapStudy:
     """Segment and measure finished maps.
@@ -60,6 +61,8 @@ def analyze_maps(
         De-identified name of the case.
     core, hypoperfusion : array-like of bool, shape (I, J, K), optional
         Lesions as they were edited by hand, which are measured as they are.
+    findings : sequence of QualityFinding
+        What is known about the maps: how they were imported.
     progress : callable, optional
         Progress.
 
@@ -103,7 +106,7 @@ def analyze_maps(
     if later is not None:
         lesions, change = compared(lesions, image, later, modality=modality, method=method)
     part_of(progress, share, 1.0)(0.6, "Metrics")
-    findings = tuple(dict.fromkeys((*_of_curves(given), *lesions.findings)))
+    found = tuple(dict.fromkeys((*findings, *_of_curves(given), *lesions.findings)))
     used = {"preset": preset, "thresholds": dict(settings.thresholds), **({"method": method} if method else {})}
     metrics = lesion.metrics(
         maps,
@@ -113,7 +116,7 @@ def analyze_maps(
         case_id=case_id,
         software=pipeline.SOFTWARE,
         settings=used,
-        findings=findings,
+        findings=found,
         acquisition={"modality": modality} if modality else None,
         age_years=given.age_years,
         nihss=given.nihss,
@@ -122,7 +125,7 @@ def analyze_maps(
     made = tuple(key for key in ("rcbf", "rcbv") if key in maps)
     tissue = results.masks_of(lesions, masks)
     kind = modality or "ctp"
-    return results.MapStudy(case_id, maps, lesions, metrics, tissue, given.aif, given.vof, made, kind, used, findings)
+    return results.MapStudy(case_id, maps, lesions, metrics, tissue, given.aif, given.vof, made, kind, used, found)
 
 
 def _later(given: Any, settings: pipeline.Settings, progress: ProgressCallback) -> LaterScan | None:

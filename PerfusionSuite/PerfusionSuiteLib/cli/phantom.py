@@ -27,9 +27,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("phantom", help="make a digital patient with known truth")
     parser.add_argument(
         "kind",
-        choices=("ctp", "dsc", "tiles", "brain"),
+        choices=("ctp", "dsc", "tiles", "brain", "colormaps"),
         help="ctp, dsc: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013; brain: an analytic brain with a stroke, "
-        "without vessels, motion or artifacts",
+        "without vessels, motion or artifacts; colormaps: DICOM pictures of true maps with a burnt-in color bar",
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the scan and its truth")
     parser.add_argument("--seed", type=int, required=True, help="one seed, one patient")
@@ -45,6 +45,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--residue", help="box, exponential, gamma:K or mixed (default: drawn from the seed)")
     parser.add_argument("--motion", choices=MOTIONS, help="how the head moves (default: drawn from the seed)")
     parser.add_argument("--motion-mm", metavar="MM", type=float, help="how far the brain gets at most (default: drawn)")
+    parser.add_argument("--healthy", action="store_true", help="colormaps: a brain with a Tmax of 2 s everywhere")
+    parser.add_argument("--no-bar", action="store_true", help="colormaps: pictures without the color bar")
     parser.add_argument("--format", choices=("dicom", "nifti"), default="dicom", help="how the scan is written (default dicom)")
     parser.add_argument("--vendor", choices=tuple(phantom.VENDORS), default="generic", help="whose manner of DICOM")
     parser.add_argument("--encoding", choices=tuple(phantom.ENCODINGS), default="explicit", help="how DICOM files are encoded")
@@ -70,6 +72,8 @@ def execute(options: argparse.Namespace) -> int:
     console = ConsoleProgress(check_stop=options.check_stop)
     try:
         check_output_folder(options.output)
+        if options.kind == "colormaps":
+            return _write_pictures(options, console)
         echoes, truth = _patient(options, part_of(console, 0.0, 0.6))
         with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
             write_echoes(echoes, staging, options, part_of(console, 0.6, 0.95))
@@ -80,6 +84,30 @@ def execute(options: argparse.Namespace) -> int:
         console.message(f"Scan and truth in {options.output}")
     finally:
         console.close()
+    return 0
+
+
+def _write_pictures(options: argparse.Namespace, console: ConsoleProgress) -> int:
+    """Write true maps as a scanner shows them: color pictures with a burnt-in bar."""
+    if options.format != "dicom" or options.trouble:
+        msg = "Color maps are written as plain DICOM pictures. Leave out --format and --trouble."
+        raise InvalidInputError(msg)
+    _check_kind(options)
+    marks = tuple(mark for mark in phantom.MARKS if mark != "bar" or not options.no_bar)
+    with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
+        if options.healthy:
+            maps, affine = phantom.healthy_maps()
+        else:
+            common = {key: getattr(options, key) for key in ("seed", "recipe", "residue", "site")}
+            _, truth = phantom.ctp(**common, frames=10, interval_s=5.0, progress=part_of(console, 0.0, 0.6))
+            # The imitated maker shows volumes on a scale of its own, up to 100.
+            maps = {**{key: truth.maps[key] for key in ("tmax", "cbf", "mtt")}, "cbv": 10.0 * truth.maps["cbv"]}
+            affine = truth.affine
+            phantom.write_truth(truth, staging / "truth")
+        style = phantom.DisplayStyle(marks=marks)
+        phantom.write_color_maps(maps, affine, staging / "dicom", seed=options.seed, style=style)
+    console(1.0, "Done")
+    console.message(f"Color maps in {options.output}")
     return 0
 
 
@@ -109,8 +137,9 @@ def _check_kind(options: argparse.Namespace) -> None:
         "dsc": ("snr", "site", "field", "dual_echo"),
         "tiles": ("noise",),
         "brain": ("noise", "crop"),
+        "colormaps": ("site", "healthy", "no_bar"),
     }[options.kind]
-    every = ("noise", "snr", "site", "field", "dual_echo", "crop")
+    every = ("noise", "snr", "site", "field", "dual_echo", "crop", "healthy", "no_bar")
     foreign = [name for name in every if getattr(options, name) and name not in mine]
     if foreign:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)

@@ -120,6 +120,7 @@ def segmented(found: results.FinishedMaps, options: argparse.Namespace, console:
         method=method,
         modality=found.modality,
         case_id=options.case_id or found.case_id,
+        findings=found.findings,
         progress=part_of(console, share, 0.6),
     )
 

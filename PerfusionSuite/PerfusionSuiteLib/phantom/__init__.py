@@ -2,6 +2,7 @@
 """Digital patients: series made from a known truth, different from what the solvers assume."""
 
 from .analytic_brain import brain
+from .color_maps import MARKS, DisplayStyle, healthy_maps, write_color_maps
 from .ctp import ctp
 from .dsc import dsc, dsc_echoes
 from .export import ENCODINGS, SPLITS, TROUBLES, VENDORS, write_dicom, write_nifti
@@ -10,15 +11,19 @@ from .truth import PhantomTruth, write_truth
 
 __all__ = [
     "ENCODINGS",
+    "MARKS",
     "SPLITS",
     "TROUBLES",
     "VENDORS",
+    "DisplayStyle",
     "PhantomTruth",
     "brain",
     "ctp",
     "dsc",
     "dsc_echoes",
+    "healthy_maps",
     "tiles",
+    "write_color_maps",
     "write_dicom",
     "write_nifti",
     "write_truth",

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from .. import input_function
 from ..core.errors import InvalidInputError
+from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, check_same_grid
 from ..core.nifti import read_volume
 from ..core.quantities import QUANTITIES
 from ..core.values import InputFunction, PerfusionMap, PerfusionMaps, TissueMasks
+from .imported_maps import import_findings
 
 MAP_KEYS = ("cbf", "cbv", "mtt", "tmax", "rcbf", "delay", "ttp", "adc", "baseline", "mip")
 """Maps that are looked for."""
@@ -47,6 +49,8 @@ class FinishedMaps:
         Of the scan; empty when nobody says.
     notes : tuple of str
         What was done to read them.
+    findings : tuple of QualityFinding
+        What the maps themselves are: those of an import lie beside them.
     """
 
     maps: PerfusionMaps
@@ -57,6 +61,7 @@ class FinishedMaps:
     method: str = ""
     modality: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
+    findings: tuple[QualityFinding, ...] = ()
 
 
 def read_finished_maps(
@@ -118,6 +123,7 @@ def read_finished_maps(
         facts.get("method", ""),
         facts.get("modality", ""),
         tuple(f"{key}: {path.name}" for key, path in files.items()),
+        import_findings(files["tmax"].parent),
     )
 
 
