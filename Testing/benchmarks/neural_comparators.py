@@ -23,17 +23,30 @@ from PerfusionSuiteLib.evaluation.neural_estimate import Estimator, estimate
 from PerfusionSuiteLib.evaluation.neural_scan import FieldCondition, FieldScan, make_scan
 
 NOISE_HU = (2.0, 4.0)
-TRUNCATIONS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4)
-OSCILLATIONS = (0.05, 0.08, 0.12)
+TRUNCATIONS = (0.015, 0.02, 0.03, 0.05, 0.08, 0.12, 0.18, 0.25, 0.3, 0.35)
+OSCILLATIONS = (0.06, 0.1)
 SIGMAS_MM, FEW_TRUNCATIONS = (1.0, 1.8, 2.7, 4.0), (0.08, 0.16)
 FILTERS = {
-    "radius_mm": (6.0, 9.0, 13.0), "sharpness": (0.2, 0.35, 0.6, 1.0), "refine_mm": (5.0, 7.0, 10.0, 14.0, 18.0),
-    "refine_spread": (0.5, 1.0, 2.0, 4.0, 8.0), "refine_slices": (0, 1, 2),
+    "radius_mm": (6.0, 9.0, 13.0, 18.0), "sharpness": (0.2, 0.35, 0.6, 1.0, 1.5), "refine_mm": (5.0, 7.0, 10.0, 14.0, 20.0),
+    "refine_spread": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), "refine_slices": (0, 1, 2, 3),
 }  # fmt: skip
 KEYS = ("cbf", "tmax")
 
-COMPARATORS: tuple[Estimator, ...] = ()
-"""Found by ``--tune similarity`` and ``--tune gaussian``."""
+CSVD_FOR_CBF, CSVD_FOR_TMAX = "SVD tuned for CBF", "SVD tuned for Tmax"
+
+COMPARATORS = (
+    Estimator(
+        CSVD_FOR_CBF, "csvd", "similarity",
+        {"radius_mm": 9.0, "sharpness": 1.0, "refine_mm": 14.0, "refine_spread": 8.0, "refine_slices": 3}, {"truncation": 0.03},
+    ),
+    Estimator(
+        CSVD_FOR_TMAX, "csvd", "similarity",
+        {"radius_mm": 9.0, "sharpness": 0.2, "refine_mm": 5.0, "refine_spread": 1.0, "refine_slices": 3}, {"truncation": 0.3},
+    ),
+    Estimator("Gaussian + SVD for CBF", "csvd", "gaussian", {"sigma_mm": 1.0}, {"truncation": 0.08}),
+    Estimator("Gaussian + SVD for Tmax", "csvd", "gaussian", {"sigma_mm": 1.8}, {"truncation": 0.16}),
+)  # fmt: skip
+"""Found by ``--tune similarity`` (the first two) and ``--tune gaussian`` (best of eight settings)."""
 
 
 def scans(seeds: list[int], noises: tuple[float, ...] = NOISE_HU) -> Iterator[FieldScan]:
@@ -83,6 +96,7 @@ def tune(kind: str, seeds: list[int], trials: int) -> None:
                 if value < best[key][0]:
                     best[key] = value, f"{how.method} {dict(how.options)} behind {reduction} {options}"
                     print(f"{key:5s} {value:6.3f}  {best[key][1]}", flush=True)
+    print("All have been tried; the last line of each is the best.")
 
 
 def once_filtered(reduction: str, options: dict[str, Any], scan: FieldScan) -> FieldScan:

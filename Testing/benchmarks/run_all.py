@@ -51,6 +51,11 @@ FIGURES = (
     Figure("input_functions.py", ("--patients", "4"), ("--patients", "100", "--full-size")),
     Figure("motion.py", ("--patients", "1", "--kinds", "none", "drift"), ("--patients", str(FULL_PATIENTS))),
     Figure("dsc_accuracy.py", ("relaxation", "leakage"), ("--patients", str(FULL_PATIENTS))),
+    Figure(
+        "neural_fields.py",
+        ("--anatomies", "1", "--methods", "spatial", "spatial:guided"),
+        ("--anatomies", "4", "--phantom", "crop", "brain"),
+    ),
     Figure("mask_ceiling.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS))),
 )
 """Those that exist are run."""

@@ -106,7 +106,8 @@ class FieldScan:
     truth : mapping of str to ndarray, shape (I, J, K)
         ``cbf cbv mtt delay tmax``; ``cbf_healthy`` where it is known.
     masks : mapping of str to ndarray of bool
-        ``scored`` (what counts), ``inner`` (`scored` without borders of tiles), ``hypoperfusion`` and ``core``.
+        ``scored`` (what counts), ``inner`` (`scored` without borders of tiles), ``hypoperfusion``, ``core``, and ``uniform``
+        (`scored` without rims of the lesion) where the phantom says it.
     filtered : bool
         Whether noise reduction has been done already, for every method alike.
     """
@@ -161,6 +162,8 @@ def make_scan(series: Any, truth: Any, condition: FieldCondition) -> FieldScan:
         "hypoperfusion": np.asarray(truth.masks["hypoperfusion"], bool),
         "core": np.asarray(truth.masks["core"], bool),
     }
+    if "uniform" in truth.masks:
+        masks["uniform"] = masks["scored"] & truth.masks["uniform"]
     guide = np.asarray(data.mean(axis=3), np.float32)
     return FieldScan(concentration, np.asarray(aif, float), guide, truth.maps, masks, bool(condition.gaussian_px))
 

@@ -18,7 +18,7 @@ from .neural_scan import PAPER_CLIP, FieldScan
 from .overlap import dice
 from .ssim import ssim
 
-ALL, CLIPPED = "all voxels", "clipped, without borders"
+ALL, CLIPPED, UNIFORM = "all voxels", "clipped, without borders", "without rims of the lesion"
 LEVELS = (20, 40, 60, 68, 80, 90, 95)
 """Percent of the intervals whose coverage is measured."""
 
@@ -41,9 +41,10 @@ def score(found: Estimate, scan: FieldScan) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``subject region measure value unit``. Of maps, on all voxels and after the limits of published phantom studies (without
-        pixels at borders of tiles): ``mse mae me rmse nrmse ssim missing_percent`` (what an estimator leaves out is in no error).
-        Coverage of ``cbf`` and so on: ``coverage_68`` and others, in %. Lesions: ``dice``. ``time``: seconds, ``memory``: MiB.
+        ``subject region measure value unit``. Of maps: ``mse mae me rmse nrmse ssim missing_percent`` (what an estimator leaves
+        out is in no error) on all voxels, after the limits of published phantom studies and without pixels at borders of tiles,
+        and without the rims of a lesion. Coverage of ``cbf`` and so on: ``coverage_68`` and others, in %. Lesions: ``dice``.
+        ``time``: seconds, ``memory``: MiB.
     """
     rows = [*_map_rows(found.maps, scan), *_coverage_rows(found.maps, scan), *_lesion_rows(found.maps, scan)]
     rows += [("time", "", "seconds", found.seconds, "s"), ("memory", "", "peak", found.memory_mib, "MiB")]
@@ -74,7 +75,10 @@ def _map_rows(maps: Mapping[str, NDArray[Any]], scan: FieldScan) -> Iterator[Row
         if key not in maps:
             continue
         known, unit = np.asarray(scan.truth[key]), QUANTITIES[key].unit
-        for region, mask, values in ((ALL, "scored", maps[key]), (CLIPPED, "inner", clipped(key, maps[key]))):
+        regions = ((ALL, "scored", maps[key]), (CLIPPED, "inner", clipped(key, maps[key])), (UNIFORM, "uniform", maps[key]))
+        for region, mask, values in regions:
+            if mask not in scan.masks:
+                continue
             where = scan.masks[mask]
             numbers = map_errors(values, known, where)
             rmse = _number(numbers["rmse"])

@@ -76,7 +76,7 @@ def run_field_study(
     design : FieldDesign
         What is compared.
     out : Path
-        Folder; rows that are there already are not made again.
+        Folder; rows that are there already are not made again, but a method that failed is tried again.
     make_phantom : callable
         How phantoms are made.
     any_code : bool
@@ -105,7 +105,7 @@ def run_field_study(
             "Choose another folder, or add --any-code to go on with them."
         )
         raise InvalidInputError(msg)
-    done = {(row["condition"], row["seed"], row["method"]) for row in rows}
+    done = {_place(row) for row in rows if row["subject"] != FAILED}
     places = [(condition, seed) for condition in design.conditions for seed in design.seeds]
     for number, (condition, seed) in enumerate(places):
         missing = [how for how in design.estimators if (condition.name, seed, how.name) not in done]
@@ -129,12 +129,19 @@ def rows_of(design: FieldDesign, out: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Without those of other designs that share the folder.
+        Without those of other designs that share the folder, and without failures that a later attempt has overcome.
     """
     names = {condition.name for condition in design.conditions}
     methods = {how.name for how in design.estimators}
     rows = read_rows(out / ROWS, COLUMNS)
-    return [row for row in rows if row["condition"] in names and row["seed"] in design.seeds and row["method"] in methods]
+    ours = [row for row in rows if row["condition"] in names and row["seed"] in design.seeds and row["method"] in methods]
+    measured = {_place(row) for row in ours if row["subject"] != FAILED}
+    failed = {_place(row): row for row in ours if row["subject"] == FAILED and _place(row) not in measured}
+    return [row for row in ours if row["subject"] != FAILED] + list(failed.values())
+
+
+def _place(row: dict[str, Any]) -> tuple[str, int, str]:
+    return row["condition"], row["seed"], row["method"]
 
 
 def _work(

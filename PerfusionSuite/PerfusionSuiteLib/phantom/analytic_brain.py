@@ -112,7 +112,8 @@ def brain(
         CT values at 0.91 x 0.91 x 5 mm.
     truth : PhantomTruth
         Maps of the tissue of each voxel (delay weighted by flow); ``cbf_healthy`` is the flow without the lesion. Masks
-        ``core`` and ``penumbra`` as drawn, ``hypoperfusion`` where delay + MTT / 2 exceeds 6 s.
+        ``core`` and ``penumbra`` as drawn, ``hypoperfusion`` where delay + MTT / 2 exceeds 6 s, ``uniform`` without voxels that
+        a rim of lesion or core runs through (they hold two tissues with very different curves).
 
     Raises
     ------
@@ -314,10 +315,14 @@ def _truth_arrays(
     fractions |= {"artery": none.astype(np.float32), "vein": none.astype(np.float32)}
     brain_mask = (fields["tissue"] + np.where(fields["bone"] > 0, 0.0, fields["csf"])) > 0.5
     tissue = brain_mask & (fields["tissue"] > 0.5)
+    scored = tissue & (fields["csf"] <= 0.2) & (fields["bone"] <= 0.2)
+    mixed = np.zeros(held.shape, bool)  # a rim of the lesion or of its core runs through the voxel
+    for state in ("core", "penumbra"):
+        mixed |= (fields[state] > 0.0) & (fields[state] < fields["tissue"] - 1e-6)
     masks = {
         "brain": brain_mask, "csf": fields["csf"] > 0.5, "vessel": none, "bone": fields["bone"] > 0.5,
         "hypoperfusion": tissue & (np.nan_to_num(maps["tmax"]) > HYPOPERFUSION_TMAX_S), "core": fields["core"] > 0.5,
         "penumbra": fields["penumbra"] > 0.5, "fate": fields["core"] > 0.5, "old_infarct": none,
-        "scored": tissue & (fields["csf"] <= 0.2) & (fields["bone"] <= 0.2),
+        "scored": scored, "uniform": scored & ~mixed,
     }  # fmt: skip
     return maps, fractions, masks

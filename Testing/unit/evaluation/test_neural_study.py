@@ -58,6 +58,9 @@ def test_a_method_that_fails_loses_no_other(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     write_field_study(rows, design("nlr", "csvd"), tmp_path)
     assert "the graphics card is on fire" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(neural_study, "estimate", estimate)
+    again = run_field_study(design("nlr", "csvd"), tmp_path, make_phantom=make)
+    assert {row["method"] for row in again} == {"nlr", "csvd"} and not any(row["subject"] == FAILED for row in again)
 
 
 def test_a_stop_keeps_what_is_finished(tmp_path: Path) -> None:

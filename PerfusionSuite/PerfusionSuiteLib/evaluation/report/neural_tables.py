@@ -11,7 +11,7 @@ import numpy as np
 from ...core.quantities import QUANTITIES
 from ..neural_estimate import MAPS
 from ..neural_scan import PHANTOMS, FieldCondition
-from ..neural_scores import ALL, CLIPPED
+from ..neural_scores import ALL, CLIPPED, UNIFORM
 from ..row_file import FAILED
 from .study_tables import MISSING, Table
 
@@ -32,6 +32,11 @@ class Means:
         for row in rows:
             key = (row["condition"], row["method"], row["subject"], row["region"], row["measure"])
             self._values.setdefault(key, []).append(float(row["value"]))
+
+    def measured(self, condition: str, methods: Sequence[str]) -> list[str]:
+        """Return the methods that made maps under a condition."""
+        found = {key[1] for key in self._values if key[0] == condition and key[2] != FAILED}
+        return [method for method in methods if method in found]
 
     def value(self, condition: str, method: str, subject: str, region: str, measure: str) -> float:
         """Return a mean; NaN when nothing was measured."""
@@ -63,15 +68,17 @@ def error_tables(means: Means, conditions: Sequence[FieldCondition], methods: Se
     head = ("Method", *(f"{QUANTITIES[key].symbol}, {QUANTITIES[key].unit}" for key in MAPS), "left out, %")
     tables = []
     for condition in conditions:
-        for region in (ALL, CLIPPED):
+        for region in (ALL, CLIPPED, UNIFORM):
             rows = []
-            for method in methods:
+            for method in means.measured(condition.name, methods):
                 cells = [_errors(means, condition, method, key, region) for key in MAPS]
                 left_out = means.value(condition.name, method, "cbf", region, "missing_percent")
                 rows.append([method, *cells, number(left_out, ".1f")])
+            if all(cell == MISSING for row in rows for cell in row[1:]):
+                continue  # the phantom has no such region
+            words = {ALL: "Every voxel that counts.", CLIPPED: _clip_words(condition), UNIFORM: "Voxels of one state each."}
             note = (
-                "Mean squared error / mean absolute error / mean error; means over seeds. "
-                f"{'Every voxel that counts.' if region == ALL else _clip_words(condition)} "
+                f"Mean squared error / mean absolute error / mean error; means over seeds. {words[region]} "
                 "Voxels that a method leaves out are in no error."
             )
             tables.append(Table(f"Errors, {condition.name}: {region}", note, head, rows))
@@ -96,7 +103,7 @@ def quality_tables(means: Means, conditions: Sequence[FieldCondition], methods: 
     tables = []
     for condition in conditions:
         rows = []
-        for method in methods:
+        for method in means.measured(condition.name, methods):
 
             def at(subject: str, measure: str, region: str = ALL, name: str = condition.name, how: str = method) -> float:
                 return means.value(name, how, subject, region, measure)
