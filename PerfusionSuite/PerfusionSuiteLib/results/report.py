@@ -31,13 +31,13 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "venous_transit": (
         "Venous transit",
-        "Maximum of Tmax near the mid-sagittal plane, vessels included, with the sagittal sinus (white) and the torcula (cyan).",
+        "Tmax near the mid-sagittal plane, vessels included, with the sagittal sinus (white) and the torcula (cyan).",
     ),
     "maps_montage": ("Perfusion maps", "CBF, CBV, MTT, Tmax and lesions on slices spread over the brain, with fixed scales."),
     "aif_vof": ("Arterial and venous curves", "Enhancement over time of artery, vein and tissue, and where the vessels lie."),
     "motion": ("Head motion", "Translation and rotation of the head in each frame."),
 }
-_READING_ORDER = ("core_penumbra_mip", "tmax_mip", "follow_up", "maps_montage", "aif_vof", "venous_transit", "motion")
+_READING_ORDER = ("core_penumbra_mip", "tmax_mip", "maps_montage", "follow_up", "aif_vof", "venous_transit", "motion")
 _MODALITIES = {"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}
 _SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
 

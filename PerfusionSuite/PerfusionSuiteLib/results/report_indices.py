@@ -9,7 +9,7 @@ from typing import Any
 from .template import shown
 
 VENOUS = {"none": "in neither sinus", "sss": "superior sagittal sinus", "torcula": "torcula", "both": "in both sinuses"}
-_CHART = (560.0, 15.0)
+_CHART = (260.0, 17.0)
 """Width of the bars and height of a row of the chart of slices, in its own units."""
 
 
@@ -206,7 +206,11 @@ def _percentiles(numbers: Mapping[str, Any]) -> str:
 
 def _transit(pvt: Mapping[str, Any]) -> str:
     limit = pvt.get("threshold_s")
-    return "" if limit is None else f"positive where the median Tmax, or 0.1 mL of it, reaches {limit:g} s"
+    if limit is None:
+        return ""
+    named = pvt.get("tmax_threshold_s", limit)
+    note = f" ({limit:g} s on this map)" if named != limit else ""
+    return f"positive where the median Tmax, or that of 0.1 mL, reaches {named:g} s{note}"
 
 
 def _sinus(pvt: Mapping[str, Any], name: str) -> str:

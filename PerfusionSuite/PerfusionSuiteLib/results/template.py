@@ -75,7 +75,9 @@ def shown(value: Any, digits: int = 3) -> str:
         return NOT_AVAILABLE
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | float):
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
         if value == 0 or abs(value) >= 10 ** (digits - 1):
             return f"{value:.0f}"
         decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)

@@ -15,7 +15,7 @@ from ...core.quantities import QUANTITIES
 from ..thresholds import tmax_on_map
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_color, show_image
 from .content import Scene
-from .views import PLANES, picture_mm, projected
+from .views import PLANES, picture_mm, projected, summed
 
 FOLLOW_UP_COLORS = {"resolved": (0.25, 0.62, 1.0), "persistent": (1.0, 0.6, 0.1), "new": (1.0, 0.25, 0.85)}
 """Regions of `lesion.FollowUp`; told apart also without red and green."""
@@ -117,15 +117,17 @@ def draw_follow_up(scene: Scene) -> Any:
     for plane, axes in panels.items():
         size = picture_mm(scene.view, plane)
         show_image(axes, projected(baseline, plane), size, scene.baseline_window, "grey")
-        for name, color in FOLLOW_UP_COLORS.items():
-            flat = projected(parts[name], plane)
-            show_color(axes, flat, size, color, 0.4)
-            outline(axes, flat, size, color)
+        # Each line of sight takes the color of what it meets most of: a speck of one part would hide much of another.
+        amount = np.stack([summed(part, plane) for part in parts.values()])
+        most = np.where(amount.max(axis=0) > 0, amount.argmax(axis=0), -1)
+        for at, color in enumerate(FOLLOW_UP_COLORS.values()):
+            show_color(axes, most == at, size, color, 0.6)
+        outline(axes, most >= 0, size, FAINT, 0.6)
         letters(axes, plane, inside=False)
-    _legend(
-        figure, [(name.capitalize(), color, scene.volume_ml(parts[name])) for name, color in FOLLOW_UP_COLORS.items()], height
-    )
-    note = "" if any(part.any() for part in parts.values()) else "No hypoperfused tissue in either scan."
+    rows = [(name.capitalize(), color, scene.volume_ml(parts[name])) for name, color in FOLLOW_UP_COLORS.items()]
+    _legend(figure, rows, height)
+    found = any(part.any() for part in parts.values())
+    note = "Each line of sight shows what it meets most of." if found else "No hypoperfused tissue in either scan."
     _heading(figure, "Hypoperfusion at follow-up, compared with the first scan", note)
     return figure
 

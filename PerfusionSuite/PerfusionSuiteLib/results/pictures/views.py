@@ -159,6 +159,24 @@ def projected(turned: NDArray[Any], plane: str) -> NDArray[Any]:
     return as_picture(np.asarray(flat))
 
 
+def summed(turned: NDArray[Any], plane: str) -> NDArray[Any]:
+    """Count the voxels of a turned mask along each line of sight.
+
+    Parameters
+    ----------
+    turned : ndarray of bool, shape (R, A, S)
+        The mask.
+    plane : {"axial", "coronal", "sagittal"}
+        What is looked at.
+
+    Returns
+    -------
+    ndarray of int, shape (rows, columns)
+        The picture in radiological convention.
+    """
+    return as_picture(turned.sum(axis=_REMOVED[plane]))
+
+
 def as_picture(flat: NDArray[Any]) -> NDArray[Any]:
     """Turn a 2D part of a turned volume into an image with row 0 at the top.
 
