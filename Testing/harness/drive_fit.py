@@ -35,6 +35,27 @@ ui.optionsResetButton.click()
 assert widget.model.options() == {}
 assert not ui.optionsResetButton.enabled
 
+# Where the workers have no PyTorch, the models that need it cannot be applied, and the panel says what to do.
+from PerfusionSuiteLib.jobs import Device, Devices
+from PerfusionSuiteSlicer.ui import DeviceBox
+
+found = DeviceBox._known.devices
+DeviceBox._known.devices = Devices((Device("cpu", "CPU (2 cores)"),), "Only the CPU can be used: no PyTorch.", False)
+widget.update()
+assert ui.torchButton.visible
+isPossible, reason = widget.panel.canApply()
+assert not isPossible
+if desktop.isEmulation:
+    ui.torchButton.click()
+    assert "Install the extension 'PyTorch'" in ui.deviceLabel.text
+    steps.photograph(desktop, module, pictures, "without-torch")
+ui.presetComboBox.currentText = "Every voxel: box (NLR)"
+assert not ui.torchButton.visible
+assert "computes on the CPU" in ui.deviceLabel.text
+ui.presetComboBox.currentText = "Fast (spatial)"
+DeviceBox._known.devices = found
+widget.update()
+
 # A 4D NIfTI, which Slicer does not read itself, is read by the worker.
 from PerfusionSuiteLib.series import write_nifti
 
@@ -53,7 +74,7 @@ assert "CT perfusion" in ui.timingLabel.text
 assert "was decided" in ui.timingLabel.toolTip
 
 if not hasTorch:
-    assert not panel.applyButton.enabled or find_spec("torch") is not None
+    assert not panel.applyButton.enabled or find_spec("torch") is not None, panel.applyButton.toolTip
     ui.presetComboBox.currentText = "Every voxel: box (NLR)"
 assert panel.applyButton.enabled, panel.applyButton.toolTip
 

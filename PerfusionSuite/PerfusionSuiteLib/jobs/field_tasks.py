@@ -23,8 +23,9 @@ from ..core import (
     part_of,
 )
 from ..core.constants import BRAIN_DENSITY_G_PER_ML
-from ..core.files import written_beside
+from ..core.files import write_text, written_beside
 from ..core.quantities import unit_of
+from .field_text import field_of_text, text_of_field
 from .report import Report
 from .spec import JobSpec
 
@@ -47,11 +48,12 @@ def keep_field(field: FittedField, report: Report) -> tuple[QualityFinding, ...]
     from .. import fitting
 
     try:
-        fitting.save_field(field, report.folder.field_file)
+        file = fitting.save_field(field, report.folder.field_file)
     except MissingPackageError as error:
         finding = QualityFinding("field_not_stored", "warning", f"The fitted field cannot be sampled again later. {error}")
         report.finding(finding)
         return (finding,)
+    write_text(report.folder.field_text, text_of_field(file.read_bytes()))
     return ()
 
 
@@ -79,8 +81,9 @@ def sample_field(spec: JobSpec, report: Report) -> PerfusionMaps:
     Parameters
     ----------
     spec : JobSpec
-        Inputs: ``field`` (bytes of its file as uint8), and ``affine`` with ``shape`` of a grid. Settings: ``path`` of the file
-        instead of its bytes, ``spacing_mm`` (a number or three) instead of a grid, ``density`` that the field was fitted with.
+        Inputs: ``field`` (characters of its text as uint8, see `field_text`), and ``affine`` with ``shape`` of a grid.
+        Settings: ``path`` of the file instead of the text, ``spacing_mm`` (a number or three) instead of a grid,
+        ``density`` that the field was fitted with.
     report : Report
         Progress.
 
@@ -119,8 +122,8 @@ def field_curves(spec: JobSpec, report: Report) -> dict[str, Any]:
     Parameters
     ----------
     spec : JobSpec
-        Inputs: ``field`` (bytes of its file as uint8), ``times_s``, ``baseline`` (I, J, K). Settings: ``path`` of the file
-        instead of its bytes, ``step_s`` (time between frames) instead of times. Without either the frame times of the scan.
+        Inputs: ``field`` (characters of its text as uint8), ``times_s``, ``baseline`` (I, J, K). Settings: ``path`` of the file
+        instead of the text, ``step_s`` (time between frames) instead of times. Without either the frame times of the scan.
     report : Report
         Progress.
 
@@ -176,11 +179,11 @@ def _field(spec: JobSpec, report: Report) -> FittedField:
     if content is None and isinstance(path, str):
         return fitting.load_field(path)
     if not isinstance(content, np.ndarray) or content.dtype != np.uint8:
-        msg = "The job has no stored field. Give the bytes of a field's file, or its path."
+        msg = "The job has no stored field. Give the text of a field, or the path of its file."
         raise InvalidInputError(msg)
     with tempfile.TemporaryDirectory(dir=report.folder.path) as folder:
         place = Path(folder, "field.safetensors")
-        place.write_bytes(content.tobytes())
+        place.write_bytes(field_of_text(content.tobytes().decode("ascii", "replace")))
         return fitting.load_field(place)
 
 

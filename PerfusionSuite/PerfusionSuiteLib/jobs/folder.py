@@ -6,7 +6,7 @@ events.jsonl            what the worker said, one JSON object per line
 cancel                  made by whoever wants the job to stop
 preview                 names of the maps that somebody wants to see while the job runs; preview-*.npy are these
 checkpoint/             what an interrupted fit goes on from
-field.safetensors       what a fit learned
+field.safetensors       what a fit learned; field.txt the same for a scene
 result/                 the result: complete or absent
 status.json             how it ended; written last
 worker.log              traceback of an error
@@ -46,6 +46,7 @@ class JobFolder:
         self.preview_file = self.path / "preview"
         self.checkpoint_folder = self.path / "checkpoint"
         self.field_file = self.path / "field.safetensors"
+        self.field_text = self.path / "field.txt"
         self.result_folder = self.path / "result"
         self.status_file = self.path / "status.json"
         self.log_file = self.path / "worker.log"

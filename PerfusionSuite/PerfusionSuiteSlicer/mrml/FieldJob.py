@@ -11,7 +11,7 @@ import numpy as np
 from PerfusionSuiteLib.core import Acquisition, InvalidInputError, PerfusionMaps, PerfusionSeries, ProgressCallback, Source
 from PerfusionSuiteLib.jobs import JobSpec, Runner
 
-from .FieldNodes import fieldBytes, fieldFacts, fieldSentence, studyOfField
+from .FieldNodes import fieldFacts, fieldSentence, fieldText, studyOfField
 from .MapNodes import mapsToNodes
 from .SequenceNodes import frameTimes, seriesToSequence
 from .StudyFolder import fileNodes
@@ -127,7 +127,7 @@ def startSampleJob(
         msg = "It is not clear which grid is meant. Give either the voxel size or a volume whose grid is taken."
         raise InvalidInputError(msg)
     settings: dict[str, Any] = {"density": facts["density"]}
-    inputs: dict[str, Any] = {"field": fieldBytes(fieldNode)}
+    inputs: dict[str, Any] = {"field": fieldText(fieldNode)}
     if referenceVolume is not None:
         if referenceVolume.GetImageData() is None:
             msg = f"The volume '{referenceVolume.GetName()}' is empty, so it has no grid. Choose another one."
@@ -170,7 +170,7 @@ def startCurvesJob(
     progress, finished : callable, optional
         See `StudyJob`.
     """
-    inputs: dict[str, Any] = {"field": fieldBytes(fieldNode)}
+    inputs: dict[str, Any] = {"field": fieldText(fieldNode)}
     baseline = nodesOfStudy(scene, studyOfField(fieldNode)).get("map.baseline")
     if baseline is not None and _isCT(baseline):
         inputs["baseline"] = volumeArray(baseline).astype(np.float32)

@@ -2,16 +2,13 @@
 """What a fit learned, kept in the scene: it can be sampled again after the scene was saved, moved and opened elsewhere.
 
 Two text nodes: one says what the field is, the other, which it refers to, holds the safetensors file with its weights as
-text (base64 of its deflated bytes). Text is what every way of saving a scene takes along: as MRB, as files, headless.
+text (see ``jobs.field_text``). Text is what every way of saving a scene takes along: as MRB, as files, headless.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import numpy as np
 
 from PerfusionSuiteLib.core import FittedField, InvalidInputError, MissingPackageError
 from PerfusionSuiteLib.core.files import plain
+from PerfusionSuiteLib.jobs.field_text import facts_of_text, text_of_field
 
 from .StudyRoles import STUDY, factsOf, nodeFor, setFacts
 
@@ -28,11 +26,9 @@ INPUT_REFERENCE = "PerfusionSuite.input"
 IS_FIELD = "PerfusionSuite.isField"
 """Attribute by which selectors tell a field from any other text."""
 
-_LINE = 1 << 16
-
 
 def fieldToNodes(
-    scene: Any, field: FittedField, name: str, *, density: float, fieldFile: Path | None = None, inputNode: Any = None
+    scene: Any, field: FittedField, name: str, *, density: float, fieldText: Path | None = None, inputNode: Any = None
 ) -> dict[str, Any]:
     """Keep a field in the scene; return its nodes by role, none when it cannot be written here.
 
@@ -40,17 +36,18 @@ def fieldToNodes(
     ----------
     density : float, g/mL
         Tissue density that the study was computed with, for the units of its maps.
-    fieldFile : Path, optional
-        The field's file, when a worker has written it.
+    fieldText : Path, optional
+        The field as text, when a worker has written it.
     inputNode : vtkMRMLSequenceNode, optional
         The scan that was fitted.
     """
-    content = _contentOf(field, fieldFile)
-    if content is None:
+    text = _textOf(field, fieldText)
+    if text is None:
         return {}
+    size, sha256 = facts_of_text(text)
     weights = nodeFor(scene, "vtkMRMLTextNode", name, WEIGHTS, f"{name} field weights")
     weights.SetForceCreateStorageNode(weights.CreateStorageNodeAlways)  # else it would be kept inside the scene file
-    weights.SetText(_asText(content))
+    weights.SetText(text)
     node = nodeFor(scene, "vtkMRMLTextNode", name, FIELD, f"{name} field")
     node.SetForceCreateStorageNode(node.CreateStorageNodeAlways)
     facts = {
@@ -61,7 +58,7 @@ def fieldToNodes(
         "times_s": np.asarray(field.times_s, float).tolist(),
         "density": density,
         "settings": dict(field.settings),
-        "file": {"format": "safetensors", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
+        "file": {"format": "safetensors", "bytes": size, "sha256": sha256},
     }
     node.SetText(json.dumps(plain(facts), indent=2, allow_nan=False, ensure_ascii=False))
     setFacts(node, {key: facts[key] for key in ("method", "kind", "shape", "affine", "times_s", "density", "file")})
@@ -72,28 +69,20 @@ def fieldToNodes(
     return {FIELD: node, WEIGHTS: weights}
 
 
-def fieldBytes(node: Any) -> np.ndarray:
-    """Return the bytes of the field's file, as the worker takes them.
+def fieldText(node: Any) -> np.ndarray:
+    """Return the characters of the field's text, as the worker takes them; it also checks them.
 
     Raises
     ------
     InvalidInputError
-        If the node is no field, or its weights are missing or damaged.
+        If the node is no field, or its weights are missing.
     """
-    facts = fieldFacts(node)
+    fieldFacts(node)
     weights = node.GetNodeReference(WEIGHTS_REFERENCE)
     if weights is None or not weights.GetText():
         msg = f"The weights of '{node.GetName()}' are not in the scene. Open the scene that it was saved with, or fit again."
         raise InvalidInputError(msg)
-    try:
-        content = zlib.decompress(base64.b64decode("".join(weights.GetText().split()), validate=True))
-    except (ValueError, zlib.error) as error:
-        msg = f"The weights of '{node.GetName()}' are damaged ({error}). Fit the scan again."
-        raise InvalidInputError(msg) from error
-    if hashlib.sha256(content).hexdigest() != facts["file"]["sha256"]:
-        msg = f"The weights of '{node.GetName()}' are not those that it was saved with. Fit the scan again."
-        raise InvalidInputError(msg)
-    return np.frombuffer(content, np.uint8)
+    return np.frombuffer(weights.GetText().encode("ascii", "replace"), np.uint8)
 
 
 def fieldFacts(node: Any) -> dict[str, Any]:
@@ -131,19 +120,13 @@ def studyOfField(node: Any) -> str:
     return str(node.GetAttribute(STUDY))
 
 
-def _contentOf(field: FittedField, fieldFile: Path | None) -> bytes | None:
-    if fieldFile is not None and fieldFile.is_file():
-        return fieldFile.read_bytes()
+def _textOf(field: FittedField, fieldText: Path | None) -> str | None:
+    if fieldText is not None and fieldText.is_file():
+        return fieldText.read_text(encoding="ascii")
     from PerfusionSuiteLib import fitting
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return Path(fitting.save_field(field, Path(folder, "field.safetensors"))).read_bytes()
+            return text_of_field(Path(fitting.save_field(field, Path(folder, "field.safetensors"))).read_bytes())
         except MissingPackageError:  # the worker has told the user
             return None
-
-
-def _asText(content: bytes) -> str:
-    """Lines of moderate length: a text of one line of many MB is hard on every program that shows it."""
-    text = base64.b64encode(zlib.compress(content, 1)).decode("ascii")
-    return "\n".join(text[start : start + _LINE] for start in range(0, len(text), _LINE))

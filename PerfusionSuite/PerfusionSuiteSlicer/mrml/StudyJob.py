@@ -190,8 +190,8 @@ class StudyJob:
 
     def _toScene(self, result: Any) -> Any:
         self._checkScan()
-        field = self._job.folder.field_file
-        return studyToScene(self._scene, result, name=self._name, sequenceNode=self._sequenceNode, fieldFile=field)
+        field = self._job.folder.field_text
+        return studyToScene(self._scene, result, name=self._name, sequenceNode=self._sequenceNode, fieldText=field)
 
     def _collect(self, outcome: JobOutcome) -> JobOutcome:
         try:

@@ -105,7 +105,7 @@ def studyToScene(
     *,
     includeSeries: bool = True,
     sequenceNode: Any = None,
-    fieldFile: Path | None = None,
+    fieldText: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> StudyNodes:
     """Put a study into a scene, under one folder of the subject hierarchy.
@@ -126,8 +126,8 @@ def studyToScene(
         is never overwritten.
     sequenceNode : vtkMRMLSequenceNode, optional
         The sequence that the study was computed from; it is filed under Input.
-    fieldFile : Path, optional
-        File of the fitted field, when a worker has written it.
+    fieldText : Path, optional
+        The fitted field as text, when a worker has written it.
     progress : callable, optional
         Told about progress.
     """
@@ -150,7 +150,7 @@ def studyToScene(
         report(0.9, "report to scene")
         nodes |= _addReport(scene, study, name)
         if study.fitted is not None:
-            nodes |= _addFit(scene, study, name, fieldFile, sequenceNode or nodes.get(PREPARED))
+            nodes |= _addFit(scene, study, name, fieldText, sequenceNode or nodes.get(PREPARED))
         for role, node in nodesOfStudy(scene, name).items():
             if role not in (*nodes, SERIES, BROWSER):
                 removeNode(scene, node)
@@ -161,10 +161,10 @@ def studyToScene(
     return StudyNodes(name, nodes, folder)
 
 
-def _addFit(scene: Any, study: Study, name: str, fieldFile: Path | None, inputNode: Any) -> dict[str, Any]:
+def _addFit(scene: Any, study: Study, name: str, fieldText: Path | None, inputNode: Any) -> dict[str, Any]:
     """Keep what the fit learned and how it came there."""
     density = float(study.settings.get("density", BRAIN_DENSITY_G_PER_ML))
-    field = fieldToNodes(scene, study.fitted, name, density=density, fieldFile=fieldFile, inputNode=inputNode)
+    field = fieldToNodes(scene, study.fitted, name, density=density, fieldText=fieldText, inputNode=inputNode)
     return field | lossesToNodes(scene, study.fitted.history, name)
 
 

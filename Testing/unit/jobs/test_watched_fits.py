@@ -17,6 +17,7 @@ from PerfusionSuiteLib import fitting, phantom
 from PerfusionSuiteLib.core import CancelledError, GridMismatchError, InvalidInputError
 from PerfusionSuiteLib.jobs import JobFolder, JobSpec, SubprocessRunner
 from PerfusionSuiteLib.jobs import watch as watch_room
+from PerfusionSuiteLib.jobs.field_text import facts_of_text, field_of_text, text_of_field
 from PerfusionSuiteLib.jobs.report import Report
 from PerfusionSuiteLib.jobs.tasks import find_task
 from PerfusionSuiteLib.jobs.watch import JobWatch
@@ -187,8 +188,9 @@ def task(name, report, settings=None, **inputs):
     return find_task(name)(JobSpec(name, settings or {}, inputs), report)
 
 
-def test_a_stored_field_is_sampled_at_another_resolution_from_its_bytes(field, report, tmp_path):
-    content = np.frombuffer(fitting.save_field(field, tmp_path / "f.safetensors").read_bytes(), np.uint8)
+def test_a_stored_field_is_sampled_at_another_resolution_from_its_text(field, report, tmp_path):
+    text = text_of_field(fitting.save_field(field, tmp_path / "f.safetensors").read_bytes())
+    content = np.frombuffer(text.replace("\n", "\r\n").encode(), np.uint8)  # as another system may have saved it
     maps = task("sample-field", report, {"spacing_mm": [1.0, 1.0, 2.5]}, field=content)
     assert maps.shape == (12, 16, 6)
     assert np.allclose(np.linalg.norm(maps.affine[:3, :3], axis=0), [1.0, 1.0, 2.5])
@@ -196,6 +198,21 @@ def test_a_stored_field_is_sampled_at_another_resolution_from_its_bytes(field, r
     assert np.allclose(maps["tmax"].values, 4.0, atol=1e-4)  # the center of a box lies at delay + MTT / 2
     per_volume = task("sample-field", report, {"density": 1.0}, field=content)
     assert (maps["cbf"].unit, per_volume["cbf"].unit) == ("mL/100g/min", "mL/100mL/min")
+
+
+def test_a_field_as_text_is_checked():
+    content = np.random.default_rng(1).bytes(300_000)
+    text = text_of_field(content)
+    assert text.isascii() and max(map(len, text.split("\n"))) <= 1 << 16
+    assert field_of_text(text) == content
+    assert facts_of_text(text)[0] == 300_000
+    for damaged, words in (
+        (text[:-9], "damaged"),
+        (text.replace(" 300000 ", " 300001 "), "not those"),
+        ("[1, 2]", "no fitted field"),
+    ):
+        with pytest.raises(InvalidInputError, match=words):
+            field_of_text(damaged)
 
 
 def test_fitted_curves_come_at_the_frame_times_or_finer_and_on_the_baseline(field, report):
