@@ -13,6 +13,7 @@ kept and an interrupted run goes on. Times and memory are measured by neural_spe
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -141,7 +142,7 @@ def main() -> int:
     options = parser.parse_args()
     first = FIRST_DEVELOPMENT_SEED
     seeds = list(range(first, first + options.anatomies)) if options.development else figure_seeds(options.anatomies)
-    methods = [name for name in options.methods if name.partition(":")[0] in known_methods()]
+    methods = [name for name in options.methods if re.split("[:{]", name)[0] in known_methods()]
     print(f"commit {commit_id()}  seeds {' '.join(map(str, seeds))}  device {options.device}", flush=True)
     for missing in sorted(set(options.methods) - set(methods)):
         print(f"There is no method {missing} yet.")

@@ -41,7 +41,8 @@ def add_parser(parts: Any) -> None:
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for tables and pictures")
     parser.add_argument(
         "--methods", nargs="+", metavar="NAME", default=usual_methods(),
-        help=f"of {', '.join(known_methods())}; NAME:guided lets a method that looks at neighbors see the static CT image "
+        help=f"of {', '.join(known_methods())}; NAME:guided lets a method that looks at neighbors see the static CT image, "
+        "NAME{steps=500} sets its options "
         f"(default: {' '.join(usual_methods())})",
     )  # fmt: skip
     parser.add_argument("--phantom", nargs="+", choices=tuple(PHANTOMS), default=["tiles", "crop"], help="default: tiles crop")

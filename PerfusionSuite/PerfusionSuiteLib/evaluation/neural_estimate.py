@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 import threading
 import time
@@ -98,23 +100,45 @@ def estimator(words: str) -> Estimator:
     Parameters
     ----------
     words : str
-        A method's name; with ``:guided`` it sees the static CT image.
+        A method's name, with options that differ from the defaults in braces, as in ``resppinn{steps=500,preset=product}``;
+        with ``:guided`` it sees the static CT image.
 
     Returns
     -------
     Estimator
-        With the defaults of the product.
+        Otherwise with the defaults of the product.
 
     Raises
     ------
     InvalidInputError
-        If there is no such method, or it cannot be guided.
+        If there is no such method or option, or it cannot be guided.
     """
-    method = words.removesuffix(GUIDED)
-    found = Estimator(words, method, guided=words.endswith(GUIDED))
+    parts = re.fullmatch(r"([^{}:]+)(?:\{(.*)\})?(:guided)?", words)
+    if parts is None:
+        msg = f"'{words}' names no method. Write NAME, NAME:guided or NAME{{option=value,option=value}}."
+        raise InvalidInputError(msg)
+    method, options, guided = parts.groups()
+    found = Estimator(words, method, options=_options(options or ""), guided=guided is not None)
     if found.guided and not found.on_grid:
         msg = f"The method '{method}' does not look at neighbors, so that nothing can guide it. Leave out '{GUIDED}'."
         raise InvalidInputError(msg)
+    table: Mapping[str, Any] = MODELS if method in MODELS else deconvolution.METHODS
+    table[method].complete(found.options)  # a wrong option is told now, not after hours
+    return found
+
+
+def _options(words: str) -> dict[str, Any]:
+    """Read ``key=value,key=value``; a value that is JSON is taken as such, anything else as a text."""
+    found: dict[str, Any] = {}
+    for word in re.split(r",(?![^\[]*\])", words) if words else []:
+        key, sign, text = word.partition("=")
+        if not sign or not key.strip():
+            msg = f"'{word}' is no option of a method. Write it as KEY=VALUE, for example steps=500."
+            raise InvalidInputError(msg)
+        try:
+            found[key.strip()] = json.loads(text)
+        except ValueError:
+            found[key.strip()] = text.strip()
     return found
 
 

@@ -7,6 +7,7 @@ same call goes on where it was stopped, and a method that fails leaves a row tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,7 +261,7 @@ def slice_path(out: Path, condition: FieldCondition, name: str) -> Path:
     Path
         A compressed numpy archive.
     """
-    return out / FOLDER / f"{condition.slug}-{name.replace(':', '-').replace(' ', '-')}.npz"
+    return out / FOLDER / f"{condition.slug}-{re.sub('[^A-Za-z0-9.]+', '-', name).strip('-')}.npz"
 
 
 def read_slice(out: Path, condition: FieldCondition, name: str) -> dict[str, NDArray[Any]] | None:

@@ -174,6 +174,18 @@ def test_memory_is_measured() -> None:
     assert np.isnan(meter.memory_mib) or meter.memory_mib > 25.0
 
 
+def test_options_stand_in_braces_behind_the_name() -> None:
+    how = estimator("spatial{smoothness=[4,0.5,1],family=box,outer=3}:guided")
+    assert (how.method, how.guided) == ("spatial", True)
+    assert how.options == {"smoothness": [4, 0.5, 1], "family": "box", "outer": 3}
+    with pytest.raises(InvalidInputError, match="no setting 'wings'"):
+        estimator("nlr{wings=2}")
+    with pytest.raises(InvalidInputError, match="is no option"):
+        estimator("nlr{wings}")
+    with pytest.raises(InvalidInputError, match="names no method"):
+        estimator("nlr{")
+
+
 def test_unknown_methods_and_conditions_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="no method 'magic'"):
         estimator("magic")

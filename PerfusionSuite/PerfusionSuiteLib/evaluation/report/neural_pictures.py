@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,8 +87,9 @@ def _panel(axes: Any, content: Mapping[str, NDArray[Any]], truth: Mapping[str, N
 
 def _name(figure: Any, name: str, middle_in: float) -> None:
     width, height = figure.get_size_inches()
-    words = name.replace(":", "\n")
-    figure.text(0.1 / width, 1.0 - middle_in / height, words, color=INK, fontsize=11, fontweight="bold", va="center")
+    words = re.sub(r"[:{,]", "\n", name).rstrip("}")
+    size = 11 if len(max(words.splitlines(), key=len)) < 12 else 8.5
+    figure.text(0.1 / width, 1.0 - middle_in / height, words, color=INK, fontsize=size, fontweight="bold", va="center")
 
 
 def _bars(figure: Any, *, errors: bool) -> None:
