@@ -101,7 +101,7 @@ class Question:
         if not 0.5 < self.level < 1.0:
             msg = f"A confidence of {self.level:g} is not possible. Choose one between 0.5 and 1, for example 0.95."
             raise InvalidInputError(msg)
-        for name, least in (("resamples", 100), ("bootstraps", 50), ("folds", 2), ("repeats", 1)):
+        for name, least in (("resamples", 100), ("bootstraps", 20), ("folds", 2), ("repeats", 1)):
             if getattr(self, name) < least:
                 msg = f"{getattr(self, name)} {name} are too few. Choose {least} or more."
                 raise InvalidInputError(msg)

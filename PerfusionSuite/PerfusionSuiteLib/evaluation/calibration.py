@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri
 
 from ..core.errors import InvalidInputError, NumericalError
 from .cutoffs import Proportion, proportion
@@ -268,7 +268,7 @@ def smooth_calibration(
     basis, wanted = (_basis((values - middle) / width, knots if curved else None) for values in (odds, logit(grid)))
     coefficients, covariance = _fit(basis, truth)
     linear = wanted @ coefficients
-    half = stats.norm.ppf(0.5 + level / 2.0) * np.sqrt(np.einsum("ij,jk,ik->i", wanted, covariance, wanted))
+    half = ndtri(0.5 + level / 2.0) * np.sqrt(np.einsum("ij,jk,ik->i", wanted, covariance, wanted))
     return SmoothCurve(grid, expit(linear), expit(linear - half), expit(linear + half))
 
 
@@ -319,5 +319,5 @@ def _fit(design: Float64, truth: np.ndarray) -> tuple[Float64, Float64]:
 
 
 def _wald(value: float, variance: float, level: float) -> Measured:
-    half = float(stats.norm.ppf(0.5 + level / 2.0) * np.sqrt(variance))
+    half = float(ndtri(0.5 + level / 2.0) * np.sqrt(variance))
     return Measured(value, value - half, value + half)

@@ -221,9 +221,8 @@ def _maximum_likelihood(design: Float64, truth: BoolArray) -> tuple[Float64, Flo
         # Separated ones: they go to infinity, which is found out afterwards.
         warnings.simplefilter("ignore")
         result = GLM(truth.astype(float), design, family=Binomial()).fit(tol=1e-13, maxiter=200)
-    if not (result.converged and np.isfinite(result.params).all()):
-        return None
-    return np.asarray(result.params, float), np.asarray(result.cov_params(), float), float(result.llf)
+        found = np.asarray(result.params, float), np.asarray(result.cov_params(), float), float(result.llf)
+    return found if result.converged and all(np.isfinite(part).all() for part in found) else None
 
 
 def _checked(x: ArrayLike, positive: ArrayLike, names: Sequence[str]) -> tuple[Float64, BoolArray]:
