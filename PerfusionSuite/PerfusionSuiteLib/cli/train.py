@@ -8,10 +8,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..core import InvalidInputError, part_of
 from ..core.errors import require_package
 from ..core.files import check_output_folder
 from ..fitting.devices import choose_device
+from ..fitting.standard_frame import STANDARD_SHAPE, STANDARD_SPACING_MM
 from ..fitting.start_file import save_start
 from ..training import learners
 from ..training.model_card import Score, Training, provenance, write_card
@@ -44,6 +47,7 @@ def add_parser(commands: Any) -> None:
     reptile.add_argument("--method", choices=tuple(learners.LEARNERS), required=True, help="whose start")
     reptile.add_argument("--simulated", metavar="N", type=int, help="train on N digital patients")
     reptile.add_argument("--seed", metavar="S", type=int, default=FIRST_SEED, help="first of them, and seed of the training")
+    reptile.add_argument("--voxel-mm", metavar="MM", type=float, nargs=3, help="their voxels (default 0.91 0.91 5, the frame's)")
     reptile.add_argument("--cohort", metavar="FOLDER", type=Path, help="train on own CT scans: a sub-folder or file for each")
     reptile.add_argument("--held-out", metavar="N", type=int, default=1, help="patients kept back to score the start (default 1)")
     reptile.add_argument("--outer", choices=("adam", "interp"), default="adam", help="as the paper's text, or its algorithm box")
@@ -148,7 +152,15 @@ def _cohort(options: argparse.Namespace) -> Cohort:
             f"--simulated {options.simulated} --seed {options.seed} names no patients. Give at least 1, and a seed of at least 0."
         )
         raise InvalidInputError(msg)
-    return Cohort(cache, [options.seed + number for number in range(options.simulated)])
+    seeds = [options.seed + number for number in range(options.simulated)]
+    if options.voxel_mm is None:
+        return Cohort(cache, seeds)
+    size = np.array(options.voxel_mm)
+    if not (size > 0.3).all() or not (size < 20.0).all():
+        msg = f"--voxel-mm {' '.join(f'{v:g}' for v in size)} is no voxel size in mm. Choose numbers from 0.3 to 20."
+        raise InvalidInputError(msg)
+    i, j, k = (max(8, round(n * mm / step)) for n, mm, step in zip(STANDARD_SHAPE, STANDARD_SPACING_MM, size, strict=True))
+    return Cohort(cache, seeds, shape=(i, j, k), spacing_mm=(float(size[0]), float(size[1]), float(size[2])))
 
 
 def _scores(learner: Any, weights: Any, cohort: Cohort, unseen: list[int]) -> list[Score]:
@@ -170,6 +182,8 @@ def _command(options: argparse.Namespace) -> str:
     source = "--cohort FOLDER" if options.cohort is not None else f"--simulated {options.simulated}"
     words = f"perfusion-suite train reptile OUT --method {options.method} {source} --seed {options.seed} --outer {options.outer}"
     given = ("outer_steps", "inner_steps", "batch", "epsilon", "epsilon_end", "rate", "minutes", "held_out")
+    if options.voxel_mm is not None:
+        words += f" --voxel-mm {' '.join(f'{v:g}' for v in options.voxel_mm)}"
     return words + "".join(f" --{name.replace('_', '-')} {getattr(options, name):g}" for name in given if getattr(options, name))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..core.geometry import BoolArray, voxel_sizes
@@ -17,12 +18,13 @@ from .mesh import Mesh
 from .request import FitRequest
 from .response_table import ResponseTable
 from .spatial import Plan
-from .spatial_run import EARLY_SD_S, LEAST_VOLUME, _compressed, _placed
+from .spatial_run import EARLY_SD_S, LEAST_VOLUME
 from .spatial_solver import Prior, SpatialProblem
 from .spatial_spread import standard_deviations
 
 Tensor = Any
 
+BLOCK_ROWS = 65536
 LARGEST_LOG_VOLUME = 0.7
 LATEST_MARGIN_S = 0.1
 LOG_MTT_MARGIN = 0.02
@@ -84,7 +86,9 @@ class Objective:
 
     def placed(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put values of the fitted voxels among those of all requested curves, NaN elsewhere."""
-        return _placed(values, self.finite)
+        full = np.full((self.finite.size, *values.shape[1:]), np.nan, np.float32)
+        full[self.finite] = values
+        return full
 
 
 def prepare(request: FitRequest, plan: Plan, model_error: float, device: Any, progress: ProgressCallback) -> Objective:
@@ -130,3 +134,15 @@ def prepare(request: FitRequest, plan: Plan, model_error: float, device: Any, pr
     return Objective(
         SpatialProblem(manifold, mesh, few, each, prior), mask, finite, family, math.sqrt(variance), request.factor
     )  # fmt: skip
+
+
+def _compressed(request: FitRequest, manifold: Manifold) -> tuple[Tensor, Tensor, NDArray[np.bool_]]:
+    """Project all curves, block by block; return them, the squares of what is left, and which of them are finite."""
+    problem = request.problem
+    few = torch.empty((problem.count, manifold.rank), dtype=torch.float32, device=manifold.device)
+    rest = torch.empty(problem.count, dtype=torch.float32, device=manifold.device)
+    for start in range(0, problem.count, BLOCK_ROWS):
+        here = slice(start, min(start + BLOCK_ROWS, problem.count))
+        found = manifold.compress(torch.from_numpy(problem.curves(here.start, here.stop)).to(manifold.device))
+        few[here], rest[here] = found[0], found[1]
+    return few, rest, torch.isfinite(few).all(dim=1).cpu().numpy()

@@ -8,7 +8,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-LEARNERS: Mapping[str, str] = MappingProxyType({"resppinn": "resppinn_start"})
+LEARNERS: Mapping[str, str] = MappingProxyType({"neural": "neural_start", "resppinn": "resppinn_start"})
 """File of this folder by method; its ``make_learner(inner_steps, batch, device)`` returns a `reptile.Learner` that also has
 ``inner_steps``, ``batch`` and ``start(weights, provenance)``."""
 

@@ -65,6 +65,11 @@ class Training:
 
     def distance(self) -> str:
         """Return how far this is from the published training, in words."""
+        if not self.batch:
+            return (
+                f"There is no published training of this method. {self.outer_done} fits of {self.inner_steps} steps, all curves "
+                f"in every step, on {len(self.patients)} patients."
+            )
         steps, published = self.outer_done * self.inner_steps, PUBLISHED_OUTER * PUBLISHED_INNER
         samples = steps * self.batch / (published * PUBLISHED_BATCH)
         return (
@@ -104,7 +109,7 @@ def card(start: Start, training: Training, scores: Sequence[Score]) -> str:
         ("Patients", _short(training.patients)),
         ("Outer loop", f"{plan.outer}: {outer}"),
         ("Outer steps", str(training.outer_done)),
-        ("Inner steps", f"{training.inner_steps}, {training.batch} samples each"),
+        ("Inner steps", f"{training.inner_steps}, {training.batch or 'all'} samples each"),
         ("Seed", str(plan.seed)),
         ("Time", f"{training.seconds / 60:.0f} min on {training.machine}"),
     ]

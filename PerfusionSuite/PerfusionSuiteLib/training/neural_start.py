@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..core.constants import flow_factor
-from ..core.geometry import BoolArray, FloatArray
+from ..core.errors import InvalidInputError
+from ..core.geometry import FloatArray
 from ..core.progress import no_progress
 from ..deconvolution.problem import make_problem
 from ..fitting import neural
@@ -26,6 +26,8 @@ from ..fitting.neural_fit import place
 from ..fitting.neural_learner import Learner
 from ..fitting.neural_objective import Objective, prepare
 from ..fitting.request import FitRequest
+from ..fitting.start_file import STANDARD_FRAME, Start
+from .patients import Patient
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -33,27 +35,8 @@ TRAINED_LEVELS = 3
 """Lattices that a start holds, from the coarsest on: what is finer differs from brain to brain."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """A prepared scan to learn from.
-
-    Parameters
-    ----------
-    data : ndarray, shape (I, J, K, T)
-        Enhancement.
-    affine : ndarray, shape (4, 4), mm
-        Voxel to RAS.
-    times_s, aif : ndarray, shape (T,)
-        Frame times in s, and arterial input in the unit of the enhancement.
-    mask : ndarray of bool, shape (I, J, K)
-        The brain.
-    """
-
-    data: NDArray[np.float32]
-    affine: FloatArray
-    times_s: FloatArray
-    aif: FloatArray
-    mask: BoolArray
+MOST_KEPT_VOXELS = 3_000_000
+"""Prepared scans are kept in memory up to so many voxels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +55,27 @@ class Lesson:
     points: FloatArray
 
 
-def lesson_of(scan: Scan, settings: Mapping[str, Any] | None = None) -> Lesson:
+def lesson_of(scan: Patient, settings: Mapping[str, Any], device: Any) -> Lesson:
     """Prepare a scan.
 
     Parameters
     ----------
-    scan : Scan
+    scan : Patient
         Curves and arterial input.
-    settings : mapping, optional
-        Settings of the method ``neural`` that differ from the defaults.
+    settings : mapping
+        All settings of the method ``neural``.
+    device : torch.device
+        Where it is learned from.
 
     Returns
     -------
     Lesson
         Ready to be learned from.
     """
-    problem = make_problem(scan.data, scan.aif, scan.times_s, scan.mask)
-    request = FitRequest(problem, {**neural.OPTIONS, "start": "random", **(settings or {})}, flow_factor(), scan.affine)
+    problem = make_problem(scan.volume(), scan.aif, scan.times_s, scan.mask)
+    request = FitRequest(problem, settings, flow_factor(), scan.affine)
     plan = neural.checked_plan(request.settings, scan.times_s.size)
-    objective = prepare(request, plan.objective, plan.model_error, torch.device("cpu"), no_progress)
+    objective = prepare(request, plan.objective, plan.model_error, device, no_progress)
     return Lesson(objective, place(objective.mask, scan.affine, standard=True).points(objective.mask))
 
 
@@ -113,66 +98,90 @@ def first_weights(seed: int) -> Weights:
     }
 
 
-def learn(weights: Mapping[str, NDArray[Any]], lesson: Lesson, *, steps: int, rate: float, warm_up: float = 0.1) -> Weights:
-    """Take the inner steps of Reptile: fit one scan from a start.
+class NeuralLearner:
+    """Fits a neural field to a patient of a cohort, from lattices that lie in the standard frame.
 
     Parameters
     ----------
-    weights : mapping of str to ndarray
-        The start; left as it is.
-    lesson : Lesson
-        The scan.
-    steps : int
-        Steps of Adam; none returns the start.
-    rate : float
-        Largest learning rate.
-    warm_up : float
-        Share of the steps over which the rate rises.
-
-    Returns
-    -------
-    dict of ndarray
-        The same weights after the steps.
+    inner_steps : int
+        Steps of a fit; 0 returns the start.
+    device : torch.device
+        Where.
+    settings : mapping, optional
+        Settings of the method that differ from its defaults.
     """
-    learner = _learner(weights, lesson, steps, rate, warm_up)
-    for _ in range(steps):
-        learner.step()
-    found = learner.network.arrays()
-    return {name: found[name].reshape(np.shape(values)) for name, values in weights.items()}
+
+    method = "neural"
+    batch = 0
+    """Every step sees all curves."""
+
+    def __init__(self, inner_steps: int, device: Any, settings: Mapping[str, Any] | None = None) -> None:
+        self.inner_steps, self._device = inner_steps, device
+        self.settings = {**neural.OPTIONS, "start": "random", **(settings or {})}
+        self._lessons: dict[str, Lesson] = {}
+
+    def parameters(self) -> Weights:
+        """Return weights that have learned nothing."""
+        return first_weights(int(self.settings["seed"]))
+
+    def fit_inner(self, weights: Mapping[str, NDArray[Any]], patient: Patient, seed: int) -> tuple[Weights, float]:
+        """Fit a patient, see `reptile.Learner`; nothing is drawn, so the seed plays no part."""
+        if self.inner_steps == 0:
+            return {name: np.array(value) for name, value in weights.items()}, float("nan")
+        learner = self._learner(weights, self._lesson(patient), self.inner_steps)
+        for _ in range(self.inner_steps):
+            learner.step()
+        found = learner.network.arrays()
+        loss = learner.objective.slope(learner.theta())[1] / found["finest"].shape[0]
+        return {name: found[name].reshape(np.shape(values)) for name, values in weights.items()}, loss
+
+    def losses(self, weights: Mapping[str, NDArray[Any]] | None, patient: Patient, steps: int) -> list[float]:
+        """Return the loss per voxel before each step of a fit and after the last one, to compare starts.
+
+        Parameters
+        ----------
+        weights : mapping of str to ndarray or None
+            The start; None for a random one as a fit without a start draws it.
+        patient : Patient
+            The scan.
+        steps : int
+            Steps of the fit.
+
+        Returns
+        -------
+        list of float
+            ``steps + 1`` values.
+        """
+        lesson = self._lesson(patient)
+        learner = self._learner(weights, lesson, steps)
+        found = [learner.step()["loss"] for _ in range(steps)]
+        found.append(lesson.objective.slope(learner.theta())[1])
+        return [value / len(lesson.points) for value in found]
+
+    def start(self, weights: Mapping[str, NDArray[Any]], provenance: Mapping[str, Any]) -> Start:
+        """Return the outcome of a training as a start."""
+        return Start(self.method, dict(weights), STANDARD_FRAME, {}, provenance)
+
+    def _lesson(self, patient: Patient) -> Lesson:
+        if patient.name not in self._lessons:
+            kept = sum(len(lesson.points) for lesson in self._lessons.values())
+            if kept > MOST_KEPT_VOXELS:
+                self._lessons.clear()
+            self._lessons[patient.name] = lesson_of(patient, self.settings, self._device)
+        return self._lessons[patient.name]
+
+    def _learner(self, weights: Mapping[str, NDArray[Any]] | None, lesson: Lesson, steps: int) -> Learner:
+        lattices = frame_lattices(LEVELS_MM)
+        network = LatticeNetwork(lattices, lesson.points, int(self.settings["seed"]), self._device, weights)
+        return Learner(lesson.objective, network, Adam(network.weights, steps, float(self.settings["rate"])), steps)
 
 
-def losses(weights: Mapping[str, NDArray[Any]] | None, lesson: Lesson, *, steps: int, rate: float, seed: int = 0) -> list[float]:
-    """Return the objective per voxel before each step and after the last one, to compare starts.
-
-    Parameters
-    ----------
-    weights : mapping of str to ndarray or None
-        The start; None for a random one.
-    lesson : Lesson
-        The scan.
-    steps : int
-        Steps of Adam.
-    rate : float
-        Largest learning rate.
-    seed : int
-        Of a random start.
-
-    Returns
-    -------
-    list of float
-        ``steps + 1`` values.
-    """
-    learner = _learner(weights, lesson, steps, rate, 0.1, seed)
-    found = [learner.step()["loss"] for _ in range(steps)]
-    found.append(lesson.objective.slope(learner.theta())[1])
-    return [value / len(lesson.points) for value in found]
-
-
-def _learner(
-    weights: Mapping[str, NDArray[Any]] | None, lesson: Lesson, steps: int, rate: float, warm_up: float, seed: int = 0
-) -> Learner:
-    network = LatticeNetwork(frame_lattices(LEVELS_MM), lesson.points, seed, torch.device("cpu"), weights)
-    return Learner(lesson.objective, network, Adam(network.weights, steps, rate, warm_up), steps)
+def make_learner(inner_steps: int | None, batch: int | None, device: Any) -> NeuralLearner:
+    """Return the learner for `learners.make`: as many steps as a fit from a learned start takes by default."""
+    if batch is not None:
+        msg = f"The method 'neural' has no batches: every step sees all curves. Leave out the batch of {batch}."
+        raise InvalidInputError(msg)
+    return NeuralLearner(neural.STEPS_LEARNED if inner_steps is None else inner_steps, device)
 
 
 def _kept(name: str) -> bool:
