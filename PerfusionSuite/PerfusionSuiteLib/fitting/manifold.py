@@ -8,6 +8,8 @@ the constant needs no parameter, and projected on the leading directions of the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,121 @@ CENTRE_NODES, MTT_NODES = 256, 48
 MTT_RANGE_S = (1.2, 26.0)
 LATEST_CENTRE_S = 28.0
 EARLIEST_DELAY_S = -3.0
+NOISE_CHANNELS = 2
+"""Directions in which no response has anything, kept to measure noise."""
 
 Tensor = Any
 """torch.Tensor; PyTorch is not followed by the type checker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """Centred responses of one family on the nodes of the table.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        Arterial input and family.
+    centres, log_mtts : ndarray
+        Nodes in s and ln s.
+    values : ndarray, shape (centres, log_mtts, T)
+        Responses, centred and weighted by frame.
+    allowed : ndarray of bool, shape (centres, log_mtts)
+        Nodes whose arrival is not too early.
+    """
+
+    table: ResponseTable
+    centres: FloatArray
+    log_mtts: FloatArray
+    values: FloatArray
+    allowed: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Directions in which curves are told.
+
+    Parameters
+    ----------
+    kept : ndarray, shape (T, rank)
+        Leading directions of the surfaces.
+    quiet : ndarray, shape (T, NOISE_CHANNELS)
+        Directions in which no response has anything.
+    lost : float
+        Root of the share of the surfaces' energy outside of `kept`.
+    """
+
+    kept: FloatArray
+    quiet: FloatArray
+    lost: float
+
+
+class Frames:
+    """Weights of the frames, and what centres curves with them.
+
+    Parameters
+    ----------
+    count : int
+        Number of frames.
+    weights : ndarray, shape (count,), optional
+        0 excludes a frame.
+    """
+
+    def __init__(self, count: int, weights: FloatArray | None = None) -> None:
+        self.weights = np.ones(count) if weights is None else np.asarray(weights, np.float64)
+        self.root = np.sqrt(self.weights)
+        self.share = self.weights / self.weights.sum()
+        self.centring = self.root[:, None] * (np.eye(count) - self.share)
+        self.freedom = int((self.weights > 0).sum()) - 1
+
+
+def tabulate(table: ResponseTable, frames: Frames, earliest_delay_s: float, latest_s: float) -> Surface:
+    """Compute the responses of a family on all nodes.
+
+    Parameters
+    ----------
+    table : ResponseTable
+        Arterial input and family.
+    frames : Frames
+        Weights of the frames.
+    earliest_delay_s, latest_s : float, s
+        Earliest arrival and latest centre time.
+
+    Returns
+    -------
+    Surface
+        The responses.
+    """
+    centres = np.linspace(earliest_delay_s + table.centre_share * MTT_RANGE_S[0], latest_s, CENTRE_NODES)
+    log_mtts = np.linspace(math.log(MTT_RANGE_S[0]), math.log(MTT_RANGE_S[1]), MTT_NODES)
+    delay = centres[:, None] - table.centre_share * np.exp(log_mtts)
+    values = np.stack([table.curves(delay[:, m], float(np.exp(log_mtts[m]))) for m in range(MTT_NODES)], axis=1)
+    return Surface(table, centres, log_mtts, values @ frames.centring.T, delay >= earliest_delay_s - 1e-6)
+
+
+def find_basis(surfaces: Sequence[Surface], frames: Frames, rank: int) -> Basis:
+    """Find the directions that tell the responses of one or several families.
+
+    Parameters
+    ----------
+    surfaces : sequence of Surface
+        Families that shall be told.
+    frames : Frames
+        Weights of the frames.
+    rank : int
+        Directions to keep.
+
+    Returns
+    -------
+    Basis
+        The directions.
+    """
+    gram = sum(flat.T @ flat for flat in (surface.values[surface.allowed] for surface in surfaces))
+    energy, vectors = np.linalg.eigh(gram)
+    rank = min(rank, frames.freedom - 1)
+    empty = vectors.shape[0] - frames.freedom  # the constant, and frames without weight
+    lost = float(np.sqrt(max(energy[:-rank].sum(), 0.0) / energy.sum()))
+    return Basis(vectors[:, ::-1][:, :rank].copy(), vectors[:, empty : empty + NOISE_CHANNELS].copy(), lost)
 
 
 class Manifold:
@@ -42,6 +156,8 @@ class Manifold:
         Latest centre time.
     device : torch.device or str
         Where the table lies.
+    surface, basis : Surface and Basis, optional
+        Computed before, to be shared between families.
 
     Notes
     -----
@@ -57,40 +173,29 @@ class Manifold:
         earliest_delay_s: float = EARLIEST_DELAY_S,
         latest_s: float = LATEST_CENTRE_S,
         device: Any = "cpu",
+        surface: Surface | None = None,
+        basis: Basis | None = None,
     ) -> None:
-        frames = table.times_s.size
-        self.table, self.rank, self.device = table, min(rank, frames - 2), torch.device(device)
+        frames = Frames(table.times_s.size, frame_weights)
+        surface = surface or tabulate(table, frames, earliest_delay_s, latest_s)
+        basis = basis or find_basis([surface], frames, rank)
+        self.table, self.rank, self.device = table, basis.kept.shape[1], torch.device(device)
         self.centre_share, self.earliest_delay_s = table.centre_share, earliest_delay_s
-        self.centre_range = (earliest_delay_s + table.centre_share * MTT_RANGE_S[0], latest_s)
-        self.log_mtt_range = (math.log(MTT_RANGE_S[0]), math.log(MTT_RANGE_S[1]))
-        weights = np.ones(frames) if frame_weights is None else np.asarray(frame_weights, np.float64)
-        self.freedom = int((weights > 0).sum()) - 1
-        root = np.sqrt(weights)
-        self.frame_root = torch.tensor(root, dtype=torch.float32, device=self.device)
-        self.frame_share = torch.tensor(weights / weights.sum(), dtype=torch.float32, device=self.device)
-        centring = root[:, None] * (np.eye(frames) - weights / weights.sum())
-        self._tabulate(centring)
-
-    def _tabulate(self, centring: FloatArray) -> None:
-        """Build the surface, its derivatives, and the directions that both are told in."""
-        self.centres = np.linspace(*self.centre_range, CENTRE_NODES)
-        self.log_mtts = np.linspace(*self.log_mtt_range, MTT_NODES)
-        mtts = np.exp(self.log_mtts)
-        delay = self.centres[:, None] - self.centre_share * mtts
-        surface = np.stack([self.table.curves(delay[:, m], float(mtts[m])) for m in range(MTT_NODES)], axis=1) @ centring.T
-        self.allowed = delay >= self.earliest_delay_s - 1e-6
-        seen = surface[self.allowed & (np.linalg.norm(surface, axis=2) > 0)]
-        energy, vectors = np.linalg.eigh(seen.T @ seen)
-        self.lost = float(np.sqrt(max(energy[: -self.rank].sum(), 0.0) / energy.sum()))
-        basis = vectors[:, ::-1][:, : self.rank]
-        few = surface @ basis
+        self.freedom, self.lost = frames.freedom, basis.lost
+        self.centres, self.log_mtts, self.allowed = surface.centres, surface.log_mtts, surface.allowed
+        self.centre_range = (float(surface.centres[0]), float(surface.centres[-1]))
+        self.log_mtt_range = (float(surface.log_mtts[0]), float(surface.log_mtts[-1]))
+        few = surface.values @ basis.kept
         slopes = [np.gradient(few, nodes, axis=axis, edge_order=2) for axis, nodes in ((0, self.centres), (1, self.log_mtts))]
-        flat = np.concatenate([few, *slopes], axis=2).reshape(-1, 3 * self.rank)
-        self.flat = torch.tensor(flat, dtype=torch.float32, device=self.device)
-        self.projector = torch.tensor(centring.T @ basis, dtype=torch.float32, device=self.device)
-        self.basis = basis
+        self.flat = self._tensor(np.concatenate([few, *slopes], axis=2).reshape(-1, 3 * self.rank))
+        self.projector = self._tensor(frames.centring.T @ basis.kept)
+        self.quiet = self._tensor(frames.centring.T @ basis.quiet)
+        self.frame_root, self.frame_share = self._tensor(frames.root), self._tensor(frames.share)
 
-    def compress(self, curves: Tensor) -> tuple[Tensor, Tensor]:
+    def _tensor(self, values: FloatArray) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
+
+    def compress(self, curves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Project curves.
 
         Parameters
@@ -104,12 +209,14 @@ class Manifold:
             The curves in the directions of the surface.
         rest : tensor, shape (n,)
             Sum of squares of what is left of the centred curves.
+        noise : tensor, shape (n, NOISE_CHANNELS)
+            The curves in directions that hold noise alone.
         """
         few = curves @ self.projector
         weighted = curves * self.frame_root
         mean = curves @ self.frame_share
         total = weighted.square().sum(1) - mean.square() * (self.frame_root.square().sum())
-        return few, (total - few.square().sum(1)).clamp_min(0.0)
+        return few, (total - few.square().sum(1)).clamp_min(0.0), curves @ self.quiet
 
     def corners(self, centre: Tensor, log_mtt: Tensor) -> tuple[Tensor, Tensor]:
         """Return the four table rows around positions, and their weights, both of shape (n, 4)."""

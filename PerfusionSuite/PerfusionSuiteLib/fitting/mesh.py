@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Voxels of a mask on their raster, as one line in memory on which every neighbor is a constant step away.
 
-Needs PyTorch. The raster is cut to the mask and padded by one voxel behind each axis, so that steps never leave it.
+Needs PyTorch. The raster is cut to the mask and padded behind each axis, so that steps never leave it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Mesh:
         Voxel size.
     device : torch.device or str
         Where tensors lie.
+    pad : tuple of int
+        Empty voxels behind each axis: as far as steps shall reach.
 
     Attributes
     ----------
@@ -41,13 +43,15 @@ class Mesh:
         axis with wider spacing (the ratio of the spacings).
     """
 
-    def __init__(self, mask: BoolArray, spacing_mm: FloatArray, device: Any = "cpu") -> None:
+    def __init__(
+        self, mask: BoolArray, spacing_mm: FloatArray, device: Any = "cpu", pad: tuple[int, int, int] = (1, 1, 1)
+    ) -> None:
         self.device = torch.device(device)
         where = np.nonzero(mask.any(axis=(1, 2))), np.nonzero(mask.any(axis=(0, 2))), np.nonzero(mask.any(axis=(0, 1)))
         self.box = tuple(slice(int(w[0][0]), int(w[0][-1]) + 1) for w in where)
         inner = mask[self.box]
         self.inner_shape = inner.shape
-        self.shape = tuple(n + 1 for n in inner.shape)
+        self.shape = tuple(n + more for n, more in zip(inner.shape, pad, strict=True))
         padded = np.zeros(self.shape, bool)
         padded[: inner.shape[0], : inner.shape[1], : inner.shape[2]] = inner
         line = torch.from_numpy(padded.ravel()).to(self.device)

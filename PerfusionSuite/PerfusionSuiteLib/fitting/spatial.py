@@ -22,26 +22,30 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "family": "auto",
         "dispersion": 0.0,
-        "rank": 8,
-        "smoothness": (4.0, 0.5, 1.0),
+        "rank": 10,
+        "average": True,
+        "model_factor": 8.0,
+        "smoothness": (0.1, 0.1, 0.4),
         "scales": (0.2, 0.4, 0.15),
         "typical_mtt_s": 6.0,
-        "mtt_spread": 0.7,
+        "mtt_spread": 1.0,
         "earliest_delay_s": -3.0,
         "guide": "auto",
         "guide_hu": 2.5,
         "noise_sd": None,
         "outliers": 0.0,
         "frame_weights": None,
-        "outer": 10,
-        "inner": 15,
+        "outer": 6,
+        "inner": 12,
     }
 )
 """Residue: ``auto``, ``box``, ``exponential`` or ``gamma:K``; share of a delay that is dispersion. Directions in which curves are
-told (8; 12 to be exact). Smoothness of ln CBV, centre time and ln MTT, and the differences between neighbors from which on it
-counts as an edge (ln, s, ln). Log-normal prior of the transit time. Whether edges of the static image relax the smoothness of the
-blood volume (auto, on, off), and by how many HU. Noise of a sample (None: measured). Degrees of freedom of the misfit (0:
-Gaussian). Weights of the frames (0 leaves one out). Gauss-Newton steps, and conjugate gradients in each."""
+told (8 or more; 12 to be exact). Whether alike neighbors are averaged before, and by what factor the noise that is left counts
+then, for averaging mixes tissues. Smoothness of ln CBV, centre time and ln MTT, and the differences between neighbors from which
+on it counts as an edge (ln, s, ln). Log-normal prior of the transit time. Earliest arrival after the arterial input's. Whether edges
+of the static image keep tissues apart (auto: when its noise is small against `guide_hu`; on, off). Noise of a sample (None:
+measured). Degrees of freedom of the misfit (0: Gaussian). Weights of the frames (0 leaves one out). Gauss-Newton steps, and
+conjugate gradients in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Plan:
     family: str
     dispersion: float
     rank: int
+    average: bool
+    model_factor: float
     smoothness: tuple[float, float, float]
     scales: tuple[float, float, float]
     typical_mtt_s: float
@@ -133,7 +139,8 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> Plan:
         raise InvalidInputError(msg)
     noise = None if settings["noise_sd"] is None else _number(settings, "noise_sd", 1e-12, 1e12)
     return Plan(
-        family, _number(settings, "dispersion", 0.0, 0.9), _whole(settings, "rank", 4, 40), _three(settings, "smoothness", 0.0),
+        family, _number(settings, "dispersion", 0.0, 0.9), _whole(settings, "rank", 4, 40),
+        bool(settings["average"]), _number(settings, "model_factor", 0.01, 1e4), _three(settings, "smoothness", 0.0),
         _three(settings, "scales", 1e-3), _number(settings, "typical_mtt_s", 1.5, 20.0),
         _number(settings, "mtt_spread", 0.05, 5.0),
         _number(settings, "earliest_delay_s", -8.0, 0.0), guide, _number(settings, "guide_hu", 0.1, 1e3), noise,

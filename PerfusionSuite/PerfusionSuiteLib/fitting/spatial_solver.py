@@ -51,6 +51,7 @@ class Prior:
     early_sd_s: float
     outliers: float
     least_volume: float
+    edge_power: float = 1.0
 
 
 @dataclass(slots=True)
@@ -162,9 +163,11 @@ class SpatialProblem:
             if self.relaxed is not None:
                 weight[0] *= self.relaxed[axis, :-step]
             difference = mesh.differences(theta, axis)
-            root = (1.0 + (difference / scale).square()).sqrt()
-            value += float((weight * (root - 1.0)).sum(dtype=torch.float64))
-            weight = weight / (scale.square() * root)
+            bent = 1.0 + (difference / scale).square()
+            power = self.prior.edge_power
+            energy = (bent.pow(0.5 * power) - 1.0) / power if power > 0 else 0.5 * bent.log()
+            value += float((weight * energy).sum(dtype=torch.float64))
+            weight = weight * bent.pow(0.5 * power - 1.0) / scale.square()
             edges[axis, :, :-step] = weight
             flow = weight * difference
             line_slope[:, :-step] += flow

@@ -34,10 +34,15 @@ class Dictionary:
         Standard deviation of ln MTT.
     early_sd_s : float, s
         How far an arrival may well lie before the arterial input's.
+    fine : bool
+        Use more responses, to compare families.
     """
 
-    def __init__(self, manifold: Manifold, typical_mtt_s: float, mtt_spread: float, early_sd_s: float) -> None:
-        rows = np.arange(0, CENTRE_NODES, CENTRE_STRIDE)[:, None] * MTT_NODES + np.arange(1, MTT_NODES, MTT_STRIDE)
+    def __init__(
+        self, manifold: Manifold, typical_mtt_s: float, mtt_spread: float, early_sd_s: float, fine: bool = False
+    ) -> None:
+        by_centre, by_mtt = (2, 2) if fine else (CENTRE_STRIDE, MTT_STRIDE)
+        rows = np.arange(0, CENTRE_NODES, by_centre)[:, None] * MTT_NODES + np.arange(1, MTT_NODES, by_mtt)
         rows = rows[manifold.allowed.ravel()[rows]]
         table = manifold.flat[torch.from_numpy(rows).to(manifold.device), : manifold.rank]
         norm = table.norm(dim=1)
@@ -51,6 +56,29 @@ class Dictionary:
         self.prior = torch.tensor(prior, dtype=torch.float32, device=manifold.device) - norm.log()
         self.times = torch.tensor(np.stack([centre, log_mtt], 1), dtype=torch.float32, device=manifold.device)
         self.device = manifold.device
+
+    def best(self, few: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log score and squared misfit of the best response of every curve.
+
+        Parameters
+        ----------
+        few : tensor, shape (n, rank)
+            Projected curves.
+        variance : tensor, shape (n,)
+            Noise variance.
+
+        Returns
+        -------
+        score, misfit : tensor, shape (n,)
+            Log posterior up to a constant of the curve, and what is left of its square.
+        """
+        score, misfit = torch.empty_like(variance), torch.empty_like(variance)
+        for start in range(0, few.shape[0], CPU_ROWS):
+            here = slice(start, start + CPU_ROWS)
+            along = (few[here] @ self.unit).clamp_min_(0.0).square_()
+            misfit[here] = few[here].square().sum(1) - along.amax(dim=1)
+            score[here] = along.mul_((0.5 / variance[here])[:, None]).add_(self.prior).amax(dim=1)
+        return score, misfit
 
     def means(self, few: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Average the parameters of all responses by their probability.
