@@ -18,7 +18,8 @@ from .. import input_function, pipeline, prepare, results, series
 from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
 from ..core.files import check_output_folder, staged_folder
 from .console import ConsoleProgress
-from .fit_options import FIELD_FILE, add_fit_options, method_options, watched_fit, write_field
+from .dicom_options import DicomWriter, add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
+from .fit_options import add_fit_options, method_options, watched_fit
 from .lesion_options import (
     add_lesion_options,
     entered_thresholds,
@@ -78,6 +79,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--mrb", action="store_true", help="also write a 3D Slicer scene and pictures of its slice views")
     parser.add_argument("--json-events", action="store_true", help="print progress as JSON lines")
     add_lesion_options(parser)
+    add_dicom_options(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -97,6 +99,7 @@ def execute(options: argparse.Namespace) -> int:
     console = ConsoleProgress(json_events=options.json_events, check_stop=options.check_stop)
     try:
         check_output_folder(options.output)
+        check_dicom_options(options)
         settings = settings_from(options)
         writer = scene_writer() if options.mrb else None
         share = follow_up_share(options.followup)
@@ -126,7 +129,8 @@ def execute(options: argparse.Namespace) -> int:
                 watch=watch,
             )
             progress = part_of(progress, 0.8, 1.0)
-            files = write_study(study, options.output, layout=options.layout, writer=writer, progress=progress)
+            dicom = dicom_writer(options, study, study.maps, study.series.source.dicom)
+            files = write_study(study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=progress)
         for line in summary(study):
             console.message(line)
         if writer is not None and not any(path.name.startswith("slicer_") for path in files):
@@ -264,6 +268,7 @@ def write_study(
     *,
     layout: str = "flat",
     writer: Callable[..., list[Path]] | None = None,
+    dicom: DicomWriter | None = None,
     truth: Mapping[str, Any] | None = None,
     progress: Any = None,
 ) -> list[Path]:
@@ -279,6 +284,8 @@ def write_study(
         Names of the files.
     writer : callable, optional
         Writer of the scene.
+    dicom : callable, optional
+        Writer of DICOM objects.
     truth : mapping, optional
         Scores against a phantom's truth, from ``evaluation.score_study``.
     progress : callable, optional
@@ -289,16 +296,17 @@ def write_study(
     list of Path
         The files that were written, relative to `folder`.
     """
-    others = (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv", folder / FIELD_FILE)
-    scene = {path.relative_to(folder) for path in others}
+    others = (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv")
+    scene = {path.relative_to(folder) for path in others} | earlier_objects(folder)
     with staged_folder(folder, outdated=results.outdated_names(study, layout) | scene) as staging:
         missing: tuple[QualityFinding, ...] = ()
         if writer is not None:
             made = writer(study, staging, progress=part_of(progress, 0.0, 0.6))
             missing = () if any(path.suffix == ".png" for path in made) else (NO_SLICE_PICTURES,)
         progress_of_files = part_of(progress, 0.6 if writer else 0.0, 1.0)
-        missing = (*missing, *write_field(study.fitted, staging))
         results.write(study, staging, layout=layout, extra_findings=missing, progress=progress_of_files)
+        if dicom is not None:
+            dicom(staging, None)
         if truth is not None:
             results.write_truth_comparison(truth, staging)
         return sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())

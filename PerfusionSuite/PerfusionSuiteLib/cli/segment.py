@@ -9,9 +9,10 @@ from typing import Any
 
 from .. import finished_maps, pipeline, results
 from ..core import InvalidInputError, LesionMasks, part_of
-from ..core.files import check_output_folder
+from ..core.files import check_output_folder, staged_folder
 from ..results.map_files import MAP_KEYS
 from .console import ConsoleProgress
+from .dicom_options import add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
 from .lesion_options import (
     add_lesion_options,
     entered_thresholds,
@@ -50,6 +51,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--layout", choices=("flat", "bids"), default="flat", help="names of the files (default flat)")
     parser.add_argument("--json-events", action="store_true", help="print progress as JSON lines")
     add_lesion_options(parser)
+    add_dicom_options(parser, with_source=True)
     parser.set_defaults(execute=execute)
 
 
@@ -69,6 +71,7 @@ def execute(options: argparse.Namespace) -> int:
     console = ConsoleProgress(json_events=options.json_events, check_stop=options.check_stop)
     try:
         check_output_folder(options.output)
+        check_dicom_options(options)
         if options.output.resolve() == options.maps.resolve():
             msg = f"'{options.output}' holds the maps and what was made with them. Choose another folder for the new lesions."
             raise InvalidInputError(msg)
@@ -77,7 +80,7 @@ def execute(options: argparse.Namespace) -> int:
             options.maps, named={key: getattr(options, key) for key in _NAMED}, aif=options.aif, vof=options.vof
         )
         study = segmented(found, options, console)
-        files = results.write(study, options.output, layout=options.layout, progress=part_of(console, 0.6, 1.0))
+        files = _write(study, options, console)
         for line in _summary(study, options.output):
             console.message(line)
         console.finished({"folder": str(options.output), "files": len(files)})
@@ -123,6 +126,17 @@ def segmented(found: results.FinishedMaps, options: argparse.Namespace, console:
         findings=found.findings,
         progress=part_of(console, share, 0.6),
     )
+
+
+def _write(study: results.MapStudy, options: argparse.Namespace, console: ConsoleProgress) -> list[Path]:
+    """Write everything or nothing."""
+    dicom = dicom_writer(options, study, study.maps, {})
+    outdated = results.outdated_names(study, options.layout) | earlier_objects(options.output)
+    with staged_folder(options.output, outdated=outdated) as staging:
+        results.write(study, staging, layout=options.layout, progress=part_of(console, 0.6, 0.9))
+        if dicom is not None:
+            dicom(staging, part_of(console, 0.9, 1.0))
+        return sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
 
 
 def _summary(study: results.MapStudy, folder: Path) -> list[str]:

@@ -22,6 +22,7 @@ from .dicom_frames import SAME_TIME, FrameTable, frame_table, note_gaps
 from .dicom_geometry import grid_of
 from .dicom_headers import PLACED_BY_LOCATION, ImageHeader
 from .dicom_load import load_pixels
+from .dicom_reference import references_of
 from .dicom_stack import Stack
 from .dicom_stacks import candidate_of, stacks_of
 from .dicom_times import image_times
@@ -142,7 +143,9 @@ def read_dicom(
         notes.decide(f"Slices of a frame were taken up to {spread:.2f} s apart; each keeps its own times.")
     acquisition = _acquisition(image, times.source, slice_times, shuttle=shuttle)
     first = [stack.images[n] for n in table.image[:, 0]]
-    return Scan(data, affine, frame_times, image.modality, all(i.rescaled for i in first), acquisition, _references(first))
+    return Scan(
+        data, affine, frame_times, image.modality, all(i.rescaled for i in first), acquisition, references_of(first, affine)
+    )
 
 
 def _note_left_aside(candidates: list[SeriesCandidate], without_image: int, notes: Notes) -> None:
@@ -216,14 +219,3 @@ def _acquisition(image: ImageHeader, source: str, slice_times: FloatArray | None
         repetition_time_s=image.repetition_time_ms / 1000.0 if magnetic and np.isfinite(image.repetition_time_ms) else None,
         details=details,
     )
-
-
-def _references(first: list[ImageHeader]) -> dict[str, Any]:
-    image = first[0]
-    return {
-        "files": tuple(str(item.pixels.path) for item in first),
-        "frame_numbers": tuple(item.frame + 1 for item in first),
-        "study_uid": image.study_uid,
-        "series_uid": image.series_uid,
-        "frame_of_reference_uid": image.frame_of_reference_uid,
-    }
