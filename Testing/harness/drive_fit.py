@@ -92,7 +92,7 @@ if hasTorch:
     shown = slicer.mrmlScene.GetSingletonNode("PerfusionTmax", "vtkMRMLSliceCompositeNode")
     assert desktop.pump(60, lambda: shown is not None and shown.GetForegroundVolumeID()), "no preview came"
     assert desktop.pump(60, lambda: "left" in panel.statusLabel.text), panel.statusLabel.text
-    plot = slicer.mrmlScene.GetSingletonNode("PerfusionPlot", "vtkMRMLPlotViewNode")
+    plot = slicer.mrmlScene.GetSingletonNode("PerfusionLoss", "vtkMRMLPlotViewNode")
     assert desktop.pump(60, lambda: plot.GetPlotChartNode() is not None), "no losses came"
     table = plot.GetPlotChartNode().GetNthPlotSeriesNode(0).GetTableNode()
     assert desktop.pump(60, lambda: table.GetNumberOfRows() >= 6), "few losses came"
@@ -129,6 +129,12 @@ assert panel.job.nodes.name == f"{scan.GetName()} {'spatial' if hasTorch else 'n
 assert manager.layout == 5501
 assert "Core" in ui.summaryLabel.text
 steps.photograph(desktop, module, pictures, "done")
+if hasTorch:
+    ui.fitLayoutButton.click()
+    assert manager.layout == 5503
+    desktop.layoutPicture(pictures / f"{module.name}-fit.png", 1280, 760)
+else:
+    assert "step by step" in ui.fitLayoutButton.toolTip
 
 # What the fit learned lies in the scene, and is sampled on a finer grid.
 if hasTorch:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,63 +15,37 @@ from ..core import (
     FittedField,
     GridMismatchError,
     InvalidInputError,
-    MissingPackageError,
     PerfusionMaps,
     Provenance,
-    QualityFinding,
     part_of,
 )
 from ..core.constants import BRAIN_DENSITY_G_PER_ML
-from ..core.files import write_text, written_beside
+from ..core.files import write_text
 from ..core.quantities import unit_of
 from .field_text import field_of_text, text_of_field
 from .report import Report
 from .spec import JobSpec
 
 
-def keep_field(field: FittedField, report: Report) -> tuple[QualityFinding, ...]:
-    """Write what a fit learned into the job's folder, for a scene or an archive.
+def keep_field(field: FittedField, report: Report) -> None:
+    """Write what a fit learned into the job's folder, as a file and as text for a scene; without safetensors say so.
 
     Parameters
     ----------
     field : FittedField
         The field.
     report : Report
-        Knows the folder; is told when it cannot be done.
-
-    Returns
-    -------
-    tuple of QualityFinding
-        Why the field was not kept; empty when it was.
+        Knows the folder.
     """
-    from .. import fitting
+    from ..fitting import save_field
+    from ..results.fitted_field import missing_for_field
 
-    try:
-        file = fitting.save_field(field, report.folder.field_file)
-    except MissingPackageError as error:
-        finding = QualityFinding("field_not_stored", "warning", f"The fitted field cannot be sampled again later. {error}")
+    missing = missing_for_field(field)
+    for finding in missing:
         report.finding(finding)
-        return (finding,)
-    write_text(report.folder.field_text, text_of_field(file.read_bytes()))
-    return ()
-
-
-def copy_field(report: Report, output: Path) -> None:
-    """Put the fitted field beside the files of its study; one that an earlier run left there is not of this study.
-
-    Parameters
-    ----------
-    report : Report
-        Knows the job's folder.
-    output : Path
-        The user's folder.
-    """
-    source, target = report.folder.field_file, output / report.folder.field_file.name
-    if not source.is_file():
-        target.unlink(missing_ok=True)
-        return
-    with written_beside(target) as place:
-        shutil.copyfile(source, place)
+    if not missing:
+        file = save_field(field, report.folder.field_file)
+        write_text(report.folder.field_text, text_of_field(file.read_bytes()))
 
 
 def sample_field(spec: JobSpec, report: Report) -> PerfusionMaps:

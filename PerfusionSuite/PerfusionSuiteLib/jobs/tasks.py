@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import Concentration, InputFunction, InvalidInputError, PerfusionMaps, PerfusionSeries, Study, part_of
 from ..core.files import check_output_folder
-from .field_tasks import copy_field, field_curves, keep_field, sample_field
+from .field_tasks import field_curves, keep_field, sample_field
 from .report import Report
 from .spec import JobSpec
 from .watch import JobWatch
@@ -54,13 +54,12 @@ def run(spec: JobSpec, report: Report) -> Study:
     end = 0.8 if spec.output is not None else 0.95
     study = pipeline.run(scan, settings, inputs=given, progress=part_of(report.progress, 0.1, end), watch=JobWatch(report))
     if study.fitted is not None:
-        study = replace(study, findings=(*study.findings, *keep_field(study.fitted, report)))
+        keep_field(study.fitted, report)
     for finding in study.findings:
         report.finding(finding)
     if spec.output is not None:
         layout = spec.settings.get("layout", "flat")
         results.write(study, spec.output, layout=layout, progress=part_of(report.progress, end, 0.95))
-        copy_field(report, spec.output)
     report.progress(0.95, "Results")
     return study
 

@@ -16,7 +16,7 @@ from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap
 from .LossNodes import CHART, STEP, lossesToNodes
 from .MapNodes import mapToNode, renewLegend
 from .StudyRoles import nodesOfStudy, removeNode
-from .ViewLayouts import PLOT, viewsOf
+from .ViewLayouts import LOSS_PLOT, viewsOf
 from .VolumeArrays import affineOf
 
 PREVIEWS = ("cbf", "tmax")
@@ -123,9 +123,9 @@ class LiveFit:
         return affineOf(frame)
 
     def _showChart(self, chart: Any) -> None:
-        view = self._scene.GetSingletonNode(PLOT, "vtkMRMLPlotViewNode")
+        view = self._scene.GetSingletonNode(LOSS_PLOT, "vtkMRMLPlotViewNode")
         if view is not None and view.GetPlotChartNodeID() != chart.GetID():
-            self._before.setdefault(("vtkMRMLPlotViewNode", PLOT), view.GetPlotChartNodeID())
+            self._before.setdefault(("vtkMRMLPlotViewNode", LOSS_PLOT), view.GetPlotChartNodeID())
             view.SetPlotChartNodeID(chart.GetID())
 
     def _showMap(self, key: str, node: Any) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .LossNodes import CHART as LOSS_CHART
 from .MapNodes import renewLegend
 from .SummaryTable import SUMMARY
 
@@ -19,10 +20,12 @@ VIEWS = {
     "PerfusionMTT": ("MTT", "#8e24aa", "map.mtt"),
     "PerfusionTmax": ("Tmax", "#e53935", "map.tmax"),
     "PerfusionLesions": ("Lesions", "#fb8c00", "lesions"),
+    "PerfusionCBFError": ("CBF SE", "#81c784", "map.cbf_sd"),
+    "PerfusionTmaxError": ("Tmax SE", "#ef9a9a", "map.tmax_sd"),
 }
 """Slice views by tag: label, colour, and the role of what each shows."""
 
-PLOT, TABLE = "PerfusionPlot", "PerfusionTable"
+PLOT, TABLE, LOSS_PLOT = "PerfusionPlot", "PerfusionTable", "PerfusionLoss"
 CONVENTIONAL = ("Red", "Green", "Yellow")
 
 
@@ -37,8 +40,8 @@ def _slice(tag: str) -> str:
     )
 
 
-def _plot() -> str:
-    return f'<view class="vtkMRMLPlotViewNode" singletontag="{PLOT}">{_label("Curves")}</view>'
+def _plot(tag: str = PLOT, label: str = "Curves") -> str:
+    return f'<view class="vtkMRMLPlotViewNode" singletontag="{tag}">{_label(label)}</view>'
 
 
 def _table() -> str:
@@ -61,7 +64,10 @@ LAYOUTS = {
         (_slice("PerfusionMTT"), _slice("PerfusionTmax"), _slice("PerfusionLesions")),
         (_plot(), _table()),
     ),
-    FIT: _rows((_slice("PerfusionCBF"), _slice("PerfusionTmax")), (_plot(),)),
+    FIT: _rows(
+        (_slice("PerfusionCBF"), _slice("PerfusionCBFError"), _slice("PerfusionTmax"), _slice("PerfusionTmaxError")),
+        (_plot(LOSS_PLOT, "Loss of the fit"), _plot()),
+    ),
     DECISION: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_plot(), _table())),
 }
 
@@ -108,9 +114,10 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
     _restrict(scene, nodes.get("lesions"), (*CONVENTIONAL, "PerfusionLesions"), with3D=True)
     for kind in ("aif", "vof"):
         _restrict(scene, nodes.get(f"points.{kind}"), (*CONVENTIONAL, "PerfusionBaseline"), with3D=True)
-    plot = scene.GetSingletonNode(PLOT, "vtkMRMLPlotViewNode")
-    if plot is not None and "chart.input" in nodes:
-        plot.SetPlotChartNodeID(nodes["chart.input"].GetID())
+    for tag, role in ((PLOT, "chart.input"), (LOSS_PLOT, LOSS_CHART)):
+        plot = scene.GetSingletonNode(tag, "vtkMRMLPlotViewNode")
+        if plot is not None and role in nodes:
+            plot.SetPlotChartNodeID(nodes[role].GetID())
     table = scene.GetSingletonNode(TABLE, "vtkMRMLTableViewNode")
     shown = nodes.get(SUMMARY) or nodes.get("table.volumes")
     if table is not None and shown is not None:

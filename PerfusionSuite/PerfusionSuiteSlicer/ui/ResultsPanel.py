@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from ..mrml.StudyScene import findStudy
 from ..mrml.SummaryTable import summarySentence
 from ..mrml.TableNodes import textToMetrics
-from .Layouts import DECISION, MAPS, showStudy
+from .Layouts import DECISION, FIT, MAPS, showStudy
 from .RunnerChoice import temporaryFolder
 
 RESEARCH = "Research use only."
@@ -34,6 +34,9 @@ class ResultsPanel:
         ui.resultsPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Writable
         ui.mapsLayoutButton.connect("clicked(bool)", self.onMapsLayoutButton)
         ui.decisionLayoutButton.connect("clicked(bool)", self.onDecisionLayoutButton)
+        self._fitButton = getattr(ui, "fitLayoutButton", None)  # of the panel for fits
+        if self._fitButton is not None:
+            self._fitButton.connect("clicked(bool)", self.onFitLayoutButton)
         ui.reportButton.connect("clicked(bool)", self.onReportButton)
         ui.saveButton.connect("clicked(bool)", self.onSaveButton)
         ui.resultsPathLineEdit.connect("currentPathChanged(QString)", self.update)
@@ -76,7 +79,13 @@ class ResultsPanel:
         needsFiles = needsStudy or ("" if self._file(".") else _("The files of this study are gone: press Apply again"))
         needsReport = needsFiles or ("" if report else _("The report could not be made; the findings above say why"))
         needsFolder = needsFiles or ("" if ui.resultsPathLineEdit.currentPath else _("Choose a folder first"))
+        needsFit = needsStudy or ("" if "fit.loss" in (study or ()) else _("This model was not fitted step by step"))
         for button, problem, hint in (
+            *(
+                [(self._fitButton, needsFit, _("Maps with their standard errors, and how the fit came there"))]
+                if self._fitButton
+                else []
+            ),
             (ui.mapsLayoutButton, needsStudy, _("All maps in linked views, curves and numbers")),
             (ui.decisionLayoutButton, needsStudy, _("Tmax beside core and penumbra, curves and numbers")),
             (ui.reportButton, needsReport, _("Open the report in the web browser")),
@@ -97,6 +106,10 @@ class ResultsPanel:
     def onDecisionLayoutButton(self):
         """Show the study in the layout for deciding."""
         showStudy(self._study, DECISION)
+
+    def onFitLayoutButton(self):
+        """Show the study in the layout for fits."""
+        showStudy(self._study, FIT)
 
     def onReportButton(self):
         """Open the report in the web browser."""

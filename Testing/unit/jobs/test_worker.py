@@ -129,7 +129,7 @@ def test_bad_input_is_one_sentence_with_the_class_and_code_of_the_command_line()
     seen = []
     job = SubprocessRunner().start(JobSpec("dance"), event=seen.append)
     outcome = job.wait()
-    sentence = "There is no task 'dance'. Known ones: run, read, fit, segment, devices."
+    sentence = "There is no task 'dance'. Known ones: run, read, fit, segment, devices, sample-field, field-curves."
     assert outcome == JobOutcome("failed", 2, sentence, "InvalidInputError")
     assert seen[-1].kind == "failed"
     with pytest.raises(InvalidInputError, match="no task 'dance'"):
