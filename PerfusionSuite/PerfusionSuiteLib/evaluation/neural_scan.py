@@ -204,9 +204,9 @@ def _baseline_frames(truth: Any, times_s: FloatArray) -> int:
     return max(1, int((times_s <= arrival).sum()))
 
 
-def _measured_artery(data: NDArray[Any], artery: BoolArray, truth: Any) -> FloatArray:
+def _measured_artery(data: NDArray[Any], artery: BoolArray, truth: Any, first: int) -> FloatArray:
     curves = [data[where].mean(axis=0, dtype=np.float64) for where in (artery, np.asarray(truth.fractions["vein"]) > 0)]
-    aif, vof = (curve - curve[:FIRST_FRAMES].mean() for curve in curves)
+    aif, vof = (curve - curve[:first].mean() for curve in curves)
     return np.asarray(aif * (vof.sum() / aif.sum()))
 
 

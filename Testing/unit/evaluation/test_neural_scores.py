@@ -138,6 +138,7 @@ def test_half_of_the_frames_are_left_out_with_their_times(tile_scan: FieldScan) 
     half = make_scan(series, truth, FieldCondition("tiles", "box", 0.0, half_frames=True))
     np.testing.assert_array_equal(half.concentration.times_s, tile_scan.concentration.times_s[::2])
     assert half.concentration.data.shape[3] == half.aif.size == 15
+    np.testing.assert_allclose(half.aif, truth.aif[::2], atol=0.03 * truth.aif.max())  # no contrast in its baseline
 
 
 def test_the_published_prefilter_is_cut_off_and_weighs_three_frames() -> None:
