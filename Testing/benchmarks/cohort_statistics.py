@@ -185,7 +185,7 @@ def main() -> int:
     """Run the cohort, then the agreement, then the coverage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, help="of the cohort (default: drawn from the commit)")
-    parser.add_argument("--cohorts", type=int, default=400, help="how many are drawn for the coverage (default 400)")
+    parser.add_argument("--cohorts", type=int, default=400, help="how many are drawn for the coverage (default 400; 0: none)")
     parser.add_argument("--out", type=Path, help="keep the files of the cohort here")
     options = parser.parse_args()
     seed = figure_seeds(1)[0] if options.seed is None else options.seed
@@ -193,7 +193,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         code = end_to_end(seed, options.out or Path(temporary))
     agreement(seed)
-    coverage(options.cohorts, seed)
+    if options.cohorts > 0:
+        coverage(options.cohorts, seed)
     return code
 
 

@@ -63,7 +63,9 @@ def proportion(count: int, total: int, *, level: float = 0.95) -> Proportion:
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(count, total, alpha=1.0 - level, method="wilson")
-    return Proportion(count, total, count / total, float(low), float(high))
+    share = count / total
+    # At 0 and 1 the limit is the share itself; rounding must not put it on the other side.
+    return Proportion(count, total, share, min(max(float(low), 0.0), share), max(min(float(high), 1.0), share))
 
 
 def is_called_positive(scores: ArrayLike, cutoff: float, *, higher: bool = True) -> np.ndarray:

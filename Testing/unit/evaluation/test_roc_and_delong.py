@@ -154,6 +154,13 @@ def test_wilson_limits_solve_the_score_equation(count: int, total: int) -> None:
             assert abs(found.value - end) == pytest.approx(z * np.sqrt(end * (1.0 - end) / total), abs=1e-9)
 
 
+def test_limits_never_cross_the_share_they_belong_to() -> None:
+    for total in range(1, 60):
+        for count in range(total + 1):
+            found = proportion(count, total)
+            assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+
+
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="same outcome"):
         auc([1.0, 2.0], [True, True])
