@@ -24,6 +24,7 @@ from .neural import NeuralPlan
 from .neural_learner import Learner
 from .neural_objective import Objective, prepare
 from .request import FitRequest, Fitted
+from .spatial_run import facts_of, tell_family
 from .standard_frame import standard_affine
 from .start_file import Start, load_start
 
@@ -98,7 +99,8 @@ def place(mask: BoolArray, affine: FloatArray, *, standard: bool) -> Placing:
 
 def _run(request: FitRequest, plan: NeuralPlan, start: Start | None, device: Any) -> Fitted:
     tell = request.progress or no_progress
-    objective = prepare(request, plan.objective, plan.model_error, device, part_of(request.progress, 0.0, 0.15))
+    objective = prepare(request, plan.objective, plan.model_error, device, part_of(request.progress, 0.0, 0.3))
+    tell_family(request, objective.data)
     placing = place(objective.mask, np.asarray(request.affine, float), standard=start is not None)
     weights = None if start is None else start.weights
     network = LatticeNetwork(placing.lattices, placing.points(objective.mask), plan.seed, device, weights)
@@ -106,10 +108,11 @@ def _run(request: FitRequest, plan: NeuralPlan, start: Start | None, device: Any
     checkpoint = Checkpoint(request.watch.checkpoint, "neural", belongs_to)
     learner = Learner(objective, network, Adam(network.weights, plan.steps, plan.rate), plan.steps)
     learner.resume(checkpoint)
-    learner.learn(request, checkpoint, part_of(request.progress, 0.15, 0.9))
+    learner.learn(request, checkpoint, part_of(request.progress, 0.3, 0.9))
     tell(0.9, "Maps")
     field = _field(request, objective, learner, placing, plan)
     maps = _maps(request, objective, field)
+    maps["shape"] = np.asarray(objective.data.manifold.table.shape)
     checkpoint.clear()
     return Fitted(maps, field)
 
@@ -124,9 +127,9 @@ def _field(request: FitRequest, objective: Objective, learner: Learner, placing:
         "start": plan.start,
         "steps": plan.steps,
         "factor": request.factor,
-        "family": objective.family,
+        "family": objective.data.family,
         "dispersion": plan.objective.dispersion,
-        "noise_sd": objective.noise_sd,
+        **facts_of(objective.data),
         "bounds": objective.bounds(),
         "lattice_box": [first.low, first.high],
         "lattice_from_voxel": placing.from_voxel.tolist(),
@@ -142,6 +145,6 @@ def _maps(request: FitRequest, objective: Objective, field: FittedField) -> dict
     """Sample the field at the voxels of the scan: the maps are by definition what the stored field gives."""
     columns = maps_of(parameters_at(field, np.argwhere(field.mask).astype(float)), request.factor)
     maps = {name: spread(request.problem, objective.placed(values)) for name, values in columns.items()}
-    code = np.where(objective.finite, QualityCode.OK, QualityCode.NOT_FINITE).astype(np.uint8)
+    code = np.where(objective.data.finite, QualityCode.OK, QualityCode.NOT_FINITE).astype(np.uint8)
     maps["quality"] = spread(request.problem, code, QualityCode.OUTSIDE_MASK)
     return maps

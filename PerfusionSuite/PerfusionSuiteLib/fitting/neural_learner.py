@@ -131,6 +131,6 @@ class Learner:
         checkpoint.save({**tensors, **self.optimizer.state()}, {"done": self.optimizer.done})
 
     def _preview(self, request: FitRequest) -> Mapping[str, NDArray[np.float32]]:
-        found = flow_mtt_delay(self.theta().T.cpu().numpy(), self.objective.family)
+        found = flow_mtt_delay(self.theta().T.cpu().numpy(), self.objective.data.family)
         columns = {"cbf": found["flow"] * np.float32(request.factor), "tmax": found["delay"] + np.float32(0.5) * found["mtt"]}
         return {name: spread(request.problem, self.objective.placed(values)) for name, values in columns.items()}

@@ -43,7 +43,7 @@ def run(request: FitRequest, plan: Plan) -> Fitted:
     """
     tell = request.progress or no_progress
     data = read_scan(request, plan, choose_device(request.device), part_of(request.progress, 0.0, 0.4))
-    _tell_family(request, data)
+    tell_family(request, data)
     prior = Prior(
         plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME
     )  # fmt: skip
@@ -69,13 +69,13 @@ def run(request: FitRequest, plan: Plan) -> Fitted:
     field = make_field(
         "spatial", request, parameters, family=data.family, dispersion=plan.dispersion,
         extra={name: _placed(columns[name], data.finite) for name in ("cbf_sd", "tmax_sd")},
-        settings=_facts(data), history={name: np.array(values) for name, values in history.items()},
+        settings=facts_of(data), history={name: np.array(values) for name, values in history.items()},
     )  # fmt: skip
     maps["shape"] = np.asarray(data.manifold.table.shape)
     return Fitted(maps, field)
 
 
-def _facts(data: SpatialData) -> dict[str, Any]:
+def facts_of(data: SpatialData) -> dict[str, Any]:
     """What a field remembers of the choices of a fit."""
     facts: dict[str, Any] = {"measured_noise_sd": data.noise_sd, "guided": data.relaxed is not None}
     if data.evidence is not None:
@@ -83,7 +83,7 @@ def _facts(data: SpatialData) -> dict[str, Any]:
     return facts
 
 
-def _tell_family(request: FitRequest, data: SpatialData) -> None:
+def tell_family(request: FitRequest, data: SpatialData) -> None:
     """Say which residue was chosen and what the others would leave."""
     if data.evidence is None:
         return
