@@ -146,7 +146,7 @@ def make_scan(series: Any, truth: Any, condition: FieldCondition) -> FieldScan:
     enhancement = np.where(brain[..., None], data - baseline[..., None], 0.0).astype(np.float32)
     artery = np.asarray(truth.fractions["artery"]) > 0
     aif = (
-        _measured_artery(data, artery, truth)
+        _measured_artery(data, artery, truth, min(FIRST_FRAMES, frames))
         if condition.phantom == "tiles"
         else np.interp(times, truth.fine_times_s, truth.fine_aif)
     )
