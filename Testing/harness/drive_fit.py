@@ -87,7 +87,7 @@ if hasTorch:
     ui.methodComboBox.currentText = slowest
     widget.model._form.widgets()["steps"].value = 600 if slowest == "Neural field" else 100000
     panel.applyButton.click()
-    assert desktop.pump(steps.LIMIT_S, lambda: manager.layout == 5503 or not panel.isRunning)
+    assert desktop.pump(steps.LIMIT_S, lambda: manager.layout == 5504 or not panel.isRunning)
     assert panel.isRunning, panel.statusLabel.text
     shown = slicer.mrmlScene.GetSingletonNode("PerfusionTmax", "vtkMRMLSliceCompositeNode")
     assert desktop.pump(60, lambda: shown is not None and shown.GetForegroundVolumeID()), "no preview came"
@@ -112,7 +112,7 @@ if hasTorch:
     steps.photograph(desktop, module, pictures, "cancelled")
     kept = panel.job._job.folder.path
     panel.resumeButton.click()
-    assert desktop.pump(steps.LIMIT_S, lambda: manager.layout == 5503 or not panel.isRunning)
+    assert desktop.pump(steps.LIMIT_S, lambda: manager.layout == 5504 or not panel.isRunning)
     assert panel.isRunning, panel.statusLabel.text
     panel.applyButton.click()
     assert desktop.pump(steps.LIMIT_S, lambda: not panel.isRunning)

@@ -11,16 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import fitting
-from ..core import CancelledError, FittedField, InvalidInputError, MissingPackageError, QualityFinding
+from ..core import CancelledError, InvalidInputError
 from ..core.watch import Preview
 from .console import ConsoleProgress
 
 CHECKPOINT = ".checkpoint"
 """Folder inside the output folder."""
-
-FIELD_FILE = "field.safetensors"
-"""What a fit learned, in the output folder."""
 
 
 def add_fit_options(parser: argparse.ArgumentParser) -> None:
@@ -103,30 +99,6 @@ def watched_fit(console: ConsoleProgress, output: Path, *, resume: bool) -> Iter
             console.message("What the fit had reached is kept: run the same command with --resume to go on.")
         raise
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def write_field(field: FittedField | None, folder: Path) -> tuple[QualityFinding, ...]:
-    """Write what a fit learned beside its maps, so that they can be sampled again at any resolution.
-
-    Parameters
-    ----------
-    field : FittedField or None
-        Of the study.
-    folder : Path
-        Where to.
-
-    Returns
-    -------
-    tuple of QualityFinding
-        Why it could not be written; empty otherwise.
-    """
-    if field is None:
-        return ()
-    try:
-        fitting.save_field(field, folder / FIELD_FILE)
-    except MissingPackageError as error:
-        return (QualityFinding("field_not_stored", "warning", f"The fitted field cannot be sampled again later. {error}"),)
-    return ()
 
 
 def _has_files(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from .LossNodes import CHART as LOSS_CHART
 from .MapNodes import renewLegend
 from .SummaryTable import SUMMARY
 
-MAPS, DECISION, FIT = 5501, 5502, 5503
+MAPS, DECISION, FIT, RUNNING = 5501, 5502, 5503, 5504
 """Numbers of the layouts; Slicer keeps those from 501 on for extensions, and each needs its own."""
 
 VIEWS = {
@@ -68,6 +68,7 @@ LAYOUTS = {
         (_slice("PerfusionCBF"), _slice("PerfusionCBFError"), _slice("PerfusionTmax"), _slice("PerfusionTmaxError")),
         (_plot(LOSS_PLOT, "Loss of the fit"), _plot()),
     ),
+    RUNNING: _rows((_slice("PerfusionCBF"), _slice("PerfusionTmax")), (_plot(LOSS_PLOT, "Loss of the fit"),)),
     DECISION: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_plot(), _table())),
 }
 

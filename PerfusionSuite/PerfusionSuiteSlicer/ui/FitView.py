@@ -4,7 +4,7 @@
 import slicer
 
 from ..mrml.LiveFit import LiveFit
-from .Layouts import FIT, registerWithApplication
+from .Layouts import RUNNING, registerWithApplication
 
 
 class FitView:
@@ -23,13 +23,13 @@ class FitView:
 
     def _showLayout(self):
         layoutManager = slicer.app.layoutManager()
-        if layoutManager is not None and layoutManager.layout != FIT:
+        if layoutManager is not None and layoutManager.layout != RUNNING:
             registerWithApplication()
             self._before = layoutManager.layout
-            layoutManager.setLayout(FIT)
+            layoutManager.setLayout(RUNNING)
 
     def _showBefore(self):
         layoutManager = slicer.app.layoutManager()
-        if self._before is not None and layoutManager is not None and layoutManager.layout == FIT:
+        if self._before is not None and layoutManager is not None and layoutManager.layout == RUNNING:
             layoutManager.setLayout(self._before)
         self._before = None

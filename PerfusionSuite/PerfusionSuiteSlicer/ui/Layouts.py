@@ -5,9 +5,9 @@ from pathlib import Path
 
 import slicer
 
-from ..mrml.ViewLayouts import DECISION, FIT, MAPS, centerOnLesions, registerLayouts, showStudyInViews
+from ..mrml.ViewLayouts import DECISION, FIT, MAPS, RUNNING, centerOnLesions, registerLayouts, showStudyInViews
 
-__all__ = ["DECISION", "FIT", "MAPS", "showStudy"]
+__all__ = ["DECISION", "FIT", "MAPS", "RUNNING", "showStudy"]
 
 
 def registerWithApplication():
