@@ -87,6 +87,18 @@ def write_dicom(
     report = part_of(progress, 0.0, 1.0)
     affine = check_affine(maps.affine)
     origin = source_of(source or {}, maps.shape, affine, case_id=case_id, modality=modality, deidentify=deidentify)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd names and numbers of a patient are those of the source
+        objects = _objects(maps, lesions, metrics, origin, report)
+        files = [_saved(dataset, Path(folder) / f"{name}.dcm") for name, dataset in objects.items()]
+    report(1.0, "DICOM written")
+    return files
+
+
+def _objects(
+    maps: PerfusionMaps, lesions: LesionMasks, metrics: Metrics, origin: DicomSource, report: ProgressCallback
+) -> dict[str, Dataset]:
+    """All objects by the stem of their file."""
     keys = [key for key in QUANTITY_CODES if key in maps]
     made: dict[str, Dataset] = {}
     for number, key in enumerate(keys):
@@ -94,20 +106,14 @@ def write_dicom(
         made[key] = parametric_map(maps[key], origin, _FIRST_MAP_NUMBER + number)
     report(0.8, "DICOM segmentation and report")
     segments = segmentation(lesions, _with_maps(origin, made), _SEG_NUMBER)
-    objects = {
-        **made,
-        "segmentation": segments,
-        "report": structured_report(metrics, lesions, origin, segments, list(made.values()), _SR_NUMBER),
-    }
-    files = []
-    for name, dataset in objects.items():
-        path = Path(folder) / f"{name}.dcm"
-        with written_beside(path) as temporary, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd values are those of the source
-            dataset.save_as(temporary, enforce_file_format=True)
-        files.append(path)
-    report(1.0, "DICOM written")
-    return files
+    numbers = structured_report(metrics, lesions, origin, segments, list(made.values()), _SR_NUMBER)
+    return {**made, "segmentation": segments, "report": numbers}
+
+
+def _saved(dataset: Dataset, path: Path) -> Path:
+    with written_beside(path) as temporary:
+        dataset.save_as(temporary, enforce_file_format=True)
+    return path
 
 
 def _with_maps(origin: DicomSource, made: Mapping[str, Dataset]) -> DicomSource:

@@ -34,7 +34,6 @@ QUANTITY_CODES: Mapping[str, Code] = {
 
 PERFUSION_ANALYSIS = Code("129104", "DCM", "Perfusion image analysis")
 _UCUM_VOLUME: Mapping[str, str] = {"mL/100mL/min": "mL/(100.mL.min)", "mL/100mL": "mL/(100.mL)", "mL/100g/min": "mL/(100.g.min)"}
-_PADDING = -32768.0
 
 
 def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> highdicom.pm.ParametricMap:
@@ -43,7 +42,7 @@ def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> high
     Parameters
     ----------
     item : PerfusionMap
-        The map; NaN becomes the padding value that the object names.
+        The map; NaN stays NaN, which no reader can mistake for a value, as a padding value could be.
     source : DicomSource
         What it was made from, on the same grid.
     number : int
@@ -59,8 +58,7 @@ def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> high
     quantity = item.quantity
     known = np.isfinite(item.values)
     low, high = (float(item.values[known].min()), float(item.values[known].max())) if known.any() else (0.0, 1.0)
-    padding = np.float32(min(_PADDING, 2.0 * low - 1.0))
-    frames = np.where(known, item.values, padding).astype(np.float32).transpose(2, 1, 0)
+    frames = item.values.astype(np.float32).transpose(2, 1, 0)
     mapping = hd.pm.RealWorldValueMapping(
         lut_label=quantity.symbol[:16],
         lut_explanation=f"{quantity.name} ({item.unit})"[:64],
@@ -91,7 +89,6 @@ def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> high
         series_description=f"{quantity.symbol} ({item.unit})"[:64],
         **MAKER,
     )
-    dataset.FloatPixelPaddingValue = dataset.FloatPixelPaddingRangeLimit = float(padding)
     dataset.BodyPartExamined = "BRAIN"
     refer(dataset, source, slices_of(dataset, source), code_item(PERFUSION_ANALYSIS))
     return dataset

@@ -194,7 +194,7 @@ def _new_study(case_id: str, *, deidentify: bool) -> Dataset:
     for name in _REQUIRED:
         setattr(header, name, "")
     header.SpecificCharacterSet = "ISO_IR 192"
-    header.PatientName, header.PatientID, header.StudyID = case_id, case_id[:64], "1"
+    header.PatientName, header.PatientID, header.StudyID = f"{case_id[:60]}^", case_id[:64], "1"
     header.StudyInstanceUID, header.FrameOfReferenceUID = generate_uid(), generate_uid()
     if deidentify:
         header.PatientIdentityRemoved = "YES"

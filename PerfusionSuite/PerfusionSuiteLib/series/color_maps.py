@@ -160,8 +160,10 @@ def quantity_of(words: str) -> str | None:
     Returns
     -------
     str or None
-        A key of `KEYWORDS`; None when none or several are named.
+        A key of `KEYWORDS`; None when none or several are named, or the values are relative (in %).
     """
+    if "%" in words:
+        return None
     named = {key for key, pattern in KEYWORDS.items() if re.search(rf"(?:^|[^A-Z0-9]){pattern}(?:$|[^A-Z0-9])", words.upper())}
     return named.pop() if len(named) == 1 else None
 
