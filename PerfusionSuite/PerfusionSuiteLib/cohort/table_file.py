@@ -14,8 +14,8 @@ import numpy as np
 from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", ".", "-", "?"})
-"""Words for a missing value, in small letters."""
+MISSING = frozenset({"", "na", "n/a", "nan", "null", ".", "-", "?"})
+"""Words for a missing value, in small letters; ``None``, too, but not ``none``, which is a value of prolonged venous transit."""
 
 _DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+$")
 _BOOLEANS: Mapping[str, float] = {"true": 1.0, "false": 0.0}
@@ -141,4 +141,5 @@ def read_table(path: Path) -> Table:
 
 
 def _cell(text: str) -> str | None:
-    return None if text.strip().lower() in MISSING else text.strip()
+    word = text.strip()
+    return None if word.lower() in MISSING or word == "None" else word

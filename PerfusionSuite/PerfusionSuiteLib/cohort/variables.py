@@ -13,8 +13,8 @@ from ..core.geometry import BoolArray, FloatArray
 from .question import FEWEST, Question
 from .table_file import Table
 
-_OBVIOUS = ({"1", "0"}, {"1.0", "0.0"}, {"true", "false"}, {"yes", "no"}, {"positive", "negative"})
-_POSITIVE = {"1", "1.0", "true", "yes", "positive"}
+_OBVIOUS = ({"1", "0"}, {"true", "false"}, {"yes", "no"}, {"positive", "negative"})
+_POSITIVE = {"1", "true", "yes", "positive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def read_outcome(table: Table, question: Question) -> Outcome:
     InvalidInputError
         If it is not clear which values are positive, or a class has fewer than ten cases.
     """
-    texts = table.texts(question.outcome)
+    texts = [None if text is None else _plain(text) for text in table.texts(question.outcome)]
     values = sorted({text for text in texts if text is not None}, key=_in_order)
     chosen = _positive_values(values, question)
     known = np.array([text is not None for text in texts])
@@ -158,11 +158,12 @@ def read_variable(table: Table, name: str, question: Question) -> Variable:
 
 def _positive_values(values: list[str], question: Question) -> set[str]:
     if question.positive:
-        unknown = [value for value in question.positive if value not in values]
+        wanted = {_plain(value) for value in question.positive}
+        unknown = sorted(wanted - set(values))
         if unknown:
             msg = f"'{question.outcome}' never is '{unknown[0]}'; its values are {_listed(values)}. Correct --positive."
             raise InvalidInputError(msg)
-        return set(question.positive)
+        return wanted
     if {value.lower() for value in values} in _OBVIOUS:
         return {value for value in values if value.lower() in _POSITIVE}
     msg = (
@@ -170,6 +171,15 @@ def _positive_values(values: list[str], question: Question) -> set[str]:
         "Name them with --positive."
     )
     raise InvalidInputError(msg)
+
+
+def _plain(text: str) -> str:
+    """Return ``3`` for ``3.0``: programs write grades as decimals when some are missing."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else text
 
 
 def _listed(values: list[str]) -> str:

@@ -162,13 +162,26 @@ def test_small_classes_are_warned_about_and_tiny_ones_refused(tmp_path: Path, a_
 
 
 @pytest.mark.parametrize(
-    ("values", "yes"), [(["1", "0"], "1"), (["TRUE", "FALSE"], "TRUE"), (["yes", "no"], "yes"), (["1.0", "0.0"], "1.0")]
+    ("values", "yes"), [(["1", "0"], "1"), (["TRUE", "FALSE"], "TRUE"), (["yes", "no"], "yes"), (["1.0", "0.0"], "1")]
 )
 def test_obvious_outcomes_need_no_explanation(tmp_path: Path, a_question: Question, values: list[str], yes: str) -> None:
     outcome = np.where(np.arange(80) % 2 == 0, *values)
     found = analyze(table_of(tmp_path, grade=outcome), replace(a_question, predictors=("age",), positive=(), describe=()))
     assert found.outcome.positive_name == yes
     assert found.outcome.positive.sum() == 40
+
+
+def test_grades_are_found_when_they_were_written_as_decimals(tmp_path: Path, a_question: Question) -> None:
+    grade = [f"{value:.1f}" if at % 9 else "" for at, value in enumerate(made_up()["grade"])]
+    found = analyze(table_of(tmp_path, grade=grade), replace(a_question, predictors=("age",), describe=()))
+    assert (found.outcome.positive_name, found.outcome.negative_name) == ("3–4", "0–2")
+    assert int((~found.outcome.known).sum()) == grade.count("")
+
+
+def test_no_prolonged_venous_transit_is_a_finding_and_not_a_missing_value(tmp_path: Path, a_question: Question) -> None:
+    status = np.where(np.arange(80) % 3 == 0, "none", np.where(np.arange(80) % 3 == 1, "sss", "None"))
+    found = analyze(table_of(tmp_path, pvt=status), replace(a_question, predictors=("pvt",), describe=()))
+    assert {row["level"]: row["everybody_count"] for row in found.descriptive} == {"none": 27, "sss": 27}
 
 
 @pytest.mark.parametrize(
