@@ -26,6 +26,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "statistics",
         help="how well metrics predict an outcome: ROC, cut-offs, logistic regression, calibration",
+        usage="perfusion-suite statistics TABLE OUT --outcome COLUMN --predictors COLUMN [COLUMN ...] [options]",
         description="Analyzes a table with one row per case, as 'aggregate' writes it. Each analysis uses the cases "
         "that have all of its values, and says how many. Fewer than 10 cases per class are refused.",
     )  # fmt: skip
