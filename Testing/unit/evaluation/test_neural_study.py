@@ -96,7 +96,7 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path: Path, capsys:
     pictures = {"noise-tiles-box.png", "coverage.png", "maps-tiles-box-2hu.png", "errors-tiles-box-2hu.png"}
     assert names == {"rows.csv", "summary.md", "report.html", "slices"} | pictures
     table = (out / "summary.md").read_text(encoding="utf-8")
-    assert "Errors, tiles, box, 2 HU: clipped, without borders" in table and "| nlr |" in table
+    assert "## Errors: tiles, box, 2 HU" in table and "| CBF, nlr |" in table and "| tiles, box, 2 HU: csvd |" in table
     kept = read_slice(out, FieldCondition("tiles", "box", 2.0), "nlr")
     assert kept is not None and set(kept) == {"cbf", "cbv", "mtt", "delay", "tmax", "mask"}
 

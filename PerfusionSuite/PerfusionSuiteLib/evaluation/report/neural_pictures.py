@@ -194,7 +194,8 @@ def draw_coverage(means: Means, conditions: Sequence[FieldCondition], methods: S
             if row == 0:
                 axes.set_title(QUANTITIES[key].symbol, fontsize=10, color=PAPER_INK)
             if column == 0:
-                axes.set_ylabel(f"{condition.name}\ncovered, %", fontsize=8, color=PAPER_INK)
+                lines = [*condition.name.split(", "), "covered, %"]
+                axes.set_ylabel("\n".join(lines), fontsize=8, color=PAPER_INK)
             if row == len(rows) - 1:
                 axes.set_xlabel("nominal, %", fontsize=9, color=PAPER_INK)
     _legend(figure, grid.ravel(), "Truth within the stated intervals (dashed: as it should be; green: 60-76 % at 68 %)")

@@ -17,6 +17,22 @@ from .study_tables import MISSING, Table
 
 _Key = tuple[str, str, str, str, str]
 
+_OVERVIEW: tuple[tuple[str, tuple[str, str, str], str], ...] = (
+    ("CBF RMSE", ("cbf", ALL, "rmse"), ".2f"),
+    ("bias", ("cbf", ALL, "me"), "+.2f"),
+    ("SSIM", ("cbf", ALL, "ssim"), ".2f"),
+    ("CBV RMSE", ("cbv", ALL, "rmse"), ".2f"),
+    ("MTT RMSE", ("mtt", ALL, "rmse"), ".2f"),
+    ("delay RMSE", ("delay", ALL, "rmse"), ".2f"),
+    ("Tmax RMSE", ("tmax", ALL, "rmse"), ".2f"),
+    ("Tmax Dice", ("hypoperfusion", ALL, "dice"), ".2f"),
+    ("core Dice", ("core", ALL, "dice"), ".2f"),
+    ("CBF cover, %", ("cbf", ALL, "coverage_68"), ".0f"),
+    ("Tmax cover, %", ("tmax", ALL, "coverage_68"), ".0f"),
+    ("s", ("time", "", "seconds"), ".1f"),
+    ("MiB", ("memory", "", "peak"), ".0f"),
+)
+
 
 class Means:
     """Means over seeds by condition, method, subject, region and measure.
@@ -48,82 +64,76 @@ class Means:
         return self._values.get((condition, method, subject, region, measure), [])
 
 
-def error_tables(means: Means, conditions: Sequence[FieldCondition], methods: Sequence[str]) -> list[Table]:
-    """Give errors as published phantom studies do: of everything, and after limits and without borders of tiles.
+def overview_table(means: Means, conditions: Sequence[FieldCondition], methods: Sequence[str]) -> Table:
+    """Set all methods side by side.
 
     Parameters
     ----------
     means : Means
         What was measured.
     conditions : sequence of FieldCondition
-        A table of each kind for each.
+        Groups of rows.
     methods : sequence of str
-        Rows.
+        Rows of each group.
 
     Returns
     -------
-    list of Table
-        Mean squared, mean absolute and mean error of each map.
+    Table
+        Errors of each map, lesions, intervals, time and memory.
     """
-    head = ("Method", *(f"{QUANTITIES[key].symbol}, {QUANTITIES[key].unit}" for key in MAPS), "left out, %")
-    tables = []
+    rows = []
     for condition in conditions:
-        for region in (ALL, CLIPPED, UNIFORM):
-            rows = []
-            for method in means.measured(condition.name, methods):
-                cells = [_errors(means, condition, method, key, region) for key in MAPS]
-                left_out = means.value(condition.name, method, "cbf", region, "missing_percent")
-                rows.append([method, *cells, number(left_out, ".1f")])
-            if all(cell == MISSING for row in rows for cell in row[1:]):
-                continue  # the phantom has no such region
-            words = {ALL: "Every voxel that counts.", CLIPPED: _clip_words(condition), UNIFORM: "Voxels of one state each."}
-            note = (
-                f"Mean squared error / mean absolute error / mean error; means over seeds. {words[region]} "
-                "Voxels that a method leaves out are in no error."
-            )
-            tables.append(Table(f"Errors, {condition.name}: {region}", note, head, rows))
-    return tables
+        for method in means.measured(condition.name, methods):
+            cells = [number(means.value(condition.name, method, *which), form) for _, which, form in _OVERVIEW]
+            rows.append([f"{condition.name}: {method}", *cells])
+    note = (
+        "Root-mean-square errors and bias of all voxels that count, in the unit of the map; structural similarity in windows of "
+        "7 x 7; Dice of Tmax above 6 s and of a flow below 30 % of normal within it; share of voxels whose 68 % interval holds "
+        "the truth; seconds with noise reduction; largest growth of memory. Means over seeds."
+    )
+    return Table("Overview", note, ("Condition: method", *(title for title, *_ in _OVERVIEW)), rows)
 
 
-def quality_tables(means: Means, conditions: Sequence[FieldCondition], methods: Sequence[str]) -> list[Table]:
-    """Give what else is known about each method: relative errors, structure, lesions, intervals, time and memory.
+def error_tables(means: Means, conditions: Sequence[FieldCondition], methods: Sequence[str]) -> list[Table]:
+    """Give errors as published phantom studies do: of everything, and after limits and without borders of tiles.
 
     Parameters
     ----------
     means, conditions, methods
-        As for `error_tables`.
+        As for `overview_table`.
 
     Returns
     -------
     list of Table
-        One for each condition.
+        One for each condition, a row for each map and method.
     """
-    maps = [f"{QUANTITIES[key].symbol} RMSE / mean, bias, SSIM" for key in MAPS]
-    head = ("Method", *maps, "Dice Tmax > 6 s", "Dice core", "68 % cover CBF", "cover Tmax", "s", "MiB")
     tables = []
     for condition in conditions:
+        rims = any(means.values(condition.name, method, "cbf", UNIFORM, "rmse") for method in methods)
+        head = ["Map, method", "MSE", "MAE", "ME", "RMSE", "RMSE / mean", "SSIM", "left out, %", "limited: MSE", "MAE", "ME"]
         rows = []
-        for method in means.measured(condition.name, methods):
-
-            def at(subject: str, measure: str, region: str = ALL, name: str = condition.name, how: str = method) -> float:
-                return means.value(name, how, subject, region, measure)
-
-            cells = [
-                f"{number(at(key, 'rmse'))} / {number(at(key, 'nrmse'), '.2f')}, {number(at(key, 'me'), '+.2f')}, "
-                f"{number(at(key, 'ssim'), '.2f')}"
-                for key in MAPS
-            ]
-            cells += [number(at(name, "dice"), ".2f") for name in ("hypoperfusion", "core")]
-            cells += [number(at(key, "coverage_68"), ".0f") for key in ("cbf", "tmax")]
-            cells += [number(at("time", "seconds", ""), ".1f"), number(at("memory", "peak", ""), ".0f")]
-            rows.append([method, *cells])
+        for key in MAPS:
+            for method in means.measured(condition.name, methods):
+                cells = _errors(means, condition.name, method, key, rims=rims)
+                if cells[0] != MISSING:
+                    rows.append([f"{QUANTITIES[key].symbol}, {method}", *cells])
+        kind = PHANTOMS[condition.phantom]
         note = (
-            f"{PHANTOMS[condition.phantom][:1].upper()}{PHANTOMS[condition.phantom][1:]}. RMSE and bias in the unit of the map, "
-            "RMSE over the mean of the truth; structural similarity in windows of 7 x 7; share of voxels whose 68 % interval "
-            "holds the truth; seconds with noise reduction; largest growth of memory."
+            f"{kind[:1].upper()}{kind[1:]}. Mean squared, mean absolute and mean error in the unit of the map; means over seeds. "
+            f"{_clip_words(condition)} Voxels that a method leaves out are in no error."
         )
-        tables.append(Table(f"Quality, {condition.name}", note, head, rows))
+        tables.append(Table(f"Errors: {condition.name}", note, [*head, "RMSE without rims"] if rims else head, rows))
     return tables
+
+
+def _errors(means: Means, condition: str, method: str, key: str, *, rims: bool) -> list[str]:
+    def at(measure: str, region: str = ALL) -> float:
+        return means.value(condition, method, key, region, measure)
+
+    cells = [number(at("mse")), number(at("mae")), number(at("me"), "+.3g"), number(at("rmse")), number(at("nrmse"), ".2f")]
+    cells += [number(at("ssim"), ".2f"), number(at("missing_percent"), ".1f")]
+    cells += [number(at("mse", CLIPPED)), number(at("mae", CLIPPED)), number(at("me", CLIPPED), "+.3g")]
+    return [*cells, number(at("rmse", UNIFORM))] if rims else cells
 
 
 def failed_table(rows: Iterable[Mapping[str, Any]]) -> Table | None:
@@ -166,13 +176,6 @@ def number(value: float, form: str = ".3g") -> str:
     return MISSING if np.isnan(value) else format(value, form)
 
 
-def _errors(means: Means, condition: FieldCondition, method: str, key: str, region: str) -> str:
-    values = [means.value(condition.name, method, key, region, measure) for measure in ("mse", "mae", "me")]
-    if np.isnan(values[0]):
-        return MISSING
-    return f"{number(values[0])} / {number(values[1])} / {number(values[2], '+.3g')}"
-
-
 def _clip_words(condition: FieldCondition) -> str:
-    borders = "Without 2 pixels on either side of the borders of tiles, maps" if condition.phantom == "tiles" else "Maps"
-    return f"{borders} limited to CBF 0-150, CBV 0-10, MTT 0-30 s, delay 0-10 s, Tmax 0-20 s (de Vries 2023)."
+    borders = "without 2 pixels on either side of the borders of tiles, maps" if condition.phantom == "tiles" else "maps"
+    return f"Limited: {borders} limited to CBF 0-150, CBV 0-10, MTT 0-30 s, delay 0-10 s, Tmax 0-20 s (de Vries 2023)."

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from ...results.template import has_templates, rendered
 from ..neural_scan import FieldCondition
 from ..neural_study import TRUTH, FieldDesign, read_slice
 from .neural_pictures import draw_coverage, draw_noise, draw_slices
-from .neural_tables import Means, error_tables, failed_table, quality_tables
+from .neural_tables import Means, error_tables, failed_table, overview_table
 from .study_tables import Table, as_markdown
 from .writing import data_uri
+
+TITLE = "Fits on phantoms with known truth"
 
 
 def write_field_study(rows: Iterable[Mapping[str, Any]], design: FieldDesign, out: Path) -> list[Path]:
@@ -44,18 +47,21 @@ def write_field_study(rows: Iterable[Mapping[str, Any]], design: FieldDesign, ou
     found = list(rows)
     means, methods = Means(found), [how.name for how in design.estimators]
     tables: list[Table] = [
-        *quality_tables(means, design.conditions, methods), *error_tables(means, design.conditions, methods),
-    ]  # fmt: skip
+        overview_table(means, design.conditions, methods),
+        *error_tables(means, design.conditions, methods),
+    ]
     failed = failed_table(found)
-    tables = tables if failed is None else [failed, *tables]
+    tables = tables if failed is None else [tables[0], failed, *tables[1:]]
     facts = _facts(found, design)
-    lines = ["# Fits on phantoms with known truth", "", *(f"* {label}: {value}" for label, value in facts), ""]
+    lines = [f"# {TITLE}", "", *(f"* {label}: {value}" for label, value in facts), ""]
     files = [write_text(out / "summary.md", "\n".join([*lines, as_markdown(tables)]))]
     pictures = _pictures(means, design, methods, out) if importlib.util.find_spec("matplotlib") else {}
     files += pictures.values()
     if has_templates():
         shown = [{"title": title, "uri": data_uri(path)} for title, path in pictures.items()]
-        page = rendered("study.html.j2", facts=facts, tables=tables, pictures=shown)
+        page = rendered(
+            "study.html.j2", heading=TITLE, facts=facts, tables=tables, leading=1 if failed is None else 2, pictures=shown
+        )
         files.append(write_text(out / "report.html", page))
     return files
 
@@ -74,9 +80,10 @@ def _facts(rows: Sequence[Mapping[str, Any]], design: FieldDesign) -> list[tuple
 def _pictures(means: Means, design: FieldDesign, methods: Sequence[str], out: Path) -> dict[str, Path]:
     """Draw everything; by title."""
     drawn: dict[str, Path] = {}
-    for (phantom, family, *_), group in grouped(design.conditions).items():
+    for group in grouped(design.conditions):
         name = "-".join(part for part in group[0].slug.split("-") if not part.endswith("hu"))
-        title = f"Errors over noise: {phantom}, {family}"
+        words = ", ".join(part for part in group[0].name.split(", ") if not part.endswith(" HU"))
+        title = f"Errors over noise: {words}"
         drawn[title] = save(draw_noise(means, group, methods, title), out / f"noise-{name}.png")
     noisy = [condition for condition in design.conditions if condition.noise_hu]  # without noise errors are those of models
     figure = draw_coverage(means, noisy, methods)
@@ -93,7 +100,7 @@ def _pictures(means: Means, design: FieldDesign, methods: Sequence[str], out: Pa
     return drawn
 
 
-def grouped(conditions: Sequence[FieldCondition]) -> dict[tuple[str, str, float, bool], list[FieldCondition]]:
+def grouped(conditions: Sequence[FieldCondition]) -> list[list[FieldCondition]]:
     """Gather conditions that differ in noise only.
 
     Parameters
@@ -103,12 +110,10 @@ def grouped(conditions: Sequence[FieldCondition]) -> dict[tuple[str, str, float,
 
     Returns
     -------
-    dict
-        By phantom, family, prefilter and frames.
+    list of list of FieldCondition
+        In the order of their first.
     """
-    found: dict[tuple[str, str, float, bool], list[FieldCondition]] = {}
+    found: dict[FieldCondition, list[FieldCondition]] = {}
     for condition in conditions:
-        found.setdefault((condition.phantom, condition.family, condition.gaussian_px, condition.half_frames), []).append(
-            condition
-        )
-    return found
+        found.setdefault(replace(condition, noise_hu=0.0), []).append(condition)
+    return list(found.values())
