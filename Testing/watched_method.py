@@ -31,7 +31,9 @@ def fit(request):
     losses, first = [], start
     volume = np.linspace(0.02, 0.06, rows)
     for step in range(start, steps):
-        time.sleep(request.settings["pause_s"])
+        end = time.perf_counter() + request.settings["pause_s"]
+        while time.perf_counter() < end:  # not one sleep, which a signal would end
+            time.sleep(0.01)
         losses.append(10.0 ** (-2.0 * step / steps))
         watch.loss(step + 1, steps, {"loss": losses[-1], "data": 0.7 * losses[-1], "smoothness": 0.3 * losses[-1]})
         watch.preview(partial(_maps, request, volume, step / steps))

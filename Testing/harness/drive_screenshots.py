@@ -27,6 +27,6 @@ photograph("CorePenumbra", 640)
 
 fit = slicer.modules.perfusionfit.enter()
 fit.ui.inputSelector.setCurrentNode(scan)
-fit.ui.methodComboBox.currentText = "Box model per voxel (NLR)"
 assert steps.apply(fit.panel.jobPanel, desktop).startswith("Done")
-photograph("PerfusionFit", 860)
+fit.ui.fitLayoutButton.click()
+photograph("PerfusionFit", 760)

@@ -21,6 +21,9 @@ ASK_S = 3.0
 TERMINATE_S = 3.0
 """Time that a worker has after being asked, and after being terminated."""
 
+PATIENT_S = 25.0
+"""The latter for a fit, whose steps may be long and which writes a checkpoint after the one that it is at."""
+
 State = Literal["running", "done", "cancelled", "failed"]
 OnEvent = Callable[[Event], None]
 OnFinished = Callable[[JobOutcome], None]
@@ -51,6 +54,7 @@ class Job(ABC):
         self._failure: Event | None = None
         self._asked_at: float | None = None
         self._steps = 0
+        self._is_fit = False
 
     @property
     def state(self) -> State:
@@ -63,7 +67,7 @@ class Job(ABC):
         return self._asked_at is not None and self.outcome is None
 
     def cancel(self) -> None:
-        """Ask the worker to stop; after 3 s it is terminated, after another 3 s killed. Returns at once."""
+        """Ask the worker to stop; after 3 s it is terminated, after another 3 s (a fit: 25 s) killed. Returns at once."""
         if self.outcome is not None or self._asked_at is not None:
             return
         self._asked_at = time.monotonic()
@@ -151,7 +155,7 @@ class Job(ABC):
         if self._steps == 0 and waited >= ASK_S:
             self._steps = 1
             self._terminate()
-        elif self._steps == 1 and waited >= ASK_S + TERMINATE_S:
+        elif self._steps == 1 and waited >= ASK_S + (PATIENT_S if self._is_fit else TERMINATE_S):
             self._steps = 2
             self._kill()
 
@@ -175,6 +179,8 @@ class Job(ABC):
                 self._log = [*self._log, str(item.content.get("message", ""))][-_KEPT_LINES:]
             elif item.kind == "failed":
                 self._failure = item
+            elif item.kind == "loss":
+                self._is_fit = True
             if self._event is not None:
                 self._event(item)
 

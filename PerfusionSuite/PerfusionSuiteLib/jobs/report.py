@@ -50,12 +50,21 @@ class Report:
         Where to say them.
     check_stop : callable
         Raises `CancelledError` when the job shall stop; called with every progress.
+    be_patient : callable, optional
+        Called when a fit has begun, which must not be interrupted within a step.
     """
 
-    def __init__(self, folder: JobFolder, stream: TextIO, check_stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: JobFolder,
+        stream: TextIO,
+        check_stop: Callable[[], None],
+        be_patient: Callable[[], None] | None = None,
+    ) -> None:
         self.folder = folder
         self._stream = stream
         self._check_stop = check_stop
+        self.be_patient = be_patient or _nothing
         self._start = time.perf_counter()
         self._last_time = -_QUIET_S
         self._last_stage = ""
@@ -131,3 +140,7 @@ class Report:
     def seconds(self) -> float:
         """Time since the start."""
         return time.perf_counter() - self._start
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from ..core import CancelledError
 from ..core.failures import CANCELLED
@@ -19,6 +19,9 @@ from ..core.stop import SENTENCE, StopSignals
 
 GRACE_S = 10.0
 """A worker whose starter is gone and that does not come to its next step within this time ends at once."""
+
+PATIENT_GRACE_S = 30.0
+"""The same for a fit, whose steps may be long and which writes a checkpoint after the one that it is at."""
 
 _LOOK_S = 0.2
 
@@ -44,6 +47,11 @@ class StopRequests(StopSignals):
         self._orphaned = threading.Event()
         self._over = threading.Event()
         self._next_look = 0.0
+        self._is_patient = False
+
+    def be_patient(self) -> None:
+        """Let a fit come to the end of its step, where it keeps what it has reached, instead of interrupting it there."""
+        self._is_patient = True
 
     def __enter__(self) -> StopRequests:
         """Begin to watch."""
@@ -74,6 +82,12 @@ class StopRequests(StopSignals):
         """True when the starter went away without having asked to stop."""
         return self._orphaned.is_set() and not self._file.exists()
 
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._is_patient and (self._orphaned.is_set() or self._file.exists()):
+            self._requested = True  # it was asked before, and will stop at its next step
+            return
+        super()._stop(number, frame)
+
     def _file_appeared(self) -> bool:
         now = time.monotonic()
         if now < self._next_look:
@@ -88,7 +102,7 @@ class StopRequests(StopSignals):
         except OSError:
             return  # there is no standard input: nobody promised to keep one open
         self._orphaned.set()
-        if not self._over.wait(GRACE_S):
+        if not self._over.wait(GRACE_S) and not (self._is_patient and self._over.wait(PATIENT_GRACE_S - GRACE_S)):
             if self._abandon is not None and self.is_orphaned:
                 self._abandon()
             os._exit(CANCELLED)

@@ -45,6 +45,7 @@ class JobWatch:
 
     def loss(self, step: int, steps: int, parts: Mapping[str, float]) -> None:
         """Say the losses of a step, unless others were said a moment ago."""
+        self._report.be_patient()
         now = time.perf_counter()
         if step < steps and now - self._last_loss < LOSS_S:
             return

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INVALID_INPUT
     folder = JobFolder(path.parent)
     with StopRequests(folder.cancel_file, abandon=folder.abandon) as stop:
-        report = Report(folder, sys.stdout, stop.check)
+        report = Report(folder, sys.stdout, stop.check, stop.be_patient)
         failure = _work(folder, report)
         with suppress(CancelledError):  # nobody listens any more
             _say_the_end(folder, report, failure)

@@ -16,6 +16,7 @@ import pytest
 from PerfusionSuiteLib import fitting, phantom
 from PerfusionSuiteLib.core import CancelledError, GridMismatchError, InvalidInputError
 from PerfusionSuiteLib.jobs import JobFolder, JobSpec, SubprocessRunner
+from PerfusionSuiteLib.jobs import job as job_room
 from PerfusionSuiteLib.jobs import watch as watch_room
 from PerfusionSuiteLib.jobs.field_text import facts_of_text, field_of_text, text_of_field
 from PerfusionSuiteLib.jobs.report import Report
@@ -150,6 +151,19 @@ def test_a_resumed_fit_ends_with_its_results_and_the_field_is_beside_them(scan, 
     assert field.shape == scan.shape
     with pytest.raises(InvalidInputError, match="is done; there is nothing to resume"):
         runner.resume(folder)
+
+
+@posix
+def test_a_fit_with_long_steps_is_not_interrupted_within_one(scan, runner, monkeypatch):
+    monkeypatch.setattr(job_room, "ASK_S", 0.1)
+    monkeypatch.setattr(job_room, "TERMINATE_S", 0.1)
+    seen = []
+    spec = JobSpec("run", {"pipeline": {**PIPELINE, "method_options": {"steps": 50, "pause_s": 1.5}}}, {"series": scan})
+    job = runner.start(spec, event=seen.append)
+    until(job, seen, "loss")
+    job.cancel()
+    assert job.wait().state == "cancelled"
+    assert job.folder.has_checkpoint
 
 
 @posix
