@@ -258,7 +258,7 @@ def _names_of(place: Path, given: Mapping[str, Path]) -> _Names:
         raise InvalidInputError(msg)
     holders = [folder for folder in _folders(place) if _prefixes(folder)]
     if not holders:
-        return _Names(place, {}, "", place.resolve().name) if "tmax" in given else _Names(place, _maps_in(place, None), "", "")
+        return _Names(place, _maps_in(place, None), "", place.resolve().name)
     found = [(folder, prefix) for folder in holders for prefix in _prefixes(folder)]
     if len(found) > 1 and "tmax" not in given:
         named = ", ".join(sorted({prefix or folder.name for folder, prefix in found})[:4])

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from PerfusionSuiteLib import lesion
-from PerfusionSuiteLib.core import LesionMasks, PerfusionMaps
+from PerfusionSuiteLib.core import GridMismatchError, LesionMasks, PerfusionMaps
 from PerfusionSuiteLib.lesion import follow_up_change
 
 AFFINE = np.array([[-3.0, 0, 0, 105.0], [0, -3.0, 0, 120.0], [0, 0, 6.0, -45.0], [0, 0, 0, 1]])
@@ -59,3 +61,33 @@ def test_a_first_scan_without_hypoperfusion_has_no_percentage() -> None:
     assert change.numbers["prr_percent"] is None
     assert change.numbers["new_ml"] > 0
     assert "no hypoperfusion" in lesion.metrics(maps, first, follow_up=change.numbers).notes["prr_percent"]
+
+
+def test_the_regions_of_the_follow_up_make_up_both_lesions() -> None:
+    (image, _, first), (later_image, _, later) = scan(36.0), scan(18.0)
+    change = follow_up_change(first, later, image=image, later_image=later_image)
+    assert (change.masks["resolved"] | change.masks["persistent"] == first.hypoperfusion).all()
+    assert (change.masks["new"] | change.masks["persistent"] == later.hypoperfusion).all()
+    assert not change.findings
+
+
+def test_scans_of_one_grid_need_no_image_and_say_so() -> None:
+    (_, _, first), (_, _, later) = scan(36.0), scan(18.0)
+    change = follow_up_change(first, later, image=None, later_image=None)
+    assert change.numbers["prr_percent"] == pytest.approx(50.0)
+    assert [f.code for f in change.findings] == ["follow_up_not_registered"]
+
+
+def test_another_grid_without_an_image_is_refused() -> None:
+    (_, _, first), (_, _, later) = scan(36.0), scan(18.0)
+    moved = later.affine.copy()
+    moved[2, 3] += 6.0
+    with pytest.raises(GridMismatchError, match="baseline image"):
+        follow_up_change(first, replace(later, affine=moved), image=None, later_image=None)
+
+
+def test_a_head_that_is_not_the_same_is_told() -> None:
+    (image, _, first), (later_image, _, later) = scan(36.0), scan(36.0)
+    noise = np.random.default_rng(1).uniform(0.0, 90.0, later_image.shape)
+    found = {f.code for f in follow_up_change(first, later, image=image, later_image=noise).findings}
+    assert "follow_up_misaligned" in found

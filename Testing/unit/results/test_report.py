@@ -144,7 +144,7 @@ def test_the_method_is_cited(a_study: Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "not available"), (float("nan"), "not available"), (0.0, "0"), (True, "yes"), (12.345, "12.3"), (1234.6, "1235"),
-     (0.01234, "0.012"), ([1.0, 2], "1.00, 2.00"), ("osvd", "osvd"), (-3.21, "-3.21")],
+     (0.01234, "0.012"), ([1.0, 2.0], "1.00, 2.00"), ("osvd", "osvd"), (-3.21, "-3.21")],
 )  # fmt: skip
 def test_numbers_are_written_for_readers(value: Any, text: str) -> None:
     assert shown(value) == text
