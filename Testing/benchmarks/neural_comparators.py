@@ -33,6 +33,7 @@ FILTERS = {
 KEYS = ("cbf", "tmax")
 
 CSVD_FOR_CBF, CSVD_FOR_TMAX = "SVD tuned for CBF", "SVD tuned for Tmax"
+GAUSSIAN_FOR_CBF, GAUSSIAN_FOR_TMAX = "Gaussian + SVD for CBF", "Gaussian + SVD for Tmax"
 
 COMPARATORS = (
     Estimator(
@@ -43,8 +44,8 @@ COMPARATORS = (
         CSVD_FOR_TMAX, "csvd", "similarity",
         {"radius_mm": 9.0, "sharpness": 0.2, "refine_mm": 5.0, "refine_spread": 1.0, "refine_slices": 3}, {"truncation": 0.3},
     ),
-    Estimator("Gaussian + SVD for CBF", "csvd", "gaussian", {"sigma_mm": 1.0}, {"truncation": 0.08}),
-    Estimator("Gaussian + SVD for Tmax", "csvd", "gaussian", {"sigma_mm": 1.8}, {"truncation": 0.16}),
+    Estimator(GAUSSIAN_FOR_CBF, "csvd", "gaussian", {"sigma_mm": 1.0}, {"truncation": 0.08}),
+    Estimator(GAUSSIAN_FOR_TMAX, "csvd", "gaussian", {"sigma_mm": 1.8}, {"truncation": 0.16}),
 )  # fmt: skip
 """Found by ``--tune similarity`` (the first two) and ``--tune gaussian`` (best of eight settings)."""
 
