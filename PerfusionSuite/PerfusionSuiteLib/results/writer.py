@@ -19,6 +19,7 @@ from ..core.nifti import write_volume
 from ..core.progress import ProgressCallback, part_of
 from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMap, Study
 from ..lesion.follow_up import REGIONS
+from .bids import map_sidecar, mask_sidecar, write_dataset_files
 from .fitted_field import missing_for_field, write_field
 from .layout import FIXED_MASKS, Layout
 from .log import run_log
@@ -85,7 +86,7 @@ def write(
             write_report(stage / names.table("report", "html"), study, numbers, findings, images)
         write_text(stage / names.table("log", "txt"), run_log(study, findings))
         if names.is_bids:
-            _write_dataset_description(stage)
+            write_dataset_files(stage)
         files = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
         part_of(progress, 0.9, 1.0)(1.0, "Results written")
     return [out / file for file in files]
@@ -211,14 +212,7 @@ def _write_map(key: str, item: PerfusionMap, stage: Path, names: Layout) -> None
     description = f"{quantity.symbol} ({item.unit}), Perfusion Suite {__version__}, research use"
     write_volume(path, item.values, item.affine, description=description, unit=item.unit, display_range=quantity.display_range)
     if names.is_bids:
-        facts = {
-            "Description": quantity.name,
-            "Units": item.unit,
-            "Method": item.provenance.method,
-            "Settings": without_identifiers(item.provenance.settings),
-            "Software": item.provenance.software or f"Perfusion Suite {__version__}",
-        }
-        write_json(_sidecar(path), facts)
+        write_json(_sidecar(path), map_sidecar(item))
 
 
 def _lesion_regions(lesions: LesionMasks) -> dict[str, BoolArray]:
@@ -236,16 +230,16 @@ def _lesion_regions(lesions: LesionMasks) -> dict[str, BoolArray]:
 
 def _write_masks(regions: Mapping[str, BoolArray], lesions: LesionMasks, stage: Path, names: Layout) -> None:
     for stem, mask in regions.items():
-        _write_mask(stage / names.mask(stem), mask, lesions.affine, stem, names)
+        _write_mask(stage, names.mask(stem), mask, lesions.affine, stem, names)
     if is_standard(lesions.thresholds):
         for stem in FIXED_MASKS:
-            _write_mask(stage / names.fixed_mask(stem), regions[stem], lesions.affine, stem, names)
+            _write_mask(stage, names.fixed_mask(stem), regions[stem], lesions.affine, stem, names)
 
 
-def _write_mask(path: Path, mask: BoolArray, affine: FloatArray, stem: str, names: Layout) -> None:
-    write_volume(path, mask, affine, dtype=np.uint8, description=stem.replace("_", " "), display_range=(0, 1))
+def _write_mask(stage: Path, name: Path, mask: BoolArray, affine: FloatArray, stem: str, names: Layout) -> None:
+    write_volume(stage / name, mask, affine, dtype=np.uint8, description=stem.replace("_", " "), display_range=(0, 1))
     if names.is_bids:
-        write_json(_sidecar(path), {"Description": stem.replace("_", " "), "Type": "ROI", "Units": "1"})
+        write_json(_sidecar(stage / name), mask_sidecar(stem, names, stage))
 
 
 def _sidecar(path: Path) -> Path:
@@ -267,13 +261,3 @@ def _write_curves(study: AnyStudy, stage: Path, names: Layout) -> None:
     for curve in (study.aif, study.vof):
         if curve is not None:
             write_curve(stage / names.table(curve.kind, "csv"), curve, delimiter=names.delimiter)
-
-
-def _write_dataset_description(stage: Path) -> None:
-    facts = {
-        "Name": "Perfusion Suite results",
-        "BIDSVersion": "1.10.0",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "Perfusion Suite", "Version": __version__}],
-    }
-    write_json(stage / "dataset_description.json", facts)

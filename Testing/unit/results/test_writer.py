@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,7 +121,7 @@ def test_a_caller_can_ask_what_an_earlier_run_may_have_left(a_study: Study, tmp_
     for layout in ("flat", "bids"):
         results.write(a_study, tmp_path / layout, layout=layout)
         possible = {name.as_posix() for name in results.outdated_names(a_study, layout)}
-        assert names(tmp_path / layout) - possible <= {"dataset_description.json"}
+        assert names(tmp_path / layout) - possible <= {"dataset_description.json", ".bidsignore"}
 
 
 def test_a_run_that_is_cancelled_leaves_nothing(a_study: Study, tmp_path: Path) -> None:
@@ -210,7 +211,25 @@ def test_bids_names_carry_the_subject_and_units_lie_beside_volumes(a_study: Stud
     facts = json.loads((tmp_path / "sub-case01/perf/sub-case01_desc-perfusion_cbf.json").read_text())
     assert facts["Units"] == "mL/100g/min"
     assert json.loads((tmp_path / "dataset_description.json").read_text())["DatasetType"] == "derivative"
-    assert all(name.startswith(("sub-case01", "dataset_description")) for name in found)
+    assert all(name.startswith(("sub-case01", "dataset_description", ".bidsignore")) for name in found)
+
+
+def test_bids_sidecars_say_what_the_standard_asks_for(a_study: Study, tmp_path: Path) -> None:
+    results.write(a_study, tmp_path, layout="bids", pictures=False, report=False)
+    facts = {path.name.split("_", 1)[1]: json.loads(path.read_text()) for path in (tmp_path / "sub-case01/perf").glob("*.json")}
+    assert facts["desc-perfusion_tmax.json"]["SkullStripped"] is True
+    kinds = {name: facts[f"desc-{name}_mask.json"]["Type"] for name in ("brain", "core", "penumbra", "tissue", "aif")}
+    assert kinds == {"brain": "Brain", "core": "Lesion", "penumbra": "Lesion", "tissue": "ROI", "aif": "ROI"}
+    for name in facts["desc-core_mask.json"]["Sources"]:
+        assert (tmp_path / name.removeprefix("bids::")).is_file()
+    for name, fact in facts.items():
+        if name.endswith("_mask.json") or "perfusion" in name:
+            assert fact["SpatialReference"] == "orig", name
+            assert fact["Description"]
+    entities = re.compile(r"sub-[A-Za-z0-9]+_desc-[A-Za-z0-9]+_[a-z0-9A-Z]+\.(nii\.gz|json|tsv|txt)")
+    assert not [path.name for path in (tmp_path / "sub-case01/perf").iterdir() if not entities.fullmatch(path.name)]
+    ignored = (tmp_path / ".bidsignore").read_text().split()
+    assert {"*.html", "dicom/"} <= set(ignored)
 
 
 @pytest.mark.parametrize(
