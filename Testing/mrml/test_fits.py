@@ -139,6 +139,12 @@ def test_fitted_curves_play_with_the_scan_where_times_agree_and_alone_where_not(
     expected = volumeArray(nodes["map.baseline"])
     assert np.allclose(shown[~brain], expected[~brain])  # the head around the brain is that of the scan
     assert (shown[brain] >= expected[brain] - 1e-3).all()
+    means = columnValues(findStudy(scene, "case")["curve.tissue.fitted"])
+    assert set(means) == {"time", "Normal tissue (fit)", "Hypoperfused tissue (fit)"}
+    assert means["Normal tissue (fit)"].max() > 1.0
+    chart = nodes["chart.tissue"]
+    names = [chart.GetNthPlotSeriesNode(i).GetName() for i in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert names[-2:] == ["case Normal tissue (fit)", "case Hypoperfused tissue (fit)"]
     finer, _browser = startCurvesJob(scene, chooseRunner(True), nodes["fit.field"], step=0.5).wait()
     assert finer is sequence
     times = [float(finer.GetNthIndexValue(i)) for i in range(3)]

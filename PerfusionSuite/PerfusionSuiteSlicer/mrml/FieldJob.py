@@ -11,15 +11,30 @@ import numpy as np
 from PerfusionSuiteLib.core import Acquisition, InvalidInputError, PerfusionMaps, PerfusionSeries, ProgressCallback, Source
 from PerfusionSuiteLib.jobs import JobSpec, Runner
 
+from .CurveNodes import TISSUE_COLORS, curvesToNodes
 from .FieldNodes import fieldFacts, fieldSentence, fieldText, studyOfField
+from .LesionNodes import segmentationToLesions
 from .MapNodes import mapsToNodes
 from .SequenceNodes import frameTimes, seriesToSequence
 from .StudyFolder import fileNodes
 from .StudyJob import StudyJob
-from .StudyRoles import BROWSER, PREPARED, PREPARED_BROWSER, SERIES, allOrNothing, findNode, nodesOfStudy
+from .StudyRoles import (
+    ANATOMY,
+    BROWSER,
+    LESIONS,
+    PREPARED,
+    PREPARED_BROWSER,
+    ROLE,
+    SERIES,
+    allOrNothing,
+    findNode,
+    nodesOfStudy,
+)
+from .StudyScene import tissueRegions
 from .VolumeArrays import affineOf, volumeArray
 
 CURVES, CURVES_BROWSER = "fit.curves", "fit.curves.browser"
+MEANS = "tissue.fitted"
 FinishedCallback = Callable[[StudyJob], None]
 
 
@@ -52,16 +67,51 @@ class SampleJob(_FieldJob):
 class CurvesJob(_FieldJob):
     """The handle of curves that are being computed; `nodes` becomes (sequence node, browser node)."""
 
+    def __init__(self, scene: Any, fieldNode: Any, hasBaseline: bool, progress: Any, finished: Any) -> None:
+        super().__init__(scene, fieldNode, "", progress, finished)
+        self._hasBaseline = hasBaseline
+
     def _toScene(self, result: dict[str, Any]) -> tuple[Any, Any]:
         self._checkField()
         source = Source("array", self._name, (f"Curves of a fitted field ({fieldSentence(self._fieldNode)})",))
         acquisition = Acquisition("times of the fitted curves")
-        series = PerfusionSeries(result["data"], result["affine"], result["times_s"], "ctp", acquisition, source)
+        kind = "ctp" if self._hasBaseline else "dsc"
+        series = PerfusionSeries(result["data"], result["affine"], result["times_s"], kind, acquisition, source)
         with allOrNothing(self._scene):
             sequence, browser = seriesToSequence(self._scene, series, self._name, role=CURVES, label=f"{self._name} fitted")
             synchronize(self._scene, sequence, self._name)
-            fileNodes(self._scene, self._name, {CURVES: sequence, CURVES_BROWSER: browser})
+            fileNodes(self._scene, self._name, {CURVES: sequence, CURVES_BROWSER: browser, **self._addMeanCurves(result)})
         return sequence, browser
+
+    def _addMeanCurves(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Put the fitted mean curves beside the measured ones of the same regions."""
+        study = nodesOfStudy(self._scene, self._name)
+        if not {LESIONS, ANATOMY, "chart.tissue", "curve.tissue", "map.baseline"} <= set(study):
+            return {}
+        lesions, data = segmentationToLesions(study[LESIONS], study[ANATOMY]), result["data"]
+        start = volumeArray(study["map.baseline"]).astype(np.float32) * self._hasBaseline
+        if start.shape != data.shape[:3] or lesions.tissue.shape != data.shape[:3]:
+            return {}
+        curves = {}
+        for key, region in tissueRegions(lesions).items():
+            rise = data[region] - start[region][:, None]
+            rise = rise[rise.any(axis=1)]  # voxels that could not be fitted have no curve
+            if len(rise):
+                curves[f"{key} (fit)"] = rise.mean(axis=0, dtype=np.float64)
+        if not curves:
+            return {}
+        measured = study["curve.tissue"]
+        unit = measured.GetColumnUnitLabel(measured.GetColumnName(1))  # behind the time
+        colors = {f"{key} (fit)": color for key, color in TISSUE_COLORS.items()}
+        table, plots = curvesToNodes(
+            self._scene, result["times_s"], curves, self._name, unit=unit, role=MEANS, title="tissue fitted", colors=colors
+        )
+        for plot in plots:
+            plot.SetMarkerStyle(plot.MarkerStyleNone)
+            plot.SetLineStyle(plot.LineStyleDash)
+            if not study["chart.tissue"].HasPlotSeriesNodeID(plot.GetID()):
+                study["chart.tissue"].AddAndObservePlotSeriesNodeID(plot.GetID())
+        return {f"curve.{MEANS}": table, **{plot.GetAttribute(ROLE): plot for plot in plots}}
 
 
 def synchronize(scene: Any, sequence: Any, name: str) -> Any:
@@ -174,7 +224,7 @@ def startCurvesJob(
     baseline = nodesOfStudy(scene, studyOfField(fieldNode)).get("map.baseline")
     if baseline is not None and _isCT(baseline):
         inputs["baseline"] = volumeArray(baseline).astype(np.float32)
-    job = CurvesJob(scene, fieldNode, "", progress, finished)
+    job = CurvesJob(scene, fieldNode, "baseline" in inputs, progress, finished)
     settings = {} if step is None else {"step_s": float(step)}
     job.start(runner, JobSpec("field-curves", settings, inputs, device=device))
     return job

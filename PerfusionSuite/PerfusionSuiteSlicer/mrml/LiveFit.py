@@ -63,7 +63,7 @@ class LiveFit:
         columns = self._losses
         row = {STEP: float(step), **{key: float(value) for key, value in parts.items()}}
         count = self.steps
-        for key in {*columns, *row}:
+        for key in dict.fromkeys([*columns, *row]):
             columns.setdefault(key, [float("nan")] * count).append(row.get(key, float("nan")))
         if self.steps > 1:  # a line needs two points
             nodes = lossesToNodes(self._scene, columns, self._name)

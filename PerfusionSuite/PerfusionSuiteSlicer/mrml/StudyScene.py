@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap, ProgressCallback, Study, part_of
+from PerfusionSuiteLib.core import QUANTITIES, LesionMasks, PerfusionMap, ProgressCallback, Study, part_of
 from PerfusionSuiteLib.core.constants import BRAIN_DENSITY_G_PER_ML
 
 from .CurveNodes import TISSUE_COLORS, curvesToNodes, fittedInputToNodes, inputFunctionToNodes, plotsToChart
@@ -213,10 +213,15 @@ def _addCurves(scene: Any, study: Study, name: str) -> dict[str, Any]:
 
 def tissueCurves(study: Study) -> dict[str, np.ndarray]:
     """Return the mean enhancement of normal tissue and, where there is any, of hypoperfused tissue."""
-    data, lesions = study.concentration.data, study.lesions
+    data = study.concentration.data
+    return {key: data[mask].mean(axis=0, dtype=np.float64) for key, mask in tissueRegions(study.lesions).items()}
+
+
+def tissueRegions(lesions: LesionMasks) -> dict[str, np.ndarray]:
+    """Return the regions whose curves are shown, those that are not empty."""
     normal = lesions.reference if lesions.reference.any() else lesions.tissue & ~lesions.hypoperfusion
     regions = {"Normal tissue": normal, "Hypoperfused tissue": lesions.hypoperfusion & lesions.tissue}
-    return {key: data[mask].mean(axis=0, dtype=np.float64) for key, mask in regions.items() if mask.any()}
+    return {key: mask for key, mask in regions.items() if mask.any()}
 
 
 def _addReport(scene: Any, study: Study, name: str) -> dict[str, Any]:
