@@ -21,6 +21,10 @@ from .console import ConsoleProgress
 USUAL = ("spatial", "spatial:guided", "neural", "resppinn", "sppinn", "nlr", "bayes", "csvd", "osvd")
 """Those of them that exist are compared by default."""
 
+QUICK = {"sppinn": "sppinn{steps=100}", "resppinn": "resppinn{steps=500}"}
+QUICK_TILE_PX, QUICK_CBV, QUICK_SLICES = 16, (4.0,), 4
+"""What ``--quick`` makes of the published methods, which take hours on a CPU, and of the sizes of phantoms."""
+
 PATIENT_SHAPE, PATIENT_SPACING_MM = (96, 96, 6), (2.2, 2.2, 10.0)
 TILE_CBVS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
@@ -60,11 +64,17 @@ def add_parser(parts: Any) -> None:
         "experiments, whose usual value is 2 (default 0: each method's own)",
     )  # fmt: skip
     parser.add_argument("--half-frames", action="store_true", help="leave out every other frame")
-    parser.add_argument("--tile-px", metavar="N", type=int, default=32, help="size of a tile (default 32)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="minutes instead of hours on a CPU: small tiles of one blood volume, four slices of the brain, few steps of sppinn and "
+        "resppinn",
+    )
+    parser.add_argument("--tile-px", metavar="N", type=int, help="size of a tile (default 32)")
     parser.add_argument(
         "--tile-cbv", metavar="ML", type=float, nargs="+", default=list(TILE_CBVS), help="blood volumes of the tiles"
     )
-    parser.add_argument("--brain-slices", metavar="N", type=int, default=32, help="height of the analytic brain (default 32)")
+    parser.add_argument("--brain-slices", metavar="N", type=int, help="height of the analytic brain (default 32)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:n] (default auto)")
     parser.add_argument("--any-code", action="store_true", help="go on with rows that another version of the code has made")
     parser.set_defaults(execute=execute)
@@ -101,6 +111,7 @@ def execute(options: argparse.Namespace) -> int:
     """
     console = ConsoleProgress(check_stop=options.check_stop)
     try:
+        fill_in(options)
         design = field_design(options)
         check_output_folder(options.output)
 
@@ -116,6 +127,22 @@ def execute(options: argparse.Namespace) -> int:
     finally:
         console.close()
     return 0
+
+
+def fill_in(options: argparse.Namespace) -> None:
+    """Fill in the sizes of phantoms and what ``--quick`` changes.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments; changed in place.
+    """
+    usual = (QUICK_TILE_PX, QUICK_CBV, QUICK_SLICES) if options.quick else (32, TILE_CBVS, 32)
+    for name, value in zip(("tile_px", "tile_cbv", "brain_slices"), usual, strict=True):
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.quick:
+        options.methods = [QUICK.get(name, name) for name in options.methods]
 
 
 def field_design(options: argparse.Namespace) -> FieldDesign:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from PerfusionSuiteLib import phantom
-from PerfusionSuiteLib.cli.main import main
+from PerfusionSuiteLib.cli.evaluate_neural import fill_in
+from PerfusionSuiteLib.cli.main import build_parser, main
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError
 from PerfusionSuiteLib.evaluation import neural_study
 from PerfusionSuiteLib.evaluation.neural_estimate import Estimator, estimate, estimator
@@ -99,6 +100,16 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path: Path, capsys:
     assert "## Errors: tiles, box, 2 HU" in table and "| CBF, nlr |" in table and "| tiles, box, 2 HU: csvd |" in table
     kept = read_slice(out, FieldCondition("tiles", "box", 2.0), "nlr")
     assert kept is not None and set(kept) == {"cbf", "cbv", "mtt", "delay", "tmax", "mask"}
+
+
+def test_quick_means_small_phantoms_and_few_steps_of_the_published_methods() -> None:
+    options = build_parser().parse_args(["evaluate", "neural", "out", "--quick", "--methods", "sppinn", "nlr", "--tile-px", "8"])
+    fill_in(options)
+    assert options.methods == ["sppinn{steps=100}", "nlr"]
+    assert (options.tile_px, options.tile_cbv, options.brain_slices) == (8, (4.0,), 4)
+    whole = build_parser().parse_args(["evaluate", "neural", "out"])
+    fill_in(whole)
+    assert (whole.tile_px, whole.tile_cbv, whole.brain_slices) == (32, (1.0, 2.0, 3.0, 4.0, 5.0), 32)
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
