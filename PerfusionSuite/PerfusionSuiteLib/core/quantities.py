@@ -64,9 +64,9 @@ _TABLE = (
     Quantity("baseline", "Mean before contrast arrival", "Baseline", "HU", "[hnsf'U]", "", (0, 80), "grey"),
     Quantity("fit_error", "Residual of the fit over the noise", "Fit error", "1", "1", "", (0, 5), "grey", "%.1f"),
     Quantity("cbf_sd", "Standard error of CBF", "CBF SE", "mL/100g/min", "mL/(100.g.min)", "", (0, 30), "grey"),
-    Quantity("mtt_sd", "Standard error of MTT", "MTT SE", "s", "s", "", (0, 8), "grey"),
-    Quantity("tmax_sd", "Standard error of Tmax", "Tmax SE", "s", "s", "", (0, 4), "grey"),
-    Quantity("delay_sd", "Standard error of the delay", "Delay SE", "s", "s", "", (0, 4), "grey"),
+    Quantity("mtt_sd", "Standard error of MTT", "MTT SE", "s", "s", "", (0, 4), "grey", "%.1f"),
+    Quantity("tmax_sd", "Standard error of Tmax", "Tmax SE", "s", "s", "", (0, 2), "grey", "%.1f"),
+    Quantity("delay_sd", "Standard error of the delay", "Delay SE", "s", "s", "", (0, 2), "grey", "%.1f"),
 )
 
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType({q.key: q for q in _TABLE})
