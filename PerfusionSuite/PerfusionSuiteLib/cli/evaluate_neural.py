@@ -67,13 +67,11 @@ def add_parser(parts: Any) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="minutes instead of hours on a CPU: small tiles of one blood volume, four slices of the brain, few steps of sppinn and "
-        "resppinn",
+        help="minutes instead of hours on a CPU: small tiles of one blood volume, four slices of the brain, few steps of "
+        "sppinn and resppinn",
     )
     parser.add_argument("--tile-px", metavar="N", type=int, help="size of a tile (default 32)")
-    parser.add_argument(
-        "--tile-cbv", metavar="ML", type=float, nargs="+", default=list(TILE_CBVS), help="blood volumes of the tiles"
-    )
+    parser.add_argument("--tile-cbv", metavar="ML", type=float, nargs="+", help="blood volumes of the tiles (default 1 to 5)")
     parser.add_argument("--brain-slices", metavar="N", type=int, help="height of the analytic brain (default 32)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:n] (default auto)")
     parser.add_argument("--any-code", action="store_true", help="go on with rows that another version of the code has made")
