@@ -38,7 +38,8 @@ class ResppinnLearner:
 
     def __init__(self, inner_steps: int, device: Any, settings: Mapping[str, Any] | None = None) -> None:
         self.inner_steps, self._device = inner_steps, device
-        self.settings = complete({**OPTIONS, **(settings or {}), "steps": max(1, inner_steps)})
+        own = {"steps": max(1, inner_steps), "artery_steps": 0}
+        self.settings = complete({**OPTIONS, **(settings or {}), **own})
         self.batch = int(self.settings["batch"])
         self._frames: dict[str, FloatArray] = {}
 

@@ -39,6 +39,7 @@ COMMON: Mapping[str, Any] = MappingProxyType(
         "derivative": "tangent",
         "encodings": None,
         "head_init": None,
+        "artery_steps": None,
         "baseline_frames": 4,
         "clip": "patients",
         "seed": 0,
@@ -48,7 +49,8 @@ COMMON: Mapping[str, Any] = MappingProxyType(
 """Settings of both methods. ``batch_of``: random samples (points) or whole curves of random voxels (curves); ``batch``: samples
 of a step; ``steps``: of the fit (resppinn) or of a slice (sppinn); ``norm``: l1 or l2; ``derivative``: tangent, autograd or
 double (reverse mode twice); ``encodings``: of a step, 1 shares data and residual positions' codes, 2 computes both;
-``head_init``: physical or published (a fresh network says 1/s, 24 s, 3 s); ``baseline_frames``: first frames whose mean is
+``head_init``: physical or published (a fresh network says 1/s, 24 s, 3 s); ``artery_steps``: steps that fit the arterial curve
+alone at first; ``baseline_frames``: first frames whose mean is
 subtracted from each curve, 0 for none; ``clip``: patients, phantom or none; ``time_limit_s``: the steps are cut to what fits."""
 
 RESPPINN: Mapping[str, Any] = MappingProxyType(
@@ -66,7 +68,7 @@ RESPPINN: Mapping[str, Any] = MappingProxyType(
         "width_aif": 16,
         "width_ode": 16,
         "omega": 15.0,
-        "omega_aif": 1.0,
+        "omega_aif": None,
         "scaling": None,
         "start": None,
         "frame": "auto",
@@ -78,8 +80,22 @@ start's), scan or standard."""
 
 RESPPINN_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "published": {"batch_of": "points", "encodings": 2, "head_init": "published", "scaling": "axes"},
-        "product": {"batch_of": "curves", "encodings": 1, "head_init": "physical", "scaling": "axes"},
+        "published": {
+            "batch_of": "points",
+            "encodings": 2,
+            "head_init": "published",
+            "scaling": "axes",
+            "artery_steps": 0,
+            "omega_aif": 1.0,
+        },
+        "product": {
+            "batch_of": "curves",
+            "encodings": 1,
+            "head_init": "physical",
+            "scaling": "axes",
+            "artery_steps": 200,
+            "omega_aif": 5.0,
+        },
     }
 )
 RESPPINN_COMMON: Mapping[str, Any] = MappingProxyType({"batch": 25000, "norm": "l1"})
@@ -124,7 +140,7 @@ SPPINN_VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """Tables of the two publications: networks (``omega``: of the first and of the other layers), length, batch, schedule."""
 
 SPPINN_PUBLISHED: Mapping[str, Any] = MappingProxyType(
-    {"batch_of": "points", "encodings": 1, "head_init": "published", "seeding": 2.0, "warm_start": True}
+    {"batch_of": "points", "encodings": 1, "head_init": "published", "seeding": 2.0, "warm_start": True, "artery_steps": 0}
 )
 SPPINN_QUICK: Mapping[str, Any] = MappingProxyType(
     {
@@ -135,6 +151,7 @@ SPPINN_QUICK: Mapping[str, Any] = MappingProxyType(
         "warm_start": True,
         "batch": 5000,
         "steps": 300,
+        "artery_steps": 200,
     }
 )
 
@@ -156,7 +173,7 @@ _COUNTS = (
     "width_tac", "width_aif", "width_ode",
 )  # fmt: skip
 _POSITIVE = ("rate", "omega_aif", "seeding", "time_limit_s")
-_NOT_NEGATIVE = ("data_weight", "residual_weight", "warm_up")
+_NOT_NEGATIVE = ("data_weight", "residual_weight", "warm_up", "artery_steps")
 _MAY_BE_NONE = ("steps", "epochs", "time_limit_s")
 
 

@@ -84,7 +84,7 @@ def baseline_count(aif: FloatArray, wanted: int) -> int:
     if not wanted:
         return 0
     late = np.flatnonzero(aif - aif[0] > ARRIVED * (aif.max() - aif[0]))
-    return max(1, min(wanted, int(late[0])))
+    return max(1, min(wanted, int(late[0]) if late.size else 1))
 
 
 def normalized(

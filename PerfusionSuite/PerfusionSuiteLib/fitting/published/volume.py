@@ -18,6 +18,7 @@ from ..checkpoint import Checkpoint, request_fingerprint
 from ..devices import choose_device, with_fallback
 from ..request import FitRequest, Fitted
 from ..start_file import Start, load_start
+from .artery import fit_artery
 from .batches import Draws
 from .choices import (
     RESPPINN_COMMON,
@@ -151,7 +152,10 @@ def fit(request: FitRequest) -> Fitted:
     def train(place: torch.device, batch: int) -> tuple[Loop, str]:
         kept = keeper.load()
         batch = batch if kept is None else int(kept[1]["batch"])
-        loop = volume.loop(volume.fresh_fields(None if start is None else start.weights), place, batch)
+        fields = volume.fresh_fields(None if start is None else start.weights)
+        if kept is None:
+            fit_artery(fields, volume.scan, int(settings["artery_steps"]), settings["rate"], settings["norm"])
+        loop = volume.loop(fields, place, batch)
         if kept is not None:
             loop.restore(kept[0])
 
