@@ -110,20 +110,22 @@ def _strip(picture: RgbImage, tolerance: int) -> _Strip | None:
     values = picture.astype(np.int16)
     step = np.abs(np.diff(values, axis=0)).max(axis=2)
     equal = np.abs(np.diff(values, axis=1)).max(axis=2) <= tolerance
+    # Only columns that often change a little downwards while they equal their neighbor can belong to a bar.
+    small = (step[:, :-1] > 0) & (step[:, :-1] <= _SMOOTH_STEP) & equal[:-1]
+    possible = np.flatnonzero(small.sum(axis=0) >= _MIN_LEVELS - 1)
     best: _Strip | None = None
-    left = 0
-    runs = [_runs(step[:, column]) for column in range(values.shape[1])]
-    while left < values.shape[1]:
-        right = left + 1
-        found = None
-        for first, last in runs[left]:
-            right_here = _equal_until(equal, left, first, last)
-            if right_here - left >= _MIN_WIDTH:
-                found = _as_strip(picture, left, right_here, first, last) or found
-                right = max(right, right_here)
-        if found is not None and (best is None or len(found[0]) > len(best[0])):
-            best = found
-        left = right
+    done = -1
+    for left in possible.tolist():
+        if left < done:
+            continue
+        for first, last in _runs(step[:, left]):
+            right = _equal_until(equal, left, first, last)
+            if right - left < _MIN_WIDTH:
+                continue
+            found = _as_strip(picture, left, right, first, last)
+            done = max(done, right)
+            if _levels(found) > _levels(best):
+                best = found
     return best
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import CTImageStorage, JPEGBaseline8Bit, RLELossless
 from scipy.spatial.transform import Rotation
 
-from PerfusionSuiteLib import results
+from PerfusionSuiteLib import phantom, results
 from PerfusionSuiteLib.cli.main import main
 from PerfusionSuiteLib.phantom.color_maps import DisplayStyle, healthy_maps, write_color_maps
 from PerfusionSuiteLib.series.color_maps import quantity_of
@@ -41,7 +42,8 @@ def patient_mask(shape, affine, test) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bar", [True, False])
-def test_a_healthy_brain_has_no_lesion_with_or_without_a_bar(healthy, tmp_path, bar: bool) -> None:
+def test_a_healthy_brain_has_no_lesion_with_or_without_a_bar(healthy, tmp_path, monkeypatch, bar: bool) -> None:
+    monkeypatch.setattr(results, "write", partial(results.write, pictures=False))
     folder, options = healthy, ["--preset", "syngo"]
     if not bar:
         assert imported(healthy, tmp_path / "first", "--preset", "syngo") == 0
@@ -240,3 +242,15 @@ def test_folders_without_maps_are_refused(tmp_path, capsys) -> None:
     rewritten(files, lambda image: (setattr(image, "SeriesDescription", "TMAXD"), delattr(image, "ImagePositionPatient")))
     assert imported(tmp_path / "other", tmp_path / "out", "--preset", "syngo") == 2
     assert "None of the" in capsys.readouterr().err
+
+
+def test_the_phantom_writes_such_pictures(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(phantom, "healthy_maps", lambda: healthy_maps((64, 70, 3), (3.0, 3.0, 20.0)))
+    out = tmp_path / "phantom"
+    assert main(["phantom", "colormaps", str(out), "--seed", "3", "--healthy"]) == 0
+    assert len(list((out / "dicom").iterdir())) == 12
+    assert imported(out / "dicom", tmp_path / "maps", "--preset", "syngo") == 0
+    assert main(["phantom", "colormaps", str(out), "--seed", "3", "--noise", "4"]) == 2
+    assert "no option --noise" in capsys.readouterr().err
+    assert main(["phantom", "ctp", str(out), "--seed", "3", "--no-bar"]) == 2
+    assert "no option --no-bar" in capsys.readouterr().err
