@@ -100,7 +100,8 @@ class ResponseTable:
         self.centre_share = centre_share(self.shape)
         self._start, self._end = float(self.times_s[0]), float(self.times_s[-1])
         self._last = float(aif[-1])
-        self._artery = PchipInterpolator(self.times_s, np.asarray(aif, np.float64))
+        with np.errstate(over="ignore"):  # harmonic means of slopes that are almost zero
+            self._artery = PchipInterpolator(self.times_s, np.asarray(aif, np.float64))
         self._integral = self._artery.antiderivative()
         self._whole = float(self._integral(self._end) - self._integral(self._start))
 

@@ -18,7 +18,7 @@ from .request import FitRequest, Fitted
 from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
 from .spatial_solver import Prior, Quadratic, SpatialProblem, minimise
-from .spatial_spread import standard_deviations
+from .spatial_spread import misfit_over_noise, standard_deviations
 from .spatial_start import Dictionary
 
 Tensor = Any
@@ -61,7 +61,8 @@ def run(request: FitRequest, plan: Plan) -> Fitted:
         tell(0.5 + 0.45 * step / plan.outer, "Spatial fit")
 
     theta, model = minimise(task, _start(task), plan.outer, plan.inner, look)
-    columns, theta = _columns(task, theta, model, request.factor)
+    misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
+    columns, theta = _columns(task, theta, model, request.factor, misfit)
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
     code = np.where(data.finite, QualityCode.OK, QualityCode.NOT_FINITE).astype(np.uint8)
     maps["quality"] = spread(request.problem, code, QualityCode.OUTSIDE_MASK)
@@ -106,7 +107,7 @@ def _start(task: SpatialProblem) -> Tensor:
 
 
 def _columns(
-    task: SpatialProblem, line: Tensor, model: Quadratic, factor: float
+    task: SpatialProblem, line: Tensor, model: Quadratic, factor: float, misfit: float | None
 ) -> tuple[dict[str, NDArray[np.float32]], Tensor]:
     """Maps of the voxels of the mesh in physical units."""
     theta = task.mesh.gather(line)
@@ -114,7 +115,7 @@ def _columns(
     delay = theta[1] - task.manifold.centre_share * mtt
     cbf = (theta[0] - theta[2]).exp() * factor
     found = {"cbf": cbf, "cbv": theta[0].exp() * (factor / 60.0), "mtt": mtt, "delay": delay, "tmax": delay + 0.5 * mtt}
-    found.update(standard_deviations(task, line, model, cbf))
+    found.update(standard_deviations(task, line, model, cbf, misfit))
     return {name: values.float().cpu().numpy() for name, values in found.items()}, theta
 
 
