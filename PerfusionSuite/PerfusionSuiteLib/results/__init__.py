@@ -2,6 +2,7 @@
 """Results as files: volumes, tables, pictures and a report, all of a run or none of it."""
 
 from ..core.nifti import read_volume, write_volume
+from .dicom_export import write_dicom
 from .map_files import FinishedMaps, holds_maps, read_finished_maps, read_mask_on_grid, read_on_grid
 from .map_study import MapStudy, masks_of
 from .tables import flatten, write_rows
@@ -20,6 +21,7 @@ __all__ = [
     "read_on_grid",
     "read_volume",
     "write",
+    "write_dicom",
     "write_lesions",
     "write_rows",
     "write_truth_comparison",

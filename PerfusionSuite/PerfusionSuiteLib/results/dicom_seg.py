@@ -88,6 +88,7 @@ def _description(number: int, key: str, lesions: LesionMasks, source: DicomSourc
     import highdicom as hd
 
     label, kind, modifier = SEGMENTS[key]
+    by_hand = set(lesions.thresholds.get("edited_by_hand") or ())
     algorithm = hd.AlgorithmIdentificationSequence(
         name="Perfusion Suite", family=family_of(source), version=__version__,
         parameters={name[:60]: str(value) for name, value in applied(lesions).items()},
@@ -97,7 +98,7 @@ def _description(number: int, key: str, lesions: LesionMasks, source: DicomSourc
         segment_label=label,
         segmented_property_category=CATEGORY,
         segmented_property_type=kind,
-        algorithm_type="AUTOMATIC",
+        algorithm_type="SEMIAUTOMATIC" if key in by_hand or (key == "penumbra" and by_hand) else "AUTOMATIC",
         algorithm_identification=algorithm,
         tracking_uid=generate_uid(),
         tracking_id=label,
@@ -144,6 +145,8 @@ def applied(lesions: LesionMasks) -> dict[str, Any]:
         "min_cluster_ml", "reference_region", "reference_statistic", "reference_tmax_s", "midplane_from",
     )  # fmt: skip
     found = {name: lesions.thresholds[name] for name in names if lesions.thresholds.get(name) not in (None, "")}
+    if lesions.thresholds.get("edited_by_hand"):
+        found["edited_by_hand"] = ", ".join(lesions.thresholds["edited_by_hand"])
     rules = {"tmax": ("tmax_s", "tmax_offset_s", "tmax_applied_s"), "delay": ("delay_s",), "cbf": ("hypoperfusion_cbf",)}
     cores = {"rcbf": ("rcbf_percent", "rcbf_factor", "rcbf_applied_percent"), "cbv": ("core_cbv",), "adc": ("core_adc",)}
     unused = {name for rule, all_of in rules.items() if rule != found.get("hypoperfusion_rule") for name in all_of}

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from pydicom.encaps import encapsulate
-from pydicom.uid import CTImageStorage, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import CTImageStorage, JPEGBaseline8Bit, MultiFrameTrueColorSecondaryCaptureImageStorage, RLELossless
 from scipy.spatial.transform import Rotation
 
 from PerfusionSuiteLib import phantom, results
@@ -156,6 +156,34 @@ def test_colors_are_exact_however_they_are_stored(tmp_path, change) -> None:
     np.testing.assert_array_equal(values, first)
     shown = np.nanmax(np.abs(values[:64, :70] - ramp))
     assert shown <= 6.0 / 253.0 + 1e-6
+
+
+def test_a_multi_frame_file_is_read_frame_by_frame(tmp_path) -> None:
+    maps, affine = healthy_maps((64, 70, 4), (3.0, 3.0, 20.0))
+    ramp = np.where(np.isfinite(maps["tmax"]), np.linspace(0.1, 11.9, 64)[:, None, None], np.nan)
+    files = write_color_maps({"tmax": ramp}, affine, tmp_path / "in", style=DisplayStyle(marks=("bar",), zoom=1))
+    assert imported(tmp_path / "in", tmp_path / "first", "--preset", "syngo") == 0
+    slices = [pydicom.dcmread(path) for path in files]
+    whole = pydicom.dcmread(files[0])
+    groups = []
+    for image in slices[::-1]:  # stored downwards
+        position = pydicom.Dataset()
+        position.ImagePositionPatient = image.ImagePositionPatient
+        group = pydicom.Dataset()
+        group.PlanePositionSequence = [position]
+        groups.append(group)
+    whole.PerFrameFunctionalGroupsSequence, whole.NumberOfFrames = groups, len(groups)
+    del whole.ImagePositionPatient
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = MultiFrameTrueColorSecondaryCaptureImageStorage
+    size = whole.Rows * whole.Columns * 3
+    whole.PixelData = b"".join(image.PixelData[:size] for image in slices[::-1])
+    for path in files:
+        path.unlink()
+    whole.save_as(tmp_path / "in" / "all.dcm", enforce_file_format=True)
+    assert imported(tmp_path / "in", tmp_path / "out", "--preset", "syngo") == 0
+    (first, place), (values, again) = (results.read_volume(tmp_path / name / "tmax.nii.gz") for name in ("first", "out"))
+    np.testing.assert_array_equal(values, first)
+    np.testing.assert_allclose(again, place)
 
 
 def test_pictures_compressed_with_losses_are_read_with_a_wider_limit(tmp_path) -> None:

@@ -309,6 +309,14 @@ def test_segments_are_coded_and_say_which_thresholds_made_them(tmp_path: Path) -
     assert quantity.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeMeaning == "Tmax"
 
 
+def test_what_was_edited_by_hand_is_not_called_automatic(tmp_path: Path) -> None:
+    maps, lesions, metrics = analyzed(affine_of(GRIDS["upright"]))
+    lesions = replace(lesions, thresholds={**lesions.thresholds, "edited_by_hand": ["core"]})
+    write_dicom(tmp_path, PerfusionMaps({"tmax": maps["tmax"]}), lesions, metrics)
+    segments = pydicom.dcmread(tmp_path / "segmentation.dcm").SegmentSequence
+    assert [item.SegmentAlgorithmType for item in segments] == ["SEMIAUTOMATIC", "SEMIAUTOMATIC", "AUTOMATIC"]
+
+
 def test_colors_are_given_in_the_space_of_dicom() -> None:
     assert cielab((1.0, 1.0, 1.0)) == [65535, round(128 * 65535 / 255), round(128 * 65535 / 255)]
     assert cielab((0.0, 0.0, 0.0))[0] == 0
