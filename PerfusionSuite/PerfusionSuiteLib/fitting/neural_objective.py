@@ -17,7 +17,7 @@ from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
 from .spatial_run import LEAST_VOLUME
 from .spatial_solver import Prior, SpatialProblem
-from .spatial_spread import standard_deviations
+from .spatial_spread import misfit_over_noise, standard_deviations
 
 Tensor = Any
 
@@ -40,12 +40,15 @@ class Objective:
         Voxels that are fitted.
     factor : float, mL s / 100 g / min
         From the request.
+    model_factor : float or None
+        Of the plan, when alike neighbors were averaged.
     """
 
     data: SpatialData
     task: SpatialProblem
     mask: BoolArray
     factor: float
+    model_factor: float | None
 
     def bounded(self, theta: Tensor) -> Tensor:
         """Bring parameters of shape (3, N) into the range of the surface, in place."""
@@ -60,7 +63,9 @@ class Objective:
         """Return standard deviations of the maps at parameters of shape (3, N), by quantity, shape (N,)."""
         line = self.task.mesh.scatter(theta)
         cbf = (theta[0] - theta[2]).exp() * self.factor
-        found = standard_deviations(self.task, line, self.task.quadratic(line), cbf)
+        task = _problem(self.data, self.data.variance, self.task.prior)
+        misfit = None if self.model_factor is None else misfit_over_noise(task, line, self.model_factor)
+        found = standard_deviations(task, line, task.quadratic(line), cbf, misfit)
         return {name: values.float().cpu().numpy() for name, values in found.items()}
 
     def bounds(self) -> dict[str, Any]:
@@ -107,5 +112,8 @@ def prepare(request: FitRequest, plan: Plan, model_error: float, device: Any, pr
     mask[mask] = data.finite
     variance = data.variance + model_error**2 * data.few.square().mean(dim=1)
     prior = Prior(plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME)
-    task = SpatialProblem(data.manifold, data.mesh, data.few, variance, prior, data.relaxed)
-    return Objective(data, task, mask, request.factor)
+    return Objective(data, _problem(data, variance, prior), mask, request.factor, plan.model_factor if plan.average else None)
+
+
+def _problem(data: SpatialData, variance: Tensor, prior: Prior) -> SpatialProblem:
+    return SpatialProblem(data.manifold, data.mesh, data.few, variance, prior, data.relaxed)
