@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from PerfusionSuiteLib import fitting, phantom
-from PerfusionSuiteLib.cli.fit_options import method_options
+from PerfusionSuiteLib.cli.console import ConsoleProgress
+from PerfusionSuiteLib.cli.fit_options import method_options, watched_fit
 from PerfusionSuiteLib.cli.main import main
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError
 from PerfusionSuiteLib.phantom.export import write_nifti
@@ -20,7 +21,7 @@ PLACE = Path(__file__).resolve().parents[2] / "watched_method.py"
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory):
     series = phantom.ctp(
-        seed=8, recipe="clean", site="m1", shape=(64, 64, 4), spacing_mm=(3.2, 3.2, 14.0), interval_s=2.0, frames=25
+        seed=8, recipe="clean", site="m1", shape=(40, 40, 3), spacing_mm=(5.0, 5.0, 18.0), interval_s=2.0, frames=25
     )[0]
     return str(write_nifti(series, tmp_path_factory.mktemp("scan") / "case-7.nii.gz"))
 
@@ -72,10 +73,21 @@ def test_an_interrupted_fit_is_gone_on_with_and_only_when_asked(scan, watched, t
     assert run(scan, tmp_path / "out", "--option", "steps=10", "--resume") == 0
     assert "The fit began at step 7." in capsys.readouterr().out
     assert not (tmp_path / "out" / ".checkpoint").exists()
-    assert run(scan, tmp_path / "out", "--option", "steps=10", "--resume") == 0
-    words = capsys.readouterr().out
-    assert "There is no interrupted fit" in words
-    assert "The fit began at step 0." in words
+
+
+def test_what_an_interrupted_fit_left_is_only_used_when_asked(tmp_path, capsys):
+    kept = tmp_path / ".checkpoint" / "state"
+    kept.parent.mkdir()
+    kept.touch()
+    with watched_fit(ConsoleProgress(), tmp_path, resume=True) as watch:
+        assert (watch.checkpoint / "state").exists()
+    assert not kept.exists()  # the fit is done
+    with watched_fit(ConsoleProgress(), tmp_path, resume=True):
+        assert "There is no interrupted fit" in capsys.readouterr().out
+    kept.parent.mkdir()
+    kept.touch()
+    with watched_fit(ConsoleProgress(), tmp_path, resume=False):
+        assert not kept.exists()
 
 
 def test_options_are_numbers_words_and_lists():

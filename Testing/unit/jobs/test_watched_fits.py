@@ -38,7 +38,7 @@ def watched():
 @pytest.fixture(scope="module")
 def scan():
     return phantom.ctp(
-        seed=8, recipe="clean", site="m1", shape=(64, 64, 4), spacing_mm=(3.2, 3.2, 14.0), interval_s=2.0, frames=25
+        seed=8, recipe="clean", site="m1", shape=(40, 40, 3), spacing_mm=(5.0, 5.0, 18.0), interval_s=2.0, frames=25
     )[0]
 
 

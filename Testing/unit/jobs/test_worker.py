@@ -93,6 +93,37 @@ def test_a_scan_on_disk_and_the_users_curve_become_a_study_and_files(scan, refer
     assert {"metrics.json", "tmax.nii.gz"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
+def test_finished_maps_and_what_was_drawn_become_lesions_numbers_and_files(reference, tmp_path):
+    contra = reference.lesions.reference
+    inputs = {
+        "maps": reference.maps, "masks": reference.masks, "aif": reference.aif, "vof": reference.vof, "contra_mask": contra,
+        "roi_mask": reference.lesions.core, "sss": contra, "midplane": reference.lesions.midplane, "side": "left",
+        "age_years": 70.0, "nihss": 12, "follow_up": reference.maps,
+    }  # fmt: skip
+    settings = {"method": reference.settings["method"], "thresholds": {"tmax_s": 5}, "case_id": "case-3", "modality": "ctp"}
+    job = SubprocessRunner().start(JobSpec("segment", settings, inputs, output=tmp_path / "out"))
+    assert job.wait().state == "done", job.outcome.message
+    found = job.result()
+    numbers = found["metrics"].values
+    assert (found["lesions"].side, numbers["case_id"], numbers["thresholds"]["tmax_s"]) == ("left", "case-3", 5.0)
+    assert numbers["pvt"]["regions_from"]["sss"] == "mask"
+    assert numbers["trials"]["DAWN"]["met"] is not None
+    assert numbers["prr_percent"] is not None
+    assert set(found["maps"]) == {"rcbf", "rcbv"}
+    assert {"metrics.json", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_lesions_edited_by_hand_are_measured_as_they_are(reference):
+    drawn = reference.lesions.tissue.copy()
+    drawn[:, :, 1:] = False
+    job = SubprocessRunner().start(JobSpec("segment", {}, {"maps": reference.maps, "core": drawn, "hypoperfusion": drawn}))
+    assert job.wait().state == "done", job.outcome.message
+    found = job.result()
+    assert found["metrics"].values["aliases"]["core_vox"] == int(drawn.sum())
+    assert found["metrics"].values["penumbra_volume_ml"] == 0.0
+    assert found["lesions"].thresholds["edited_by_hand"] == ["core", "hypoperfusion"]
+
+
 @pytest.mark.parametrize("method", ["nlr", "csvd"])
 def test_a_fit_of_plain_curves_gives_the_rooms_maps(method):
     data = curves(200)
