@@ -56,6 +56,7 @@ FIGURES = (
         ("--anatomies", "1", "--methods", "spatial", "spatial:guided"),
         ("--anatomies", "4", "--phantom", "crop", "brain"),
     ),
+    Figure("neural_ceiling.py", ("--anatomies", "1"), ("--anatomies", "4")),
     Figure("mask_ceiling.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS))),
 )
 """Those that exist are run."""
