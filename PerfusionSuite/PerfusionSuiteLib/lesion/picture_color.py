@@ -19,8 +19,8 @@ LARGEST_PART = 0.6
 
 _SAME_SHADE = 3
 _SHADE_SHARE = 0.1
-_LINE_WINDOW = 7
-_LINE_SHARE = 0.2
+_LINE_WINDOW = 11
+_LINE_SHARE = 0.1
 _SAME_HUE_DEG = 5.0
 _HUE_SHARE = 0.8
 _SPECK_SHARE = 0.05
@@ -215,7 +215,7 @@ def _of_one_shade(
         return close, []
     apart = np.abs(picture.astype(np.int16) - np.array(shade, np.int16)).max(axis=2)
     exact = selected & (apart <= _SAME_SHADE)
-    if float(exact.sum()) >= _SHADE_SHARE * total or (known and exact.any()):
+    if float(exact.sum()) >= (0.5 if known else 1.0) * _SHADE_SHARE * total:
         # Soft edges of the line lie among its pixels; colors of a map pass through the shade only here and there.
         near = ndimage.uniform_filter(exact.astype(np.float32), _LINE_WINDOW)
         of_all = ndimage.uniform_filter(selected.astype(np.float32), _LINE_WINDOW)

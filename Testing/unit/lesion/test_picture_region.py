@@ -251,3 +251,17 @@ def test_pictures_of_all_kinds_are_read_as_rgb(tmp_path) -> None:
         read_picture(tmp_path / "missing.png")
     write_mask_picture(tmp_path / "mask.png", np.eye(4, dtype=bool))
     assert np.array_equal(read_picture(tmp_path / "mask.png")[..., 0] > 0, np.eye(4, dtype=bool))
+
+
+def test_a_drawing_survives_jpeg_and_a_map_of_its_colors_is_told(tmp_path) -> None:
+    y, x = np.mgrid[:400, :400]
+    gray = (np.where(np.hypot(y - 200, x - 200) < 180, 90 + 60 * np.sin(x / 9) * np.cos(y / 7), 0)).astype(np.uint8)
+    wanted = disk(gray.shape, (240, 140), 62)
+    for name, base in (("gray", gray[..., None].repeat(3, 2)), ("rainbow", rainbow(400))):
+        path = tmp_path / f"{name}.jpg"
+        drawn = with_ring(base, (240, 140), 60, width=4)
+        sitk.WriteImage(sitk.GetImageFromArray(drawn, isVector=True), str(path), useCompression=True, compressionLevel=80)
+        found = drawn_region(read_picture(path))
+        overlap = 2 * (found.region & wanted).sum() / (found.region.sum() + wanted.sum())
+        told = [finding.code for finding in found.findings]
+        assert (overlap > 0.97 and not told) if name == "gray" else told == ["drawn_color_mixed"]
