@@ -42,7 +42,7 @@ def test_a_corner_is_hashed_as_published(corner: tuple[int, int, int], row: int)
     position = torch.tensor([corner], dtype=torch.float32) / 256
     rows, weights = single.corners(position)
     assert int(rows[0, 0, 0]) == row
-    assert weights[0, 0].tolist() == [1.0, *[0.0] * 7]
+    assert weights[:, 0, 0].tolist() == [1.0, *[0.0] * 7]
 
 
 def test_weights_of_the_corners_sum_to_one(grid: HashGrid) -> None:
@@ -58,7 +58,7 @@ def test_at_a_lattice_point_the_code_is_the_stored_pair(grid: HashGrid) -> None:
     rows, _ = grid.corners(position)
     code = grid(position).detach()[0].view(16, 2)
     for level in (0, 3):
-        assert torch.equal(code[level], grid.table.detach()[rows[0, level, 0]])
+        assert torch.equal(code[level], grid.table.detach()[rows[0, 0, level]])
 
 
 def test_a_gradient_reaches_at_most_eight_rows_of_each_level(grid: HashGrid) -> None:
@@ -78,5 +78,5 @@ def test_gradients_are_those_of_automatic_differentiation() -> None:
     direction = torch.rand(50, grid.width, generator=torch.Generator().manual_seed(2)).double()
     by_hand = torch.autograd.grad((grid(positions) * direction).sum(), grid.table)[0]
     rows, weights = grid.corners(positions)
-    plain = (grid.table[rows] * weights[..., None]).sum(2).flatten(1)
+    plain = (grid.table[rows] * weights[..., None]).sum(0).flatten(1)
     assert torch.allclose(by_hand, torch.autograd.grad((plain * direction).sum(), grid.table)[0], rtol=1e-12)

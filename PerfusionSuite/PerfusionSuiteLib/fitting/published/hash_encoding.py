@@ -13,6 +13,9 @@ PRIMES = (1, 2654435761, 805459861)
 INITIAL_BOUND = 1e-4
 LOW_32_BITS = 0xFFFFFFFF
 
+CPU_CHUNK = 1024
+"""Positions at once on a CPU: their corners then stay in its cache."""
+
 
 def level_resolutions(levels: int = 16, base: int = 16, finest: int = 4096) -> list[int]:
     """Return the cells per axis of each level, growing geometrically.
@@ -79,9 +82,12 @@ class HashGrid(nn.Module):
         self.features = features
         self.table = nn.Parameter(torch.empty(total, features).uniform_(-INITIAL_BOUND, INITIAL_BOUND, generator=generator))
         offsets = [sum(self.entries[:level]) for level in range(levels)]
-        self.register_buffer("cells", torch.tensor(self.resolutions, dtype=torch.float32)[:, None])
-        self.register_buffer("offsets", torch.tensor(offsets)[:, None])
-        self.register_buffer("primes", torch.tensor(PRIMES))
+        self.register_buffer("cells", torch.tensor(self.resolutions, dtype=torch.float32))
+        self.register_buffer("offsets", torch.tensor(offsets))
+        self.register_buffer("primes", torch.tensor(PRIMES)[:, None, None])
+        self.odd_levels = [level for level, entries in enumerate(self.entries) if entries & (entries - 1)]
+        masks = [LOW_32_BITS if level in self.odd_levels else entries - 1 for level, entries in enumerate(self.entries)]
+        self.register_buffer("masks", torch.tensor(masks))
 
     @property
     def width(self) -> int:
@@ -98,29 +104,29 @@ class HashGrid(nn.Module):
 
         Returns
         -------
-        rows, weights : Tensor, shape (n, levels, 8)
-            They add up to 1.
+        rows, weights : Tensor, shape (8, n, levels)
+            The weights add up to 1 over the corners.
         """
-        scaled = positions[:, None, :] * self.cells
+        scaled = positions.T[..., None] * self.cells  # axis, n, levels
         lower = scaled.floor()
-        fraction = scaled - lower
+        above = scaled - lower
+        below = 1.0 - above
         keys = lower.long() * self.primes
-        keys = torch.stack([keys, keys + self.primes], -1)  # n, levels, axis, (lower, upper)
-        code = keys[:, :, 0, :, None, None] ^ keys[:, :, 1, None, :, None] ^ keys[:, :, 2, None, None, :]
-        code = code.flatten(2) & LOW_32_BITS
-        rows = self._wrapped(code) + self.offsets
-        share = torch.stack([1.0 - fraction, fraction], -1)
-        weights = share[:, :, 0, :, None, None] * share[:, :, 1, None, :, None] * share[:, :, 2, None, None, :]
-        return rows, weights.flatten(2)
-
-    def _wrapped(self, code: Tensor) -> Tensor:
-        """Bring codes into each level's table; the remainder of a power of two is a mask, which is much faster."""
-        odd = [level for level, entries in enumerate(self.entries) if entries & (entries - 1)]
-        kept = {level: code[:, level] % self.entries[level] for level in odd}
-        code = code & torch.tensor([entries - 1 for entries in self.entries], device=code.device)[:, None]
-        for level, rows in kept.items():
-            code[:, level] = rows
-        return code
+        upper = keys + self.primes
+        # The remainder of a power of two is a mask, and may be taken before the keys are combined.
+        sides = (keys.bitwise_and_(self.masks), upper.bitwise_and_(self.masks))
+        shares = (below, above)
+        rows = torch.empty((8, *keys.shape[1:]), dtype=torch.long, device=keys.device)
+        weights = torch.empty(rows.shape, dtype=positions.dtype, device=keys.device)
+        for corner in range(8):  # long contiguous operations: the last axes are never as short as two
+            x, y, z = corner & 1, corner >> 1 & 1, corner >> 2
+            torch.bitwise_xor(sides[x][0], sides[y][1], out=rows[corner])
+            rows[corner] ^= sides[z][2]
+            torch.mul(shares[x][0], shares[y][1], out=weights[corner])
+            weights[corner] *= shares[z][2]
+        for level in self.odd_levels:
+            rows[..., level] %= self.entries[level]
+        return rows.add_(self.offsets), weights
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return the code of each position.
@@ -135,27 +141,39 @@ class HashGrid(nn.Module):
         Tensor, shape (n, levels * features)
             The levels' features one after the other.
         """
-        rows, weights = self.corners(positions)
-        result: Tensor = _Gather.apply(self.table, rows, weights)
+        chunk = CPU_CHUNK if positions.device.type == "cpu" else max(1, positions.shape[0])
+        corners = [part for piece in positions.split(chunk) for part in self.corners(piece)]
+        result: Tensor = _Gather.apply(self.table, *corners)
         return result
 
 
 class _Gather(torch.autograd.Function):
-    """Weighted sum of table rows; its gradient touches these rows only."""
+    """Weighted sum of table rows, shape (n, levels * features); its gradient touches these rows only.
+
+    Adam still sees a gradient for the whole table, zero elsewhere, so that its moments decay there as they should.
+    """
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-        """Keep rows and weights."""
-        ctx.save_for_backward(rows, weights)
+    def forward(ctx: Any, table: Tensor, *corners: Tensor) -> Tensor:
+        """Take rows and weights of each chunk of positions in turn; keep them."""
+        ctx.save_for_backward(*corners)
         ctx.shape = table.shape
-        picked = table.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
-        return torch.einsum("nlcf,nlc->nlf", picked, weights).flatten(1)
+        columns = [table[:, at].contiguous() for at in range(table.shape[1])]  # rows of two numbers are slow to pick
+        codes = []
+        for rows, weights in zip(corners[::2], corners[1::2], strict=True):
+            picked = [column.index_select(0, rows.reshape(-1)).view(rows.shape) for column in columns]
+            codes.append(torch.stack([values.mul_(weights).sum(0) for values in picked], -1).flatten(1))
+        return torch.cat(codes)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override,unused-ignore]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override,unused-ignore]
         """Add each position's gradient to its rows."""
-        rows, weights = ctx.saved_tensors
-        spread = grad.view(*rows.shape[:2], 1, -1) * weights[..., None]
-        total = torch.zeros(ctx.shape, dtype=grad.dtype, device=grad.device)
-        total.index_add_(0, rows.reshape(-1), spread.reshape(-1, ctx.shape[1]))
-        return total, None, None
+        corners, (entries, features) = ctx.saved_tensors, ctx.shape
+        columns = [torch.zeros(entries, dtype=grad.dtype, device=grad.device) for _ in range(features)]
+        start = 0
+        for rows, weights in zip(corners[::2], corners[1::2], strict=True):
+            here = grad[start : start + rows.shape[1]].view(*rows.shape[1:], features)
+            start += rows.shape[1]
+            for at, column in enumerate(columns):
+                column.scatter_add_(0, rows.reshape(-1), (here[..., at] * weights).reshape(-1))
+        return torch.stack(columns, 1), *[None] * len(corners)
