@@ -17,7 +17,7 @@ _FOLDERS = (
     (("series", "map.baseline", "map.mean", "map.mip"), INPUT),
     (("curve", "plot", "chart", "points"), INPUT_FUNCTION),
     (("map", "quality"), MAPS),
-    (("lesions", "anatomy"), LESIONS),
+    (("lesions", "anatomy", "midplane", "sinuses", "drawn"), LESIONS),
     (("table", "report"), REPORT),
 )
 """Beginnings of roles and the folder they belong to; the first that fits counts."""

@@ -40,6 +40,7 @@ class JobPanel(VTKObservationMixin):
         self._makeWidgets(layout)
         self.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.resumeButton.connect("clicked(bool)", self.onResumeButton)
+        self.discardButton.connect("clicked(bool)", self.onDiscardButton)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClose)
         self._update()
 
@@ -49,7 +50,13 @@ class JobPanel(VTKObservationMixin):
         self.resumeButton = qt.QPushButton(_("Resume"))
         self.resumeButton.objectName = "resumeButton"
         self.resumeButton.toolTip = _("Go on where the interrupted fit was; Apply starts it anew and forgets that")
-        self.resumeButton.visible = False
+        self.discardButton = qt.QPushButton(_("Discard"))
+        self.discardButton.objectName = "discardButton"
+        self.discardButton.toolTip = _("Remove what the interrupted fit has kept on the disk")
+        row = qt.QHBoxLayout()
+        for button in (self.resumeButton, self.discardButton):
+            button.visible = False
+            row.addWidget(button)
         self.progressBar = qt.QProgressBar()
         self.progressBar.objectName = "progressBar"
         self.progressBar.visible = False
@@ -64,7 +71,9 @@ class JobPanel(VTKObservationMixin):
         self.findingsList.maximumHeight = 160
         self.findingsList.toolTip = _("What the analysis noticed about the data, and what can be done about it")
         self.findingsList.visible = False
-        for widget in (self.applyButton, self.resumeButton, self.progressBar, self.statusLabel, self.findingsList):
+        layout.addWidget(self.applyButton)
+        layout.addLayout(row)
+        for widget in (self.progressBar, self.statusLabel, self.findingsList):
             layout.addWidget(widget)
 
     def setReady(self, isReady, hint):
@@ -108,6 +117,12 @@ class JobPanel(VTKObservationMixin):
         if self.job is None:  # it could not be started
             self.job = job
             self._update()
+
+    def onDiscardButton(self, checked=False):
+        """Forget the fit that was interrupted."""
+        self._discard()
+        self._say(_("Discarded."))
+        self._update()
 
     @property
     def canResume(self):
@@ -208,7 +223,7 @@ class JobPanel(VTKObservationMixin):
         self.applyButton.enabled = running or self._isReady
         self.applyButton.toolTip = _("Stop; the scene stays as it is") if running else self._toolTip
         self.progressBar.visible = running
-        self.resumeButton.visible = not running and self.canResume
+        self.resumeButton.visible = self.discardButton.visible = not running and self.canResume
 
     def _notify(self):
         self._update()
