@@ -27,7 +27,7 @@ def fit(
     aif: Any,
     times_s: Any,
     *,
-    method: str = "nlr",
+    method: str = "spatial",
     affine: Any = None,
     mask: Any = None,
     settings: Mapping[str, Any] | None = None,
@@ -49,7 +49,7 @@ def fit(
     times_s : array-like, shape (T,), s
         Frame times.
     method : str
-        A key of `METHODS`.
+        A key of `METHODS`. The default looks at neighbors and needs PyTorch, curves on a grid and the affine.
     affine : array-like, shape (4, 4), mm, optional
         Voxel to RAS, for methods that look at neighbours.
     mask : array-like of bool, shape (...), optional
@@ -73,8 +73,8 @@ def fit(
     -------
     maps : dict of ndarray, shape (...)
         ``cbf`` in mL/100 g/min, ``cbv`` in mL/100 g, ``mtt``, ``delay`` and ``tmax`` = delay + MTT / 2 in s, their standard
-        errors ``cbf_sd``, ``mtt_sd``, ``delay_sd``, and ``fit_error``: residual over noise. Float32, NaN where not computed.
-        ``quality``: uint8 `deconvolution.QualityCode`.
+        errors ``cbf_sd``, ``mtt_sd``, ``delay_sd``, ``tmax_sd`` and ``fit_error``, residual over noise, where a method has them.
+        Float32, NaN where not computed. ``quality``: uint8 `deconvolution.QualityCode`.
     field : FittedField or None
         What was learned, from methods that describe the scan as a field.
 

@@ -27,7 +27,7 @@ from .spatial import Plan
 Tensor = Any
 
 BLOCK_ROWS = 65536
-EARLY_SD_S = 0.5
+EARLY_SD_S = 1.0
 LEAST_NOISE = 1e-5
 """Noise that is always reckoned with, as a share of the peak of the arterial input."""
 

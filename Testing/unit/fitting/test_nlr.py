@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from scipy.optimize import least_squares
 from PerfusionSuiteLib.core.errors import InvalidInputError, TimingError
 from PerfusionSuiteLib.deconvolution import QualityCode
 from PerfusionSuiteLib.deconvolution.box import shifted_inputs
-from PerfusionSuiteLib.fitting import METHODS, fit
+from PerfusionSuiteLib.fitting import METHODS
+from PerfusionSuiteLib.fitting import fit as fit_by
+
+fit = partial(fit_by, method="nlr")
 
 TIMES = np.linspace(0.0, 66.0, 45)
 FINE = np.linspace(-40.0, 110.0, 15001)
