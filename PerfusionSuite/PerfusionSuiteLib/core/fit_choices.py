@@ -108,7 +108,7 @@ _OBJECTIVE = (
     _choice("guide", "Edges of the CT image", _GUIDE, "auto", "auto", "on", "off"),
     _number("dispersion", "Dispersion", "Share of a late arrival that the vessels spread over time.", 0.0, 0.0, 0.9),
     _number("typical_mtt_s", "Typical transit time [s]", "What is taken where the data say nothing.", 6.0, 1.5, 20.0),
-    _whole("rank", "Directions kept", "In how many numbers a curve is told: 8, or 12 to be exact.", 8, 4, 40),
+    _whole("rank", "Directions kept", "In how many numbers a curve is told: 10, or 12 to be exact.", 10, 4, 40),
 )
 _SEED = _whole("seed", "Seed", "Same seed and device, same maps.", 0, 0, 2**31 - 1)
 _RATE = "Learning rate of Adam."
@@ -132,7 +132,7 @@ _VARIANTS = ("resppinn-paper", "original-patients", "original-phantom")
 
 FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
     {
-        "spatial": (*_OBJECTIVE, _whole("outer", "Steps", "Gauss-Newton steps.", 10, 1, 100)),
+        "spatial": (*_OBJECTIVE, _whole("outer", "Steps", "Gauss-Newton steps.", 6, 1, 100)),
         "neural": (
             FitOption("start", "Start", _NEURAL_START, "random", "text"),
             _whole("steps", "Steps", _NEURAL_STEPS, None, 1, 100_000),
