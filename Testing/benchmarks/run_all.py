@@ -57,6 +57,7 @@ FIGURES = (
         ("--anatomies", "4", "--phantom", "crop", "brain"),
     ),
     Figure("neural_ceiling.py", ("--anatomies", "1"), ("--anatomies", "4")),
+    Figure("lesion_indices.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS), "--follow-up")),
     Figure("mask_ceiling.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS))),
 )
 """Those that exist are run."""
