@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from ..core.values import LesionMasks, Metrics, PerfusionMaps
 from .dicom_maps import QUANTITY_CODES, parametric_map
 from .dicom_report import structured_report
 from .dicom_seg import segmentation
-from .dicom_source import DicomSource, ImageReference, slices_of, source_of
+from .dicom_source import DicomSource, ImageReference, quiet, slices_of, source_of
 
 FOLDER = "dicom"
 _SEG_NUMBER, _SR_NUMBER, _FIRST_MAP_NUMBER = 9001, 9002, 9011
@@ -87,8 +86,7 @@ def write_dicom(
     report = part_of(progress, 0.0, 1.0)
     affine = check_affine(maps.affine)
     origin = source_of(source or {}, maps.shape, affine, case_id=case_id, modality=modality, deidentify=deidentify)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd names and numbers of a patient are those of the source
+    with quiet():
         objects = _objects(maps, lesions, metrics, origin, report)
         files = [_saved(dataset, Path(folder) / f"{name}.dcm") for name, dataset in objects.items()]
     report(1.0, "DICOM written")

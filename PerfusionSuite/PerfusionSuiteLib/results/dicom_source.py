@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
+from pydicom.valuerep import DA, TM
 
 from .. import __version__
 from ..core.errors import InvalidInputError
@@ -27,15 +30,16 @@ MAKER: Mapping[str, str] = {
 """Who made the objects."""
 
 _STUDY = (
-    "SpecificCharacterSet", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize",
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize",
     "PatientWeight", "IssuerOfPatientID", "OtherPatientIDs", "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime",
     "StudyDescription", "AccessionNumber", "ReferringPhysicianName", "PatientIdentityRemoved", "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence", "PositionReferenceIndicator", "TimezoneOffsetFromUTC",
+    "PositionReferenceIndicator", "TimezoneOffsetFromUTC",
 )  # fmt: skip
 _REQUIRED = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber",
     "ReferringPhysicianName", "PositionReferenceIndicator",
 )  # fmt: skip
+_CLOCKS = {"StudyDate": DA, "PatientBirthDate": DA, "StudyTime": TM}
 _SQUARE = 1e-4
 
 
@@ -87,6 +91,26 @@ class DicomSource:
         return str(self.header.Modality)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep complaints about odd values of the source out of logs and off the screen: they quote names and numbers of the patient.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
+
+
 def source_of(
     dicom: Mapping[str, Any],
     shape: tuple[int, int, int],
@@ -129,7 +153,8 @@ def source_of(
         msg = "DICOM images need perpendicular rows and columns, but the first two axes of the maps are not. Resample the maps."
         raise InvalidInputError(msg)
     if dicom and not deidentify:
-        header, images = _from_files(dicom)
+        with quiet():
+            header, images = _from_files(dicom)
         by_slice = images if on_grid(dicom, shape, np.asarray(affine, float)) else ()
     else:
         header, images, by_slice = _new_study(case_id, deidentify=deidentify), (), ()
@@ -165,17 +190,16 @@ def _from_files(dicom: Mapping[str, Any]) -> tuple[Dataset, tuple[ImageReference
     headers: dict[str, Dataset] = {}
     try:
         for path in dict.fromkeys(dicom["files"]):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # odd values are those of the source
-                headers[path] = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            headers[path] = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     except OSError as error:
         msg = "A file of the source scan has vanished while the results were made. Run again, or leave out --dicom."
         raise InvalidInputError(msg) from error
     first = headers[dicom["files"][0]]
     header = Dataset()
+    header.SpecificCharacterSet = "ISO_IR 192"  # names are decoded here and written as Unicode
     for name in _STUDY:
-        if name in first:
-            header[name] = first[name]
+        if name in first and first[name].VR != "SQ":
+            setattr(header, name, _usable(name, first[name].value))
     for name in _REQUIRED:
         if name not in header:
             setattr(header, name, "")
@@ -183,10 +207,23 @@ def _from_files(dicom: Mapping[str, Any]) -> tuple[Dataset, tuple[ImageReference
     header.FrameOfReferenceUID = first.get("FrameOfReferenceUID") or generate_uid()
     header.Modality = first.get("Modality") or "CT"
     references = tuple(
-        ImageReference(str(h.SOPClassUID), str(h.SOPInstanceUID), str(h.SeriesInstanceUID), int(frame))
+        ImageReference(str(h.SOPClassUID), str(h.SOPInstanceUID), str(h.get("SeriesInstanceUID", "")), int(frame))
         for h, frame in zip((headers[path] for path in dicom["files"]), dicom["frame_numbers"], strict=True)
     )
     return header, references
+
+
+def _usable(name: str, value: Any) -> Any:
+    """Return a value of the source, empty where it is none that DICOM allows: objects with it could not be written."""
+    if name == "PatientSex":
+        return value if value in {"M", "F", "O"} else ""
+    kind = _CLOCKS.get(name)
+    if kind is None:
+        return str(value) if name == "PatientName" else value
+    try:
+        return str(value) if value and kind(str(value)) is not None else ""
+    except ValueError:
+        return ""
 
 
 def _new_study(case_id: str, *, deidentify: bool) -> Dataset:

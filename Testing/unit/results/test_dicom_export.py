@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,6 @@ GRIDS = {
     "feet first": np.diag([1.0, -1.0, -1.0]),
     "oblique": OBLIQUE @ np.diag([-1.0, -1.0, 1.0]),
     "tilted": np.array([[-1.0, 0, 0], [0, -1.0, 0.3], [0, 0, 1.0]]),
-    "coronal": np.array([[-1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]]),
 }
 
 
@@ -366,8 +366,34 @@ def test_segment_writes_objects_that_are_filed_with_the_scan(tmp_path: Path, cap
     assert "Add --dicom" in capsys.readouterr().err
 
 
-def test_uids_are_never_reused(tmp_path: Path) -> None:
-    maps, lesions, metrics = analyzed(affine_of(GRIDS["upright"]))
-    small = PerfusionMaps({"tmax": maps["tmax"]})
-    first, second = (write_dicom(tmp_path / name, small, lesions, metrics)[0] for name in ("a", "b"))
-    assert pydicom.dcmread(first).SOPInstanceUID != pydicom.dcmread(second).SOPInstanceUID
+FORBIDDEN = {"PatientSex": "U", "StudyDate": "20000230", "StudyTime": "99", "PatientBirthDate": "0000"}
+JAPANESE = {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎"}
+NOTHING = {"PatientName": None, "PatientID": None, "StudyDate": None, "AccessionNumber": None}
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        pytest.param(FORBIDDEN, dict.fromkeys(FORBIDDEN, ""), id="values that DICOM forbids"),
+        pytest.param(JAPANESE, {"PatientName": "Yamada^Tarou=山田^太郎"}, id="Japanese"),
+        pytest.param({"PatientName": "Müller^Jörg"}, {"PatientName": "Müller^Jörg"}, id="German"),
+        pytest.param(NOTHING, dict.fromkeys(NOTHING, ""), id="nothing"),
+    ],
+)
+def test_odd_headers_of_the_source_are_no_obstacle(tmp_path: Path, caplog, odd: dict, told: dict) -> None:
+    files = phantom.write_dicom(scan(GRIDS["upright"]), tmp_path / "in", vendor="siemens", seed=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for path in files:
+            image = pydicom.dcmread(path)
+            for name, value in odd.items():
+                setattr(image, name, value) if value is not None else delattr(image, name)
+            image.save_as(path)
+    found = series.read(tmp_path / "in")
+    maps, lesions, metrics = analyzed(found.affine)
+    caplog.clear()
+    write_dicom(tmp_path / "out", PerfusionMaps({"tmax": maps["tmax"]}), lesions, metrics, source=found.source.dicom)
+    assert not caplog.text, "complaints would quote the patient"
+    for name in ("tmax", "segmentation", "report"):
+        dataset = pydicom.dcmread(tmp_path / "out" / f"{name}.dcm")
+        assert {key: str(dataset[key].value or "") for key in told} == told
