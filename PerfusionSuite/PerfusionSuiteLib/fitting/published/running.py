@@ -63,7 +63,7 @@ class Runner:
         """
         told_at = kept_at = time.perf_counter()
         try:
-            self.progress(loop.step / loop.steps, stage)
+            self.progress(loop.step / loop.steps, _words(stage, loop))
             while loop.step < loop.steps:
                 parts = loop.advance()
                 if parts is not None:
@@ -76,7 +76,7 @@ class Runner:
                 if now - told_at > TOLD_S:
                     told_at = now
                     self.watch.preview(self.preview)
-                    self.progress(loop.step / loop.steps, f"{stage}, step {loop.step} of {loop.steps}")
+                    self.progress(loop.step / loop.steps, _words(stage, loop))
         except (CancelledError, KeyboardInterrupt):
             self.keep()
             raise
@@ -95,3 +95,7 @@ class Runner:
                 steps=loop.steps,
                 wanted=before,
             )
+
+
+def _words(stage: str, loop: Loop) -> str:
+    return f"{stage}, step {loop.step} of {loop.steps}"
