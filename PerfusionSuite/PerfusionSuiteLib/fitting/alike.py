@@ -96,14 +96,24 @@ class Averaging:
         Static image.
     guide_hu : float
         Difference in it at which the weight falls to exp(-1/2).
+    gpu_rows : int, optional
+        Most voxels that a GPU is given at once.
     """
 
-    def __init__(self, mask: BoolArray, spacing_mm: FloatArray, device: Any, guide: Any = None, guide_hu: float = 2.5) -> None:
+    def __init__(
+        self,
+        mask: BoolArray,
+        spacing_mm: FloatArray,
+        device: Any,
+        guide: Any = None,
+        guide_hu: float = 2.5,
+        gpu_rows: int | None = None,
+    ) -> None:
         self.first, self.first_stride = window(FIRST_MM, spacing_mm, 0)
         self.second, self.second_stride = window(SECOND_MM, spacing_mm, 1 if mask.shape[2] > 1 else 0)
         reach = np.abs(np.array([*self.first, *self.second])).max(axis=0)
         self.mesh = Mesh(mask, spacing_mm, device, (int(reach[0]), int(reach[1]), max(1, int(reach[2]))))
-        self.spacing_mm, self.guide_hu = spacing_mm, guide_hu
+        self.spacing_mm, self.guide_hu, self.gpu_rows = spacing_mm, guide_hu, gpu_rows or GPU_ROWS
         self.passes = max(1, round(2.0 * (SMOOTHING_MM / float(min(spacing_mm[:2]))) ** 2))
         self.guide = None if guide is None else self.mesh.on_line(guide)[None]
         ones = torch.ones((1, self.mesh.index.numel()), dtype=torch.float32, device=self.mesh.device)
@@ -160,7 +170,7 @@ class Averaging:
         steps = [(i * mesh.shape[1] + j) * mesh.shape[2] + k for i, j, k in offsets]
         far = [math.hypot(i * self.spacing_mm[0], j * self.spacing_mm[1]) / (SIGMA_SHARE * radius_mm) for i, j, _ in offsets]
         result, shares = torch.zeros_like(data), torch.zeros_like(self.inside)
-        block = GPU_ROWS if mesh.device.type == "cuda" else CPU_ROWS
+        block = CPU_ROWS if mesh.device.type == "cpu" else self.gpu_rows
         edge = max(abs(step) for step in steps)
 
         def padded(line: Tensor) -> Tensor:

@@ -158,6 +158,8 @@ class Manifold:
         Where the table lies.
     surface, basis : Surface and Basis, optional
         Computed before, to be shared between families.
+    gpu_rows : int, optional
+        Most curves that a GPU is given at once, when its memory is short.
 
     Notes
     -----
@@ -175,13 +177,14 @@ class Manifold:
         device: Any = "cpu",
         surface: Surface | None = None,
         basis: Basis | None = None,
+        gpu_rows: int | None = None,
     ) -> None:
         frames = Frames(table.times_s.size, frame_weights)
         surface = surface or tabulate(table, frames, earliest_delay_s, latest_s)
         basis = basis or find_basis([surface], frames, rank)
         self.table, self.rank, self.device = table, basis.kept.shape[1], torch.device(device)
         self.centre_share, self.earliest_delay_s = table.centre_share, earliest_delay_s
-        self.freedom, self.lost = frames.freedom, basis.lost
+        self.freedom, self.lost, self._gpu_rows = frames.freedom, basis.lost, gpu_rows
         self.centres, self.log_mtts, self.allowed = surface.centres, surface.log_mtts, surface.allowed
         self.centre_range = (float(surface.centres[0]), float(surface.centres[-1]))
         self.log_mtt_range = (float(surface.log_mtts[0]), float(surface.log_mtts[-1]))
@@ -191,6 +194,10 @@ class Manifold:
         self.projector = self._tensor(frames.centring.T @ basis.kept)
         self.quiet = self._tensor(frames.centring.T @ basis.quiet)
         self.frame_root, self.frame_share = self._tensor(frames.root), self._tensor(frames.share)
+
+    def rows(self, cpu: int, gpu: int) -> int:
+        """Return how many curves to compute at once: what stays in the cache of a core, or what fills a GPU."""
+        return cpu if self.device.type == "cpu" else min(gpu, self._gpu_rows or gpu)
 
     def _tensor(self, values: FloatArray) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self.device)

@@ -90,6 +90,14 @@ def _whole(settings: Mapping[str, Any], name: str, low: int, high: int) -> int:
     return int(number)
 
 
+def _flag(settings: Mapping[str, Any], name: str) -> bool:
+    value = settings[name]
+    if not isinstance(value, bool):
+        msg = f"{name} must be true or false, not {value!r}. Correct the setting."
+        raise InvalidInputError(msg)
+    return value
+
+
 def _three(settings: Mapping[str, Any], name: str, low: float) -> tuple[float, float, float]:
     try:
         found = [float(value) for value in settings[name]]
@@ -140,7 +148,7 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> Plan:
     noise = None if settings["noise_sd"] is None else _number(settings, "noise_sd", 1e-12, 1e12)
     return Plan(
         family, _number(settings, "dispersion", 0.0, 0.9), _whole(settings, "rank", 4, 40),
-        bool(settings["average"]), _number(settings, "model_factor", 0.01, 1e4), _three(settings, "smoothness", 0.0),
+        _flag(settings, "average"), _number(settings, "model_factor", 0.01, 1e4), _three(settings, "smoothness", 0.0),
         _three(settings, "scales", 1e-3), _number(settings, "typical_mtt_s", 1.5, 20.0),
         _number(settings, "mtt_spread", 0.05, 5.0),
         _number(settings, "earliest_delay_s", -8.0, 0.0), guide, _number(settings, "guide_hu", 0.1, 1e3), noise,

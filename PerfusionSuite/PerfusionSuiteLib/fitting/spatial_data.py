@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.geometry import BoolArray, FloatArray, voxel_sizes
+from ..core.geometry import voxel_sizes
 from ..core.progress import ProgressCallback, part_of
 from .alike import Averages, Averaging
 from .manifold import LATEST_CENTRE_S, Frames, Manifold, find_basis, tabulate
@@ -72,7 +72,9 @@ class SpatialData:
     relaxed: Tensor | None
 
 
-def read_scan(request: FitRequest, plan: Plan, device: Any, progress: ProgressCallback) -> SpatialData:
+def read_scan(
+    request: FitRequest, plan: Plan, device: Any, progress: ProgressCallback, gpu_rows: int | None = None
+) -> SpatialData:
     """Bring a scan into the form that our own fits work on.
 
     Parameters
@@ -85,6 +87,8 @@ def read_scan(request: FitRequest, plan: Plan, device: Any, progress: ProgressCa
         Where to compute.
     progress : callable
         Called between parts; may raise to stop.
+    gpu_rows : int, optional
+        Most curves that a GPU is given at once.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def read_scan(request: FitRequest, plan: Plan, device: Any, progress: ProgressCa
     """
     progress(0.0, "Response table")
     names = FAMILIES if plan.family == "auto" else (plan.family,)
-    manifolds = _manifolds(request, plan, names, device)
+    manifolds = _manifolds(request, plan, names, device, gpu_rows)
     few, noise, rest, finite = _compressed(request, manifolds[0], part_of(progress, 0.05, 0.25))
     mask = request.mask
     mask[mask] = finite
@@ -102,7 +106,8 @@ def read_scan(request: FitRequest, plan: Plan, device: Any, progress: ProgressCa
     guide = _trusted_guide(request, plan, math.sqrt(variance / manifolds[0].freedom))
     averages = Averages(few, torch.full_like(rest, variance))
     if plan.average:
-        averages = _averaged(few, noise, mask, spacing, device, guide, plan, variance, part_of(progress, 0.25, 0.9))
+        averaging = Averaging(mask, spacing, device, guide, plan.guide_hu, gpu_rows)
+        averages = _averaged(averaging, few, noise, plan, variance, part_of(progress, 0.25, 0.9))
     evidence, best = None, 0
     if len(names) > 1:
         progress(0.9, "Choosing the residue")
@@ -117,7 +122,7 @@ def read_scan(request: FitRequest, plan: Plan, device: Any, progress: ProgressCa
     )  # fmt: skip
 
 
-def _manifolds(request: FitRequest, plan: Plan, names: tuple[str, ...], device: Any) -> list[Manifold]:
+def _manifolds(request: FitRequest, plan: Plan, names: tuple[str, ...], device: Any, gpu_rows: int | None) -> list[Manifold]:
     """Surfaces of all families in one basis, so that curves need to be projected only once."""
     problem = request.problem
     frames = Frames(problem.times_s.size, plan.frame_weights)
@@ -126,6 +131,7 @@ def _manifolds(request: FitRequest, plan: Plan, names: tuple[str, ...], device: 
     basis = find_basis(surfaces, frames, plan.rank)
     common: dict[str, Any] = {
         "rank": plan.rank, "frame_weights": plan.frame_weights, "earliest_delay_s": plan.earliest_delay_s, "device": device,
+        "gpu_rows": gpu_rows,
     }  # fmt: skip
     return [Manifold(table, surface=s, basis=basis, **common) for table, s in zip(tables, surfaces, strict=True)]
 
@@ -157,15 +163,14 @@ def _noise_variance(rest: Tensor, manifold: Manifold, request: FitRequest, plan:
 
 
 def _averaged(
-    few: Tensor, noise: Tensor, mask: BoolArray, spacing: FloatArray, device: Any, guide: Any, plan: Plan, variance: float,
-    progress: ProgressCallback,
-) -> Averages:  # fmt: skip
+    averaging: Averaging, few: Tensor, noise: Tensor, plan: Plan, variance: float, progress: ProgressCallback
+) -> Averages:
     """Average alike neighbors; the variance that is left counts more, for averaging mixes tissues."""
 
     def tell(share: float) -> None:
         progress(share, "Averaging alike neighbors")
 
-    found = Averaging(mask, spacing, device, guide, plan.guide_hu).run(few, noise, variance, tell)
+    found = averaging.run(few, noise, variance, tell)
     return replace(found, variance=(plan.model_factor * found.variance).clamp_max(variance))
 
 

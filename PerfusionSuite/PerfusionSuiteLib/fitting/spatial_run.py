@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.progress import no_progress, part_of
 from ..deconvolution.codes import QualityCode
 from ..deconvolution.maps import spread
-from .devices import choose_device
+from .devices import choose_device, with_fallback
 from .raster_field import make_field
 from .request import FitRequest, Fitted
 from .spatial import Plan
@@ -24,6 +25,10 @@ from .spatial_start import Dictionary
 Tensor = Any
 
 LEAST_VOLUME = 1e-4
+"""Share of tissue; where hardly more blood is found, nothing enhances."""
+
+EMPTY_LOG_VOLUME = math.log(2.0 * LEAST_VOLUME)
+MOST_ROWS, LEAST_ROWS = 1 << 22, 1 << 16
 
 
 def run(request: FitRequest, plan: Plan) -> Fitted:
@@ -41,8 +46,16 @@ def run(request: FitRequest, plan: Plan) -> Fitted:
     Fitted
         Maps and field.
     """
+    return with_fallback(
+        lambda device, rows: _run_on(request, plan, device, rows), choose_device(request.device), MOST_ROWS, request.watch,
+        smallest=LEAST_ROWS,
+    )  # fmt: skip
+
+
+def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
+    """Fit on a device, with at most so many voxels at once on a GPU."""
     tell = request.progress or no_progress
-    data = read_scan(request, plan, choose_device(request.device), part_of(request.progress, 0.0, 0.4))
+    data = read_scan(request, plan, device, part_of(request.progress, 0.0, 0.4), rows)
     tell_family(request, data)
     prior = Prior(
         plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME
@@ -64,8 +77,7 @@ def run(request: FitRequest, plan: Plan) -> Fitted:
     misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
     columns, theta = _columns(task, theta, model, request.factor, misfit)
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
-    code = np.where(data.finite, QualityCode.OK, QualityCode.NOT_FINITE).astype(np.uint8)
-    maps["quality"] = spread(request.problem, code, QualityCode.OUTSIDE_MASK)
+    maps["quality"] = spread(request.problem, _quality(data, theta), QualityCode.OUTSIDE_MASK)
     parameters = np.stack([_placed(row, data.finite) for row in theta.cpu().numpy()], axis=1)
     field = make_field(
         "spatial", request, parameters, family=data.family, dispersion=plan.dispersion,
@@ -74,6 +86,14 @@ def run(request: FitRequest, plan: Plan) -> Fitted:
     )  # fmt: skip
     maps["shape"] = np.asarray(data.manifold.table.shape)
     return Fitted(maps, field)
+
+
+def _quality(data: SpatialData, theta: Tensor) -> NDArray[np.uint8]:
+    """Reason codes of all curves of a request."""
+    code = np.full(data.finite.size, QualityCode.NOT_FINITE, np.uint8)
+    empty = (theta[0] < EMPTY_LOG_VOLUME).cpu().numpy()
+    code[data.finite] = np.where(empty, QualityCode.NO_ENHANCEMENT, QualityCode.OK)
+    return code
 
 
 def facts_of(data: SpatialData) -> dict[str, Any]:
@@ -116,6 +136,8 @@ def _columns(
     cbf = (theta[0] - theta[2]).exp() * factor
     found = {"cbf": cbf, "cbv": theta[0].exp() * (factor / 60.0), "mtt": mtt, "delay": delay, "tmax": delay + 0.5 * mtt}
     found.update(standard_deviations(task, line, model, cbf, misfit))
+    empty = theta[0] < EMPTY_LOG_VOLUME
+    found = {name: values if name == "cbv" else values.masked_fill(empty, float("nan")) for name, values in found.items()}
     return {name: values.float().cpu().numpy() for name, values in found.items()}, theta
 
 

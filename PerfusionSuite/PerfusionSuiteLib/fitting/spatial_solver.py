@@ -117,7 +117,7 @@ class SpatialProblem:
         blocks = torch.empty((6, count), dtype=torch.float32, device=theta.device)
         slope = torch.empty((3, count), dtype=torch.float32, device=theta.device)
         value = torch.zeros((), dtype=torch.float64, device=theta.device)
-        block = GPU_ROWS if theta.device.type == "cuda" else CPU_ROWS
+        block = self.manifold.rows(CPU_ROWS, GPU_ROWS)
         nu, rank = self.prior.outliers, self.manifold.rank
         for start in range(0, count, block):
             here = slice(start, start + block)

@@ -55,7 +55,7 @@ class Dictionary:
         self.norm = norm
         self.prior = torch.tensor(prior, dtype=torch.float32, device=manifold.device) - norm.log()
         self.times = torch.tensor(np.stack([centre, log_mtt], 1), dtype=torch.float32, device=manifold.device)
-        self.device = manifold.device
+        self.device, self.rows = manifold.device, manifold.rows(CPU_ROWS, GPU_ROWS)
 
     def best(self, few: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Return log score and squared misfit of the best response of every curve.
@@ -73,8 +73,8 @@ class Dictionary:
             Log posterior up to a constant of the curve, and what is left of its square.
         """
         score, misfit = torch.empty_like(variance), torch.empty_like(variance)
-        for start in range(0, few.shape[0], CPU_ROWS):
-            here = slice(start, start + CPU_ROWS)
+        for start in range(0, few.shape[0], self.rows):
+            here = slice(start, start + self.rows)
             along = (few[here] @ self.unit).clamp_min_(0.0).square_()
             misfit[here] = few[here].square().sum(1) - along.amax(dim=1)
             score[here] = along.mul_((0.5 / variance[here])[:, None]).add_(self.prior).amax(dim=1)
@@ -100,9 +100,8 @@ class Dictionary:
         theta = torch.empty((3, few.shape[0]), dtype=torch.float32, device=self.device)
         evidence = torch.empty(few.shape[0], dtype=torch.float32, device=self.device)
         weights = torch.cat([self.times, (1.0 / self.norm)[:, None], torch.ones_like(self.norm)[:, None]], dim=1)
-        block = GPU_ROWS if self.device.type == "cuda" else CPU_ROWS
-        for start in range(0, few.shape[0], block):
-            here = slice(start, start + block)
+        for start in range(0, few.shape[0], self.rows):
+            here = slice(start, start + self.rows)
             along = (few[here] @ self.unit).clamp_min_(0.0)
             score = along.square().mul_((0.5 / variance[here])[:, None]).add_(self.prior)
             best = score.amax(dim=1, keepdim=True)

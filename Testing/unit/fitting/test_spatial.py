@@ -63,7 +63,8 @@ def stroke(residue: str, noise_hu: float) -> tuple[Any, Any, np.ndarray, np.ndar
     before = series.data[..., :4].mean(axis=3, keepdims=True)
     guide = series.data.mean(axis=3)
     maps, field = fit(
-        series.data - before, truth.aif, series.times_s, method="spatial", affine=series.affine, mask=mask, guide=guide, device="cpu"
+        series.data - before, truth.aif, series.times_s, method="spatial", affine=series.affine, mask=mask, guide=guide,
+        device="cpu",
     )  # fmt: skip
     return maps, field, truth, mask & truth.masks["scored"], guide
 
@@ -228,6 +229,14 @@ class TestRequests:
         assert np.isnan(maps["cbf"][4, 4, 1])
         assert np.isfinite(maps["cbf"]).sum() == maps["cbf"].size - 1
 
+    def test_where_nothing_enhances_there_are_no_times(self) -> None:
+        curves = self.curves()
+        curves[:5] = 4.0
+        maps = run(curves, self.times)
+        assert (maps["quality"][:4] == QualityCode.NO_ENHANCEMENT).all()
+        assert np.isnan(maps["tmax"][:4]).all()
+        assert (maps["quality"][5:] == QualityCode.OK).all()
+
     def test_outside_of_the_mask_there_is_nothing(self) -> None:
         mask = np.zeros((10, 10, 3), bool)
         mask[2:7, 3:8, 1] = True
@@ -279,6 +288,7 @@ class TestRequests:
             ({"smoothness": (1, 2)}, "smoothness must be three"), ({"guide": "maybe"}, "guide must be"),
             ({"frame_weights": [1, 1]}, "frame_weights must be"), ({"mtt_spread": "wide"}, "mtt_spread must be a number"),
             ({"nonsense": 1}, "no setting"),
+            ({"average": "no"}, "average must be true or false"),
         ],
     )  # fmt: skip
     def test_unusable_settings_are_refused(self, settings: dict[str, Any], words: str) -> None:
