@@ -35,7 +35,7 @@ from .core.geometry import BoolArray, FloatArray
 from .core.quantities import unit_of
 from .core.watch import NoteKeeper
 from .measurement import check_follow_up, ct_like, find_lesions, later_scan
-from .preparation import Clock, Prepared, check_inputs, prepare_ctp, prepare_dsc
+from .preparation import Clock, Prepared, check_inputs, prepare_ctp, prepare_dsc, without_remaining_motion
 from .settings import DEFAULT_METHOD, GPU_METHODS, LaterScan, Settings, UserInputs, methods
 
 __all__ = [
@@ -104,8 +104,9 @@ def run(
         prepared = prepare_ctp(series, settings, inputs, (overwrite_series, keep_series), clock, part_of(progress, 0.0, 0.55))
     series = prepared.series if keep_series else prepared.series.released()
     prepared = replace(prepared, series=series)  # nothing else may hold the values of a series that is let go
+    aif, vof = _curves(prepared, settings, inputs, clock, part_of(progress, 0.55, 0.6))
+    prepared = without_remaining_motion(prepared, aif, clock, part_of(progress, 0.6, 0.62))
     masks, concentration, motion = prepared.masks, prepared.concentration, prepared.motion
-    aif, vof = _curves(prepared, settings, inputs, clock, part_of(progress, 0.55, 0.62))
     keeper = NoteKeeper(watch or NoWatch())
     maps, fitted = _maps(concentration, masks, aif, settings, clock, part_of(progress, 0.62, 0.95), keeper)
     maps, noted = _added_maps(maps, prepared, settings, inputs)

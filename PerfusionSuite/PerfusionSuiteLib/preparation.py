@@ -6,31 +6,38 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import prepare
+from . import fitting, prepare
 from .core import (
     Concentration,
+    InputFunction,
     InvalidInputError,
     MotionReport,
     PerfusionSeries,
     ProgressCallback,
+    QualityFinding,
     TissueMasks,
     part_of,
 )
-from .core.geometry import BoolArray, check_same_grid
+from .core.geometry import BoolArray, FloatArray, check_same_grid
 from .core.series import check_enough_times
 from .settings import Settings, UserInputs
+
+
+VESSEL_SHARE = 0.2
+"""A curve that reaches this share of the arterial peak is blood rather than tissue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What a modality's preparation hands on: the later steps are the same for all.
 
-    `avoid` are voxels that no artery may be taken from; `density_image` shows bone and calcification (CT only).
+    `avoid` are voxels that no artery may be taken from; `density_image` shows bone and calcification (CT only); `courses` (T, n)
+    are the courses of motion that correction left, at the times of the concentration.
     """
 
     series: PerfusionSeries
@@ -40,6 +47,7 @@ class Prepared:
     avoid: BoolArray
     density_image: NDArray[np.float32] | None
     k2: NDArray[np.float32] | None = None
+    courses: FloatArray | None = None
 
 
 class Clock:
@@ -87,8 +95,32 @@ def prepare_ctp(
     series, motion = _still_series(series, settings, overwrite, clock, part_of(progress, 0.0, 0.76))
     free = not keep and (overwrite or series.data is not given)
     del given
-    masks, concentration = _concentration(series, inputs, free, clock, part_of(progress, 0.76, 1.0))
-    return Prepared(series, motion, masks, concentration, masks.bone, concentration.baseline)
+    masks, concentration, courses = _concentration(series, settings, inputs, free, clock, part_of(progress, 0.76, 1.0))
+    return Prepared(series, motion, masks, concentration, masks.bone, concentration.baseline, courses=courses)
+
+
+def without_remaining_motion(prepared: Prepared, aif: InputFunction, clock: Clock, progress: ProgressCallback) -> Prepared:
+    """Take what motion correction left out of the curves, given an arterial curve that tells what enhancement looks like."""
+    courses, concentration = prepared.courses, prepared.concentration
+    if courses is None or not courses.shape[1]:
+        return prepared
+    with clock.step("remaining_motion"):
+        steadied = prepare.without_courses(
+            concentration,
+            courses,
+            VESSEL_SHARE * float(aif.values.max()),
+            fitting.expected_moments(concentration.times_s, aif.values),
+            prepare.noise_sd(concentration.data[concentration.mask], concentration.baseline_frames),
+            overwrite=True,
+            progress=progress,
+        )
+    finding = QualityFinding(
+        "remaining_motion",
+        "info",
+        "The skull still moves after motion correction; the courses of that motion were taken out of the curves.",
+        "Look at the maps along borders of brain, fluid and bone, where traces can remain.",
+    )
+    return replace(prepared, concentration=replace(steadied, findings=(*steadied.findings, finding)))
 
 
 def prepare_dsc(
@@ -135,14 +167,18 @@ def _still_series(
 
 
 def _concentration(
-    series: PerfusionSeries, inputs: UserInputs, overwrite: bool, clock: Clock, progress: ProgressCallback
-) -> tuple[TissueMasks, Concentration]:
-    """Find the brain and turn HU into enhancement on a uniform time grid."""
+    series: PerfusionSeries, settings: Settings, inputs: UserInputs, overwrite: bool, clock: Clock, progress: ProgressCallback
+) -> tuple[TissueMasks, Concentration, FloatArray | None]:
+    """Find the brain and turn HU into enhancement on a uniform time grid; also courses of motion that are left."""
     with clock.step("masks"):
         progress(0.0, "Brain mask")
         masks = prepare.tissue_masks(series, brain=inputs.brain_mask)
     _check_regions(inputs, masks)
     with clock.step("concentration"):
         progress(0.5, "Enhancement")
+        courses = prepare.motion_courses(series, masks) if settings.motion_correction else None
         concentration = prepare.regular_times(prepare.ct_concentration(series, masks, overwrite=overwrite))
-    return masks, concentration
+    if courses is not None:
+        at = concentration.times_s
+        courses = np.stack([np.interp(at, series.times_s, course) for course in courses.T], axis=1) if courses.size else courses
+    return masks, concentration, courses

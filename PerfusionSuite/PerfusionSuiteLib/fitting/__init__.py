@@ -6,10 +6,12 @@ from .field_file import load_field, save_field
 from .field_sampling import fitted_aif, fitted_curves, sample
 from .registry import METHODS, FitMethod
 from .sampling_grid import sampling_grid
+from .transit_atoms import expected_moments
 
 __all__ = [
     "METHODS",
     "FitMethod",
+    "expected_moments",
     "fit",
     "fitted_aif",
     "fitted_curves",

@@ -7,6 +7,7 @@ from .enhancement import ct_concentration
 from .masks import tissue_masks
 from .motion import correct_motion
 from .noise import noise_sd
+from .residual_motion import motion_courses, without_courses
 from .smoothing import NOISE_METHODS, NoiseMethod, reduce_noise, smoothed_curves
 from .timing import common_times, regular_times
 
@@ -19,10 +20,12 @@ __all__ = [
     "common_times",
     "correct_motion",
     "ct_concentration",
+    "motion_courses",
     "noise_sd",
     "prepare_dsc",
     "reduce_noise",
     "regular_times",
     "smoothed_curves",
     "tissue_masks",
+    "without_courses",
 ]
