@@ -58,6 +58,7 @@ FIGURES = (
     ),
     Figure("neural_ceiling.py", ("--anatomies", "1"), ("--anatomies", "4")),
     Figure("lesion_indices.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS), "--follow-up")),
+    Figure("cohort_statistics.py", ("--cohorts", "100"), ("--cohorts", "1000")),
     Figure("mask_ceiling.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS))),
 )
 """Those that exist are run."""
