@@ -124,7 +124,10 @@ _PUBLISHED = (
     _number("time_limit_s", "Time limit [s]", "Steps are cut to what fits; 0 for no limit.", None, 1.0, 1e6),
     _SEED,
 )
-_NEURAL_START = "random, shipped (trained on simulated patients), or the path of a trained start."
+_NEURAL_START = (
+    "auto (learned on simulated patients, where that comes with the software), random, or the path of a trained start."
+)
+_MODEL_ERROR = "Share of a curve that the model may miss beside the noise, so that vessels do not decide alone."
 _NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
 _START = "Path of trained weights or name of a shipped start; empty for a random one."
 _VARIANT = "Configuration of the original for phantoms or patients, or of the ReSPPINN paper."
@@ -134,10 +137,10 @@ FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
     {
         "spatial": (*_OBJECTIVE, _whole("outer", "Steps", "Gauss-Newton steps.", 6, 1, 100)),
         "neural": (
-            FitOption("start", "Start", _NEURAL_START, "random", "text"),
+            FitOption("start", "Start", _NEURAL_START, "auto", "text"),
             _whole("steps", "Steps", _NEURAL_STEPS, None, 1, 100_000),
-            _number("rate", "Learning rate", _RATE, 1e-2, 1e-6, 1.0),
-            _choice("frame", "Raster", "Of the scan, or the standard one of trained starts.", "scan", "scan", "standard"),
+            _number("rate", "Learning rate", _RATE, 2e-2, 1e-6, 1.0),
+            _number("model_error", "Model error", _MODEL_ERROR, 0.1, 0.0, 1.0),
             *_OBJECTIVE,
             _SEED,
         ),
