@@ -125,7 +125,7 @@ _PUBLISHED = (
     _SEED,
 )
 _NEURAL_START = (
-    "auto (learned on simulated patients, where that comes with the software), random, or the path of a trained start."
+    "auto (learned on simulated patients, where that comes along), random, or the path of a trained start."
 )
 _MODEL_ERROR = "Share of a curve that the model may miss beside the noise, so that vessels do not decide alone."
 _NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
