@@ -164,3 +164,11 @@ def _edited(lesions: LesionMasks, by_hand: Mapping[str, Any]) -> LesionMasks:
 
 def _of_curves(inputs: UserInputs) -> tuple[QualityFinding, ...]:
     return tuple(finding for curve in (inputs.aif, inputs.vof) if curve is not None for finding in curve.findings)
+
+
+def _of_method(method: str) -> tuple[QualityFinding, ...]:
+    """Say when thresholds could not be fitted to what this Tmax means."""
+    if method:
+        return ()
+    text = "Nobody says how the Tmax map was made, so the thresholds were applied to it as they are."
+    return (QualityFinding("tmax_method_unknown", "info", text, "Name the method if the map is one of this program's."),)

@@ -22,7 +22,7 @@ from .thresholds import core_words, hypoperfusion_words
 _CAPTIONS: Mapping[str, tuple[str, str]] = {
     "core_penumbra_mip": (
         "Core and penumbra",
-        "Core (red) over penumbra (green), projected over the baseline image in three planes.",
+        "Core (red) over penumbra (green), projected over the gray image in three planes.",
     ),
     "tmax_mip": ("Tmax", "Maximum of Tmax within tissue, projected in three planes."),
     "follow_up": (
