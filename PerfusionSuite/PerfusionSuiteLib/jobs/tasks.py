@@ -15,6 +15,7 @@ import numpy as np
 from ..core import Concentration, InputFunction, InvalidInputError, PerfusionMaps, PerfusionSeries, Study, part_of
 from ..core.files import check_output_folder
 from .field_tasks import field_curves, keep_field, sample_field
+from .lesion_tasks import FILE_SETTINGS, region_statistics, write_lesion_files
 from .report import Report
 from .spec import JobSpec
 from .watch import JobWatch
@@ -162,8 +163,8 @@ def segment(spec: JobSpec, report: Report) -> dict[str, Any]:
         Inputs: ``maps`` (`PerfusionMaps`), and optionally ``masks`` (`TissueMasks`), any of ``roi_mask contra_mask sss torcula
         midplane side aif vof age_years nihss follow_up`` (fields of `pipeline.UserInputs`), and the edited lesions ``core`` and
         ``hypoperfusion`` (masks), which are then measured as they are. Settings: ``preset`` (name), ``thresholds`` (see
-        `lesion.edited_preset`), ``method`` (how Tmax was made), ``modality``, ``case_id``, ``layout``.
-        With an output folder the results are also written as files.
+        `lesion.edited_preset`), ``method`` (how Tmax was made), ``modality``, ``case_id``.
+        With an output folder the results are also written as files, see `lesion_tasks.write_lesion_files` for the settings.
     report : Report
         Progress and findings.
 
@@ -172,14 +173,14 @@ def segment(spec: JobSpec, report: Report) -> dict[str, Any]:
     dict
         ``lesions`` (`LesionMasks`), ``metrics`` (`Metrics`) and ``maps`` (`PerfusionMaps`: relative flow and volume).
     """
-    from .. import finished_maps, pipeline, results
+    from .. import finished_maps, pipeline
 
-    _check_names("setting", spec.settings, ("preset", "thresholds", "method", "modality", "case_id", "layout"))
+    _check_names("setting", spec.settings, ("preset", "thresholds", "method", "modality", "case_id", *FILE_SETTINGS))
     given = {name: value for name, value in spec.inputs.items() if value is not None}
     _check_names("input", given, ("maps", "masks", "core", "hypoperfusion", *_OF_MAPS))
     if spec.output is not None:
         check_output_folder(spec.output)
-    choices = {name: value for name, value in spec.settings.items() if name != "layout" and value is not None}
+    choices = {name: value for name, value in spec.settings.items() if name not in FILE_SETTINGS and value is not None}
     arrays: dict[str, Any] = {name: given.get(name) for name in ("masks", "core", "hypoperfusion")}
     study = finished_maps.analyze_maps(
         given["maps"],
@@ -191,8 +192,7 @@ def segment(spec: JobSpec, report: Report) -> dict[str, Any]:
     for finding in study.findings:
         report.finding(finding)
     if spec.output is not None:
-        layout = spec.settings.get("layout", "flat")
-        results.write(study, spec.output, layout=layout, progress=part_of(report.progress, 0.8, 0.95))
+        write_lesion_files(study, spec.output, spec.settings, part_of(report.progress, 0.8, 0.95))
     report.progress(0.95, "Results")
     relative = PerfusionMaps([study.maps[key] for key in study.made])
     return {"lesions": study.lesions, "metrics": study.metrics, "maps": relative}
@@ -249,6 +249,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "read": read,
         "fit": fit,
         "segment": segment,
+        "region-statistics": region_statistics,
         "devices": devices,
         "sample-field": sample_field,
         "field-curves": field_curves,

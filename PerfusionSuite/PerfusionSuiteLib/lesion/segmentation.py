@@ -98,7 +98,7 @@ def segment(
         check_mask("brain mask", masks.brain, maps.shape)
     counted = counted_tissue(maps, preset, masks=masks)
     sides = _mid_sagittal(maps, counted, midplane, baseline)
-    low_flow = _hypoperfused(maps, preset, counted.tissue, offset)
+    low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset)
     reference = normal_reference(
         maps, counted.tissue, sides.plane, preset,
         hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra"), side=side,
@@ -106,7 +106,7 @@ def segment(
     relative, findings = _relative_maps(maps, reference, preset)
     maps = maps.added(*relative)
     hypoperfusion = without_small_clusters(low_flow, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
-    core = _core(maps, preset, counted.tissue, hypoperfusion, factor)
+    core = core_tissue(maps, preset, counted.tissue, hypoperfusion, factor)
     findings += _core_findings(core, hypoperfusion, preset, maps)
     extra = {f"{name}_region": given[name] for name in ("roi", "contra") if name in given}
     extra |= venous_regions(maps, counted.brain, sides.plane, vessel=counted.vessel, vof=vof).masks
@@ -201,7 +201,25 @@ def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | N
     return _Sides(found.plane, "center" if uncertain else origin, found.findings)
 
 
-def _hypoperfused(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float) -> BoolArray:
+def hypoperfused_tissue(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float) -> BoolArray:
+    """Return the tissue beyond the threshold of hypoperfusion, before small clusters are removed.
+
+    Parameters
+    ----------
+    maps : PerfusionMaps
+        With the map that the preset's rule needs.
+    preset : Preset
+        Thresholds.
+    tissue : ndarray of bool, shape (I, J, K)
+        Voxels that count.
+    offset_s : float, s
+        Tmax offset of the method.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Without rims and vessels.
+    """
     if preset.hypoperfusion_rule == "tmax":
         late = tissue & above(maps["tmax"].values, preset.tmax_s + offset_s, preset.strict)
     elif preset.hypoperfusion_rule == "delay":
@@ -229,12 +247,50 @@ def _relative_maps(maps: PerfusionMaps, reference: Reference, preset: Preset) ->
                 )
             )
             normal = float("nan")
-        values = (100.0 / normal * source.values).astype(np.float32)
-        relative.append(PerfusionMap(values, maps.affine, QUANTITIES[f"r{key}"], source.quality, source.provenance))
+        relative.append(relative_map(source, f"r{key}", normal))
     return relative, findings
 
 
-def _core(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, hypoperfusion: BoolArray, factor: float) -> BoolArray:
+def relative_map(source: PerfusionMap, key: str, normal: float) -> PerfusionMap:
+    """Express a map in % of a normal value.
+
+    Parameters
+    ----------
+    source : PerfusionMap
+        The map.
+    key : str
+        Key of the relative quantity.
+    normal : float
+        Normal value, in the unit of the map.
+
+    Returns
+    -------
+    PerfusionMap
+        The relative map.
+    """
+    values = (100.0 / normal * source.values).astype(np.float32)
+    return PerfusionMap(values, source.affine, QUANTITIES[key], source.quality, source.provenance)
+
+
+def core_tissue(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, hypoperfusion: BoolArray, factor: float) -> BoolArray:
+    """Return the core, without small clusters.
+
+    Parameters
+    ----------
+    maps : PerfusionMaps
+        With the map that the preset's rule needs, such as ``rcbf``.
+    preset : Preset
+        Thresholds.
+    tissue, hypoperfusion : ndarray of bool, shape (I, J, K)
+        Voxels that count, and those that are hypoperfused.
+    factor : float
+        Flow factor of the method.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        The core.
+    """
     if preset.core_rule == "rcbf":
         core = tissue & below(maps["rcbf"].values, preset.rcbf_percent * factor, preset.strict)
     elif preset.core_rule == "adc":

@@ -160,7 +160,7 @@ def tableToInputFunction(table: Any, kind: str | None = None, *, column: str | N
         tuple(facts["flags"]),
         facts["scale"],
         facts["origin"],
-        facts["quality"],
+        {key: float("nan") if value is None else value for key, value in facts["quality"].items()},
         tuple(QualityFinding(**finding) for finding in facts["findings"]),
     )
 

@@ -3,22 +3,41 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from PerfusionSuiteLib.core import InvalidInputError, ProgressCallback
+import numpy as np
+
+from PerfusionSuiteLib.core import InvalidInputError, LesionMasks, ProgressCallback, TissueMasks
 from PerfusionSuiteLib.jobs import JobSpec, Runner
 
-from .LesionNodes import CORE, HYPOPERFUSION, PENUMBRA, lesionsToSegmentation, segmentArray, segmentationToMasks, setSegment
-from .MapNodes import nodesToMaps
+from .LesionInputs import LesionInputs, inputsOfJob, keepInputs, keptInputs
+from .LesionNodes import (
+    CORE,
+    HYPOPERFUSION,
+    PENUMBRA,
+    anatomyToSegmentation,
+    keepLesionFacts,
+    lesionsToSegmentation,
+    segmentArray,
+    segmentationToMasks,
+    setSegment,
+)
+from .MapNodes import mapsToNodes, nodeToMap
+from .MapUnits import onGrid, readMaps
+from .MidplaneNodes import MIDPLANE, SINUSES, midplaneToNode, sinusesToNode
 from .StudyFolder import fileNodes
 from .StudyJob import StudyJob
-from .StudyRoles import ANATOMY, LESIONS, REPORT, STUDY, allOrNothing, factsOf, findNode, nodesOfStudy
+from .StudyRoles import ANATOMY, LESIONS, REPORT, STUDY, allOrNothing, factsOf, findNode, nodesOfStudy, setFacts
 from .SummaryTable import SUMMARY, summaryToTable
-from .TableNodes import metricsToReport, metricsToTable, volumesToTable
+from .TableNodes import metricsToReport, metricsToTable, textToMetrics, volumesToTable
 
 MAP_KEYS = ("tmax", "cbf", "cbv", "delay")
 REFERENCE = "PerfusionSuite.map."
+FROM_MAPS = "fromMaps"
+"""Fact of an anatomy that the worker found in finished maps, and will find again: it is no input of the next run."""
 
 
 class LesionJob(StudyJob):
@@ -29,6 +48,8 @@ class LesionJob(StudyJob):
 
     edited: Any = None
     mapNodes: Mapping[str, Any] = {}
+    tissueMasks: TissueMasks | None = None
+    given: LesionInputs = LesionInputs()
 
     def _toScene(self, result: dict[str, Any]) -> dict[str, Any]:
         scene, name = self._scene, self._name or "lesions"
@@ -37,15 +58,15 @@ class LesionJob(StudyJob):
             raise InvalidInputError(msg)
         lesions, metrics = result["lesions"], result["metrics"]
         with allOrNothing(scene):
-            if self.edited is None:
-                segmentation = lesionsToSegmentation(scene, lesions, name, reference=self.mapNodes["tmax"])
-            else:
-                segmentation = self.edited
-                setSegment(segmentation, PENUMBRA, lesions.penumbra, lesions.affine)
+            segmentation = self._lesions(lesions, name)
             for key, node in self.mapNodes.items():
                 segmentation.SetNodeReferenceID(REFERENCE + key, node.GetID())
+            keepInputs(segmentation, self.given)
             nodes = {
                 LESIONS: segmentation,
+                ANATOMY: self._anatomy(lesions, name),
+                **markersToScene(scene, lesions, name),
+                **{f"map.{key}": node for key, node in mapsToNodes(scene, result["maps"], name).items()},
                 SUMMARY: summaryToTable(scene, metrics, name),
                 "table.metrics": metricsToTable(scene, metrics, name),
                 "table.volumes": volumesToTable(scene, metrics, name),
@@ -53,6 +74,47 @@ class LesionJob(StudyJob):
             }
             fileNodes(scene, name, nodes)
         return {f"map.{key}": node for key, node in self.mapNodes.items()} | nodes
+
+    def _lesions(self, lesions: LesionMasks, name: str) -> Any:
+        if self.edited is None:
+            return lesionsToSegmentation(self._scene, lesions, name, reference=self.mapNodes["tmax"])
+        setSegment(self.edited, PENUMBRA, lesions.penumbra, lesions.affine)
+        keepLesionFacts(self.edited, lesions)
+        return self.edited
+
+    def _anatomy(self, lesions: LesionMasks, name: str) -> Any:
+        masks = self.tissueMasks
+        if masks is None:
+            none = np.zeros_like(lesions.core)
+            brain, vessel = (lesions.extra.get(key, other) for key, other in (("brain", lesions.tissue), ("vessel", none)))
+            masks = TissueMasks(brain, none, vessel, none)
+        node = anatomyToSegmentation(self._scene, masks, lesions, name, reference=self.mapNodes["tmax"])
+        setFacts(node, factsOf(node) | {FROM_MAPS: self.tissueMasks is None})
+        return node
+
+
+def markersToScene(scene: Any, lesions: LesionMasks, name: str) -> dict[str, Any]:
+    """Show plane and sinuses of lesions as markups; return them by role."""
+    facts, affine = lesions.thresholds, lesions.affine
+    manual = facts.get("midplane_from") == "manual"
+    plane = midplaneToNode(scene, lesions.midplane, name, shape=lesions.core.shape, affine=affine, manual=manual)
+    brain = lesions.extra.get("brain", lesions.tissue)
+    sinuses = sinusesToNode(
+        scene, lesions.extra, name, affine,
+        fallback=_posteriorMidline(brain, affine, lesions.midplane), drawn=facts.get("drawn_sinuses", ()),
+    )  # fmt: skip
+    return {MIDPLANE: plane, SINUSES: sinuses}
+
+
+def _posteriorMidline(brain: np.ndarray, affine: Any, plane: Any) -> dict[str, np.ndarray]:
+    """Return where a marker waits for the user when no sinus was found: behind the brain, high and low."""
+    affine, plane = np.asarray(affine, float), np.asarray(plane, float)
+    places = np.argwhere(brain) @ affine[:3, :3].T + affine[:3, 3]
+    near = places[np.abs(places @ plane[:3] - plane[3]) < 10.0]
+    places = near if len(near) else places
+    low, high = np.percentile(places[:, 2], (20.0, 80.0))
+    halves = {"sss": places[places[:, 2] >= high], "torcula": places[places[:, 2] <= low]}
+    return {key: part[np.argmin(part[:, 1])] for key, part in halves.items()}
 
 
 def lesionStudyOf(tmaxNode: Any) -> str:
@@ -72,6 +134,9 @@ def startLesionJob(
     *,
     preset: str = "ct-perfusion-auto",
     thresholds: Mapping[str, Any] | None = None,
+    inputs: LesionInputs | None = None,
+    output: str | os.PathLike[str] | None = None,
+    files: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
     finished: Callable[[StudyJob], None] | None = None,
 ) -> LesionJob:
@@ -89,12 +154,19 @@ def startLesionJob(
         Name of the threshold preset.
     thresholds : mapping, optional
         Fields of ``lesion.Preset`` that differ from it.
+    inputs : LesionInputs, optional
+        Plane, side, regions, markers, curves and a later scan.
+    output : path-like, optional
+        Folder that the results are also written to.
+    files : mapping, optional
+        What is written, see ``jobs.lesion_tasks.write_lesion_files``.
     progress, finished : callable, optional
         See `StudyJob`.
     """
     nodes = {key: node for key, node in mapNodes.items() if node is not None}
-    settings = {"preset": preset, "thresholds": dict(thresholds or {})}
-    return _start(scene, runner, nodes, settings, {}, None, progress, finished)
+    settings = {"preset": preset, "thresholds": dict(thresholds or {}), **(files or {})}
+    spec = _Spec(settings, {}, None if output is None else Path(output))
+    return _start(scene, runner, nodes, spec, inputs or LesionInputs(), None, progress, finished)
 
 
 def startMeasuringJob(
@@ -102,6 +174,9 @@ def startMeasuringJob(
     runner: Runner,
     segmentation: Any,
     *,
+    inputs: LesionInputs | None = None,
+    output: str | os.PathLike[str] | None = None,
+    files: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
     finished: Callable[[StudyJob], None] | None = None,
 ) -> LesionJob:
@@ -111,43 +186,80 @@ def startMeasuringJob(
     ----------
     segmentation : vtkMRMLSegmentationNode
         Made by `startLesionJob` or by a study, with its segments Core and Hypoperfusion.
-    scene, runner, progress, finished
+    inputs : LesionInputs, optional
+        What replaces what the lesions were found with; by default the same, as it is now in the scene.
+    scene, runner, output, files, progress, finished
         See `startLesionJob`.
     """
     nodes = {key: node for key in MAP_KEYS if (node := _mapOf(scene, segmentation, key)) is not None}
     if not {"tmax", "cbf"} <= set(nodes):
         msg = f"The maps that '{segmentation.GetName()}' was made from are not in the scene. Find the lesions again."
         raise InvalidInputError(msg)
-    facts = factsOf(segmentation)
-    known = facts["thresholds"]
-    maps = nodesToMaps(nodes)
+    given = keptInputs(segmentation) if inputs is None else inputs
+    known = factsOf(segmentation)["thresholds"]
+    tmax = nodeToMap(nodes["tmax"], "tmax")
     masks = {
-        field: segmentArray(segmentation, segmentID, maps.shape, maps.affine)
+        field: segmentArray(segmentation, segmentID, tmax.values.shape, tmax.affine)
         for field, segmentID in (("core", CORE), ("hypoperfusion", HYPOPERFUSION))
     }
-    fields = ("tmax_s", "delay_s", "hypoperfusion_cbf", "rcbf_percent", "core_cbv", "min_cluster_ml")
-    thresholds = {key: known[key] for key in fields if key in known}
-    settings = {"preset": known.get("name", "ct-perfusion-auto"), "thresholds": thresholds}
-    return _start(scene, runner, nodes, settings, masks, segmentation, progress, finished)
+    settings = {"preset": known.get("preset", "ct-perfusion-auto"), "thresholds": editedThresholds(known), **(files or {})}
+    spec = _Spec(settings, masks, None if output is None else Path(output))
+    return _start(scene, runner, nodes, spec, given, segmentation, progress, finished)
+
+
+def editedThresholds(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the thresholds of lesions that differ from their preset."""
+    basic = ("tmax_s", "delay_s", "hypoperfusion_cbf", "rcbf_percent", "core_cbv", "min_cluster_ml")
+    return {key: known[key] for key in known.get("edited", basic) if key in known}
+
+
+class _Spec:
+    """Settings, masks and output folder of a job."""
+
+    def __init__(self, settings: dict[str, Any], masks: Mapping[str, Any], output: Path | None) -> None:
+        self.settings, self.masks, self.output = settings, masks, output
+
+
+def mapsOfJob(nodes: Mapping[str, Any], study: Mapping[str, Any], units: Mapping[str, str]) -> Any:
+    """Read maps as the worker needs them: with what else the study knows, so that the same thresholds find the same lesions."""
+    maps = readMaps(nodes, units)
+    for key in ("baseline", "mtt"):
+        node = study.get(f"map.{key}")
+        if node is not None and key not in maps:
+            maps = maps.added(onGrid(nodeToMap(node, key), maps.shape, maps.affine))
+    return maps
+
+
+def masksOfStudy(study: Mapping[str, Any], reference: Any) -> TissueMasks | None:
+    """Return the tissue masks of a study, None when nobody but the worker found them."""
+    anatomy = study.get(ANATOMY)
+    if anatomy is None or factsOf(anatomy).get(FROM_MAPS):
+        return None
+    return segmentationToMasks(anatomy, reference=reference)
 
 
 def _start(
-    scene: Any, runner: Runner, nodes: Mapping[str, Any], settings: dict[str, Any], masks: dict[str, Any], edited: Any,
+    scene: Any, runner: Runner, nodes: Mapping[str, Any], spec: _Spec, given: LesionInputs, edited: Any,
     progress: ProgressCallback | None, finished: Callable[[StudyJob], None] | None,
 ) -> LesionJob:  # fmt: skip
     name = lesionStudyOf(nodes["tmax"])
     study = nodesOfStudy(scene, name)
-    # What the analysis of the scan knew beyond the maps, so that the same thresholds find the same lesions.
-    maps = nodesToMaps({"baseline": study.get("map.baseline"), **nodes})
-    method = maps["tmax"].provenance.method
-    inputs = {"maps": maps, **masks}
-    anatomy = study.get(ANATOMY)
-    if anatomy is not None:
-        inputs["masks"] = segmentationToMasks(anatomy, reference=nodes["tmax"])
+    maps = mapsOfJob(nodes, study, given.units)
     job = LesionJob(scene, None, name, progress, finished)
-    job.edited, job.mapNodes = edited, nodes
-    job.start(runner, JobSpec("segment", {**settings, "method": method, "case_id": name}, inputs))
+    job.edited, job.mapNodes, job.given = edited, nodes, given
+    job.tissueMasks = masksOfStudy(study, nodes["tmax"])
+    inputs = {"maps": maps, **spec.masks, **inputsOfJob(given, maps, study)}
+    if job.tissueMasks is not None:
+        inputs["masks"] = job.tissueMasks
+    facts = {"method": maps["tmax"].provenance.method, "case_id": name, "modality": _modality(study)}
+    job.start(runner, JobSpec("segment", {**spec.settings, **facts}, inputs, spec.output))
     return job
+
+
+def _modality(study: Mapping[str, Any]) -> str:
+    report = study.get(REPORT)
+    acquisition = {} if report is None else textToMetrics(report).values.get("acquisition") or {}
+    return str(acquisition.get("modality") or "")
 
 
 def _mapOf(scene: Any, segmentation: Any, key: str) -> Any | None:

@@ -72,6 +72,12 @@ def lesionsToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, refere
     # Core and penumbra together fill the hypoperfused region: its outline says enough, and theirs would hide it.
     display.SetSegmentVisibility2DFill(HYPOPERFUSION, False)
     display.SetSegmentVisibility2DOutline(PENUMBRA, False)
+    keepLesionFacts(node, lesions)
+    return node
+
+
+def keepLesionFacts(node: Any, lesions: LesionMasks) -> None:
+    """Keep with a segmentation what is known about its lesions besides their voxels."""
     setFacts(
         node,
         {
@@ -83,7 +89,6 @@ def lesionsToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, refere
             "findings": [asdict(finding) for finding in lesions.findings],
         },
     )
-    return node
 
 
 def anatomyToSegmentation(scene: Any, masks: TissueMasks, lesions: LesionMasks, name: str, *, reference: Any = None) -> Any:

@@ -14,10 +14,12 @@ class OptionForm:
 
     :param box: the panel's layout that the forms are put into.
     :param changed: called with the changed options, as JSON, whenever the user changes one.
+    :param options: by method, what can be changed; by default the options of the fits.
     """
 
-    def __init__(self, box, changed):
+    def __init__(self, box, changed, options=FIT_OPTIONS):
         self._box = box
+        self._options = options
         self._changed = changed
         self._forms = {}
         self._method = None
@@ -35,12 +37,12 @@ class OptionForm:
         self._method = method
         for name, form in self._forms.items():
             form.widget.visible = name == method
-        hasOptions = bool(FIT_OPTIONS.get(method))
+        hasOptions = bool(self._options.get(method))
         self._emptyLabel.visible = not hasOptions
         if not hasOptions:
             return
         if method not in self._forms:
-            self._forms[method] = _Form(FIT_OPTIONS[method], self._onChanged)
+            self._forms[method] = _Form(self._options[method], self._onChanged)
             self._box.addWidget(self._forms[method].widget)
         self._isShowing = True
         self._forms[method].show(optionsOf(text))

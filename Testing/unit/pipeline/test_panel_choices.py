@@ -8,6 +8,7 @@ import pytest
 
 from PerfusionSuiteLib import input_function, lesion, pipeline, prepare
 from PerfusionSuiteLib.core import catalog, preparation_choices
+from PerfusionSuiteLib.core.threshold_choices import LISTS, THRESHOLD_OPTIONS
 from PerfusionSuiteLib.core.threshold_words import MIN_CLUSTER_ML, THRESHOLDS
 
 
@@ -39,3 +40,20 @@ def test_the_words_load_without_what_computes():
     names = "PerfusionSuiteLib.core.preparation_choices, PerfusionSuiteLib.core.threshold_words"
     code = f"import sys, {names}; print([m for m in ('scipy', 'SimpleITK', 'torch') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", list(THRESHOLDS))
+def test_the_form_offers_every_threshold_with_the_preset_s_own_value(name):
+    preset = lesion.PRESETS[name]
+    offered = {option.name: option.default for option in THRESHOLD_OPTIONS[name]}
+    on_sliders = {threshold.field for threshold in THRESHOLDS[name]} | {"min_cluster_ml"}
+    assert set(offered) | on_sliders == set(lesion.EDITABLE) - {"tmax_offset_s", "rcbf_factor"}
+    for field, value in offered.items():
+        own = getattr(preset, field)
+        if field in LISTS:
+            assert tuple(float(part) for part in value.split(",")) == tuple(own)
+        else:
+            assert (value, type(value)) == (own, type(own))
+    for option in THRESHOLD_OPTIONS[name]:
+        if option.kind in ("int", "float"):
+            assert option.low <= option.default <= option.high
