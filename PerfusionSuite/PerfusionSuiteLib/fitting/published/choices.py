@@ -109,6 +109,8 @@ SPPINN: Mapping[str, Any] = MappingProxyType(
         "epochs": None,
         "seeding": None,
         "warm_start": None,
+        "prefilter": None,
+        "prefilter_px": 2.0,
         "hidden": 3,
         "width_tac": 128,
         "width_aif": 16,
@@ -117,23 +119,25 @@ SPPINN: Mapping[str, Any] = MappingProxyType(
 )
 """SPPINN's settings, with ``preset``: published, quick (fewer steps, for a CPU), or auto: published on a GPU, else quick;
 ``variant``: original-phantom, original-patients or resppinn-paper; ``epochs`` of a slice (instead of ``steps``); ``seeding``: how
-many times longer the middle slice is trained to obtain a start; ``warm_start``: each slice starts from its neighbor."""
+many times longer the middle slice is trained to obtain a start; ``warm_start``: each slice starts from its neighbor;
+``prefilter``: none, phantom (Gaussian of ``prefilter_px`` pixels in the plane, and in time) or patients (bilateral), by default
+that of the variant."""
 
 SPPINN_VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "original-phantom": {
             "activation": {"tac": "tanh", "ode": "tanh", "aif": "tanh"}, "omega": {}, "epochs": 300, "batch": 5000, "norm": "l2",
-            "halve_epochs": (400,), "schedule": "halved", "aif_points": "batch",
+            "halve_epochs": (400,), "schedule": "halved", "aif_points": "batch", "prefilter": "phantom",
         },
         "original-patients": {
             "activation": {"tac": "sine", "ode": "sine", "aif": "tanh"}, "omega": {"tac": (30.0, 1.0), "ode": (30.0, 1.0)},
             "epochs": 200, "batch": 5000, "norm": "l2", "halve_shares": (1 / 3, 2 / 3), "schedule": "halved",
-            "aif_points": "batch",
+            "aif_points": "batch", "prefilter": "patients",
         },
         "resppinn-paper": {
             "activation": {"tac": "sine", "ode": "sine", "aif": "sine"},
             "omega": {"tac": (15.0, 15.0), "ode": (15.0, 15.0), "aif": (1.0, 1.0)},
-            "steps": 5000, "batch": 25000, "norm": "l1", "schedule": "one-cycle", "aif_points": "frames",
+            "steps": 5000, "batch": 25000, "norm": "l1", "schedule": "one-cycle", "aif_points": "frames", "prefilter": "none",
         },
     }
 )  # fmt: skip
@@ -165,6 +169,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "scaling": ("axes", "isotropic"),
         "frame": ("auto", "scan", "standard"),
         "variant": tuple(SPPINN_VARIANTS),
+        "prefilter": ("none", "phantom", "patients"),
         "preset": ("product", "published", "quick", "auto"),
     }
 )
@@ -173,7 +178,7 @@ _COUNTS = (
     "width_tac", "width_aif", "width_ode",
 )  # fmt: skip
 _POSITIVE = ("rate", "omega_aif", "seeding", "time_limit_s")
-_NOT_NEGATIVE = ("data_weight", "residual_weight", "warm_up", "artery_steps")
+_NOT_NEGATIVE = ("data_weight", "residual_weight", "warm_up", "artery_steps", "prefilter_px")
 _MAY_BE_NONE = ("steps", "epochs", "time_limit_s")
 
 

@@ -25,6 +25,7 @@ from .fields import plane_fields
 from .loop import COLUMNS, Loop
 from .losses import Losses
 from .maps import limited, parameters_of, quality_map, spread_maps
+from .prefilters import filtered, smoothed_in_time
 from .raster import finite_rows, scan_curves
 from .running import Runner
 from .sampling import aif_at, learned_settings, parameters_at, plane_positions
@@ -273,9 +274,8 @@ def fit(request: FitRequest) -> Fitted:
     index = np.stack(np.unravel_index(rows, request.problem.shape), axis=1)
     mean, sd = slice_scale(request.problem.shape)
     positions = plane_positions(index.astype(np.float64), mean, sd).numpy()
-    scan = normalized(
-        scan_curves(request, rows), positions, request.problem.times_s, request.problem.aif, settings["baseline_frames"]
-    )
+    curves, aif = _prefiltered(request, rows, settings)
+    scan = normalized(curves, positions, request.problem.times_s, aif, settings["baseline_frames"])
     work = SliceFit(request, settings, scan, index, rows)
     if settings["preset"] == "quick" and request.settings["preset"] == "auto" and request.settings["steps"] is None:
         request.watch.note(
@@ -303,6 +303,21 @@ def fit(request: FitRequest) -> Fitted:
         found[name][~left_out] = values
     _tell_left_out(request, left_out, index)
     return Fitted({**spread_maps(request, rows, found), "quality": quality_map(request, rows, left_out)}, stored)
+
+
+def _prefiltered(
+    request: FitRequest, rows: NDArray[np.int64], settings: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Return curves and arterial input after the filters of the variant."""
+    problem, kind = request.problem, settings["prefilter"]
+    mask = np.zeros(problem.flat.shape[0], bool)
+    mask[rows] = True
+    affine = np.eye(4) if request.affine is None else request.affine
+    curves = filtered(
+        scan_curves(request, rows), mask.reshape(problem.shape), affine, kind, settings["prefilter_px"],
+        part_of(request.progress, 0.0, 0.05),
+    )  # fmt: skip
+    return curves, smoothed_in_time(problem.aif) if kind == "phantom" else problem.aif
 
 
 def _tell_left_out(request: FitRequest, left_out: NDArray[np.bool_], index: NDArray[np.int64]) -> None:
