@@ -38,6 +38,8 @@ class Runner:
         Makes maps of the present state.
     time_limit_s : float, s, optional
         Time that the loop may take.
+    before, after : int
+        Steps of other loops of the same fit, which the watch is told as one.
     """
 
     watch: FitWatch
@@ -45,6 +47,8 @@ class Runner:
     keep: Callable[[], None]
     preview: Preview
     time_limit_s: float | None = None
+    before: int = 0
+    after: int = 0
 
     def run(self, loop: Loop, stage: str) -> None:
         """Train to the last step.
@@ -67,7 +71,7 @@ class Runner:
             while loop.step < loop.steps:
                 parts = loop.advance()
                 if parts is not None:
-                    self.watch.loss(loop.step, loop.steps, parts)
+                    self.watch.loss(self.before + loop.step, self.before + loop.steps + self.after, parts)
                 self._limit(loop)
                 now = time.perf_counter()
                 if now - kept_at > KEPT_S:
@@ -80,6 +84,7 @@ class Runner:
         except (CancelledError, KeyboardInterrupt):
             self.keep()
             raise
+        self.keep()  # whoever cancels while maps are made loses nothing
 
     def _limit(self, loop: Loop) -> None:
         """Cut steps so that the rest fits in the time, and say so the first time."""

@@ -165,6 +165,13 @@ class SliceFit:
             raise InvalidInputError(msg)
         seeding = 0 if settings["seeding"] is None or not settings["warm_start"] else settings["seeding"]
         self.shares = ([(-1, None, float(seeding))] if seeding else []) + [(k, before, 1.0) for k, before in self.order]
+        epochs = {k: max(1, int(per_slice[self._slice(k)]) // settings["batch"]) for k, _, _ in self.shares}
+        lengths = {k: settings["steps"] or settings["epochs"] * epochs[k] for k in epochs}
+        self.steps = {k: max(1, round(share * lengths[k])) for k, _, share in self.shares}
+
+    def _slice(self, k: int) -> int:
+        """Return the slice that a loop sees; that of the seeding (-1) is the first in the order."""
+        return self.order[0][0] if k < 0 else k
 
     def run(self, state: State, kept: Mapping[str, NDArray[Any]], keeper: Checkpoint, place: torch.device, batch: int) -> None:
         """Train what is not done yet; a checkpoint is kept when the fit is cancelled."""
@@ -173,7 +180,7 @@ class SliceFit:
         for k, before, share in self.shares:
             if k not in state.done:
                 now = {name[4:]: value for name, value in kept.items() if name.startswith("now/") and int(kept["at"][0]) == k}
-                loop = self._loop(k, before, state, place, batch, share, resumed=bool(now))
+                loop = self._loop(k, before, state, place, batch, resumed=bool(now))
                 if now:
                     loop.restore(now)
                 state.current, state.at = loop, k
@@ -188,9 +195,7 @@ class SliceFit:
             return f"Fitting SPPINN, start from slice {self.order[0][0] + 1}"
         return f"Fitting SPPINN, slice {[other for other, _ in self.order].index(k) + 1} of {len(self.order)}"
 
-    def _loop(
-        self, k: int, before: int | None, state: State, place: torch.device, batch: int, share: float, *, resumed: bool
-    ) -> Loop:
+    def _loop(self, k: int, before: int | None, state: State, place: torch.device, batch: int, *, resumed: bool) -> Loop:
         """Return the loop of a slice; the seed is the same for each, as the original resets it."""
         settings = self.settings
         fields = plane_fields(settings, seeded(settings["seed"]))
@@ -199,7 +204,7 @@ class SliceFit:
             fields.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in source.items()}, strict=False)
         elif not resumed:
             fit_artery(fields, self.scan, int(settings["artery_steps"]), settings["rate"], settings["norm"])
-        here = torch.from_numpy(np.flatnonzero(self.index[:, 2] == (self.order[0][0] if k < 0 else k)))
+        here = torch.from_numpy(np.flatnonzero(self.index[:, 2] == self._slice(k)))
         whole, points = self.scan, settings["batch_of"] == "points"
         scan = NormalizedScan(whole.curves[here], whole.positions[here], whole.times, whole.aif, whole.clockwork).to(place)
         draws = Draws(
@@ -211,9 +216,7 @@ class SliceFit:
             scan.times, scan.aif, scan.clockwork.time_sd_s, settings["norm"], settings["derivative"], settings["encodings"],
             settings["data_weight"], settings["residual_weight"],
         )  # fmt: skip
-        per_epoch = draws.per_epoch()
-        length = settings["steps"] or settings["epochs"] * per_epoch
-        return Loop(fields.to(place), draws, losses, max(1, round(share * length)), self._rate(per_epoch))
+        return Loop(fields.to(place), draws, losses, self.steps[k], self._rate(draws.per_epoch()))
 
     def _rate(self, per_epoch: int) -> Any:
         settings = self.settings
@@ -234,9 +237,13 @@ class SliceFit:
             keeper.save({**state.arrays(), "at": np.array([state.at])}, {"batch": batch})
 
         lowest, highest = (0.05 + 0.9 * edge for edge in part)
+        order = list(self.steps)
+        earlier = sum(self.steps[k] for k in order[: order.index(state.at)])
+        later = sum(self.steps.values()) - earlier - self.steps[state.at]
         return Runner(
-            self.request.watch, part_of(self.request.progress, lowest, highest), keep, lambda: self.preview(state), limit
-        )
+            self.request.watch, part_of(self.request.progress, lowest, highest), keep, lambda: self.preview(state), limit,
+            earlier, later,
+        )  # fmt: skip
 
     def preview(self, state: State) -> dict[str, NDArray[np.float32]]:
         """Return maps of the slices that are done or in work."""
@@ -341,6 +348,9 @@ def _field(request: FitRequest, work: SliceFit, state: State, scale: tuple[float
     settings |= {"position_mean": scale[0], "position_sd": scale[1]}
     order = [k for k, _, _ in work.shares]
     table = np.concatenate([state.records[k] for k in order])
+    for column in (COLUMNS.index("step"), COLUMNS.index("seconds")):  # go on from slice to slice
+        ends = np.cumsum([0.0, *(state.records[k][-1, column] for k in order[:-1])])
+        table[:, column] += np.repeat(ends, [len(state.records[k]) for k in order])
     history = {name: table[:, n].copy() for n, name in enumerate(COLUMNS)}
     history["slice"] = np.concatenate([np.full(len(state.records[k]), float(k)) for k in order])  # -1: the seeding
     problem = request.problem
