@@ -318,13 +318,14 @@ def _core_findings(core: BoolArray, hypoperfusion: BoolArray, preset: Preset, ma
     used |= {"cbv": preset.core_cbv} if preset.core_rule == "cbv" else {}
     if used:
         entered = {"cbf": "hypoperfusion_cbf", "cbv": "core_cbv"}
-        usual = all(entered[key] not in differing(preset) for key in used)
+        usual = [entered[key] for key in used if entered[key] not in differing(preset)]
+        note = f"; nobody has entered {' and '.join(usual)}" if usual else ""
         listed = ", ".join(f"{QUANTITIES[key].symbol} below {value:g} {maps[key].unit}" for key, value in used.items())
         findings.append(
             QualityFinding(
                 "absolute_thresholds",
                 "warning" if usual else "info",
-                f"Absolute thresholds were applied: {listed}{', which nobody has entered' if usual else ''}.",
+                f"Absolute thresholds were applied: {listed}{note}.",
                 "They depend on the scaling of the AIF; enter the values of your site (hypoperfusion_cbf, core_cbv).",
             )
         )

@@ -107,6 +107,7 @@ def test_absolute_thresholds_that_nobody_entered_are_warned_about() -> None:
         return next(f.severity for f in segmented("syngo-like", **entered).findings if f.code == "absolute_thresholds")
 
     assert severity() == "warning"
+    assert severity(core_cbv=2.0) == "warning"
     assert severity(hypoperfusion_cbf=30.0, core_cbv=2.0) == "info"
 
 
