@@ -239,3 +239,14 @@ def test_a_kept_folder_is_resumed_by_its_path_and_knows_its_study(scene, small_s
     nodes = resumeJob(scene, runner, tmp_path / "kept", sequenceNode=small_scan).wait()
     assert nodes.name == "patient watched"
     assert (tmp_path / "kept" / "result").is_dir()
+
+
+def test_a_second_fit_removes_what_was_made_from_the_first_ones_field(scene, fitted_study):
+    nodes = studyToScene(scene, fitted_study, "case")
+    before = nodes_of(scene)
+    startCurvesJob(scene, chooseRunner(True), nodes["fit.field"]).wait()
+    startSampleJob(scene, chooseRunner(True), nodes["fit.field"], spacing=4.0).wait()
+    assert nodes_of(scene) > before
+    studyToScene(scene, fitted_study, "case")
+    left = [scene.GetNodeByID(node) for node in nodes_of(scene) - before]
+    assert not left, [(node.GetClassName(), node.GetName()) for node in left]

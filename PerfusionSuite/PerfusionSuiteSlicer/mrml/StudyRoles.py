@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import slicer
+import vtk
 
 from PerfusionSuiteLib.core.files import plain
 
@@ -71,7 +72,8 @@ def factsOf(node: Any) -> dict[str, Any]:
 
 
 def removeNode(scene: Any, node: Any) -> None:
-    """Remove a node with what belongs to it alone: displays, storage, place in the subject hierarchy."""
+    """Remove a node with what belongs to it alone: displays, storage, proxies of a sequence, place in the subject hierarchy."""
+    proxies = _partFromBrowsers(scene, node)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
     if item:
@@ -85,6 +87,26 @@ def removeNode(scene: Any, node: Any) -> None:
     for helper in [*helpers, node]:
         if helper is not None and scene.IsNodePresent(helper):
             scene.RemoveNode(helper)
+    for proxy in proxies:  # not before: a browser makes those anew that it misses
+        removeNode(scene, proxy)
+
+
+def _partFromBrowsers(scene: Any, node: Any) -> list[Any]:
+    """Part a sequence from its browsers, or a browser from its sequences; return the volumes that would stay behind."""
+    if node.IsA("vtkMRMLSequenceNode"):
+        count = scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")
+        browsers = [scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode") for index in range(count)]
+        pairs = [(browser, node) for browser in browsers if browser.IsSynchronizedSequenceNode(node, True)]
+    elif node.IsA("vtkMRMLSequenceBrowserNode"):
+        sequences = vtk.vtkCollection()
+        node.GetSynchronizedSequenceNodes(sequences, True)
+        pairs = [(node, sequences.GetItemAsObject(index)) for index in range(sequences.GetNumberOfItems())]
+    else:
+        pairs = []
+    proxies = [proxy for browser, sequence in pairs if (proxy := browser.GetProxyNode(sequence)) is not None]
+    for browser, sequence in pairs:
+        browser.RemoveSynchronizedSequenceNode(sequence.GetID())
+    return proxies
 
 
 @contextmanager
