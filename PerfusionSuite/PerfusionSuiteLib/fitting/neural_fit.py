@@ -106,7 +106,7 @@ def _run(request: FitRequest, plan: NeuralPlan, start: Start | None, device: Any
     network = LatticeNetwork(placing.lattices, placing.points(objective.mask), plan.seed, device, weights)
     belongs_to = request_fingerprint("neural", request, start=None if start is None else dict(start.provenance))
     checkpoint = Checkpoint(request.watch.checkpoint, "neural", belongs_to)
-    learner = Learner(objective, network, Adam(network.weights, plan.steps, plan.rate), plan.steps)
+    learner = Learner(objective, network, Adam(network.weights, plan.steps, plan.rate), plan.steps, plan.guidance)
     learner.resume(checkpoint)
     learner.learn(request, checkpoint, part_of(request.progress, 0.3, 0.9))
     tell(0.9, "Maps")
@@ -126,6 +126,8 @@ def _field(request: FitRequest, objective: Objective, learner: Learner, placing:
         **request.settings,
         "start": plan.start,
         "steps": plan.steps,
+        "rate": plan.rate,
+        "guidance": plan.guidance,
         "factor": request.factor,
         "family": objective.data.family,
         "dispersion": plan.objective.dispersion,

@@ -41,10 +41,14 @@ class Learner:
         How.
     steps : int
         How long.
+    guidance : float
+        Share of the steps in which every voxel counts alike and is drawn to its own best guess, less and less; 0 for none.
     """
 
-    def __init__(self, objective: Objective, network: LatticeNetwork, optimizer: Adam, steps: int) -> None:
+    def __init__(self, objective: Objective, network: LatticeNetwork, optimizer: Adam, steps: int, guidance: float = 0.0) -> None:
         self.objective, self.network, self.optimizer, self.steps = objective, network, optimizer, steps
+        self.guidance = guidance
+        self._guess = objective.guess() if guidance > 0 else None
         self.history: dict[str, list[float]] = {name: [] for name in _COLUMNS}
 
     def theta(self) -> Tensor:
@@ -62,7 +66,12 @@ class Learner:
         """
         raw = self.network.theta()
         with torch.no_grad():
-            slope, loss, data = self.objective.slope(self.objective.bounded(raw.detach().clone()))
+            theta = self.objective.bounded(raw.detach().clone())
+            if self._guess is None:
+                slope, loss, data = self.objective.slope(theta)
+            else:
+                share = max(0.0, 1.0 - self.optimizer.done / (self.guidance * self.steps))
+                slope, loss, data = self.objective.guided_slope(theta, self._guess, share)
         raw.backward(-slope)
         self.optimizer.step()
         return {"loss": loss, "data": data, "smoothness": loss - data}

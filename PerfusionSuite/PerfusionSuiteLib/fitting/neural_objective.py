@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..core.geometry import BoolArray
@@ -15,11 +16,14 @@ from ..core.progress import ProgressCallback
 from .request import FitRequest
 from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
-from .spatial_run import LEAST_VOLUME
-from .spatial_solver import Prior, SpatialProblem
+from .spatial_run import LEAST_VOLUME, dictionary_start
+from .spatial_solver import LARGEST_STEP, Prior, SpatialProblem, down, lower_inverse, up
 from .spatial_spread import misfit_over_noise, standard_deviations
 
 Tensor = Any
+
+GUIDED_UNIT = (0.2, 1.0, 0.15)
+"""Differences of ln CBV, center (s) and ln MTT that count alike in a guided step."""
 
 LARGEST_LOG_VOLUME = 0.7
 LATEST_MARGIN_S = 0.1
@@ -58,6 +62,41 @@ class Objective:
         """Return the negative gradient at parameters of shape (3, N), the objective, and its part that is data."""
         model = self.task.quadratic(self.task.mesh.scatter(theta))
         return self.task.mesh.gather(model.slope), model.objective, model.misfit
+
+    def guess(self) -> Tensor:
+        """Return what each voxel is by itself, from the dictionary of all responses, shape (3, N)."""
+        return self.task.mesh.gather(dictionary_start(self.task))
+
+    def guided_slope(self, theta: Tensor, guess: Tensor, share: float) -> tuple[Tensor, float, float]:
+        """Return the direction of a guided step: every voxel counts alike.
+
+        A lesion has little contrast, so in the gradient of the objective it hardly counts beside vessels and healthy tissue,
+        and a short fit would leave it as the start says. Here each voxel asks for its own Gauss-Newton step, or for the way to
+        its guess.
+
+        Parameters
+        ----------
+        theta : tensor, shape (3, N)
+            Parameters.
+        guess : tensor, shape (3, N)
+            From `guess`.
+        share : float
+            How much of the direction is the way to the guess.
+
+        Returns
+        -------
+        direction : tensor, shape (3, N)
+            Takes the place of the negative gradient.
+        loss, data : float
+            Objective, and its part that is data.
+        """
+        mesh = self.task.mesh
+        model = self.task.quadratic(mesh.scatter(theta))
+        inverse = lower_inverse(model.blocks, model.ties)
+        step = mesh.gather(up(inverse, down(inverse, model.slope)))
+        largest, unit = (torch.tensor(v, dtype=theta.dtype, device=theta.device)[:, None] for v in (LARGEST_STEP, GUIDED_UNIT))
+        step = torch.maximum(torch.minimum(step, largest), -largest)
+        return ((1.0 - share) * step + share * (guess - theta)) / unit.square(), model.objective, model.misfit
 
     def deviations(self, theta: Tensor) -> dict[str, NDArray[np.float32]]:
         """Return standard deviations of the maps at parameters of shape (3, N), by quantity, shape (N,)."""

@@ -73,7 +73,7 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
         request.watch.preview(lambda: _preview(request, task, theta, data.finite))
         tell(0.5 + 0.45 * step / plan.outer, "Spatial fit")
 
-    theta, model = minimise(task, _start(task), plan.outer, plan.inner, look)
+    theta, model = minimise(task, dictionary_start(task), plan.outer, plan.inner, look)
     misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
     columns, theta = _columns(task, theta, model, request.factor, misfit)
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
@@ -117,7 +117,7 @@ def tell_family(request: FitRequest, data: SpatialData) -> None:
     )
 
 
-def _start(task: SpatialProblem) -> Tensor:
+def dictionary_start(task: SpatialProblem) -> Tensor:
     """Parameters on the line: every voxel for itself."""
     mesh, manifold, prior = task.mesh, task.manifold, task.prior
     dictionary = Dictionary(manifold, prior.typical_mtt_s, prior.mtt_spread, prior.early_sd_s)
