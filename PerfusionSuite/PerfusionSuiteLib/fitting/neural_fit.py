@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from .neural import NeuralPlan
 from .neural_learner import Learner
 from .neural_objective import Objective, prepare
 from .request import FitRequest, Fitted
-from .spatial_run import facts_of, tell_family
+from .spatial_run import facts_of, quality_codes, tell_family
 from .standard_frame import standard_affine
 from .start_file import Start, load_start
 
@@ -111,7 +112,7 @@ def _run(request: FitRequest, plan: NeuralPlan, start: Start | None, device: Any
     learner.learn(request, checkpoint, part_of(request.progress, 0.3, 0.9))
     tell(0.9, "Maps")
     field = _field(request, objective, learner, placing, plan)
-    maps = _maps(request, objective, field)
+    maps = _maps(request, objective, learner, field)
     maps["shape"] = np.asarray(objective.data.manifold.table.shape)
     checkpoint.clear()
     return Fitted(maps, field)
@@ -124,7 +125,7 @@ def _field(request: FitRequest, objective: Objective, learner: Learner, placing:
     first = placing.lattices[0]
     settings = {
         **request.settings,
-        "start": plan.start,
+        "start": Path(plan.start).name,
         "steps": plan.steps,
         "rate": plan.rate,
         "guidance": plan.guidance,
@@ -143,10 +144,9 @@ def _field(request: FitRequest, objective: Objective, learner: Learner, placing:
     )  # fmt: skip
 
 
-def _maps(request: FitRequest, objective: Objective, field: FittedField) -> dict[str, NDArray[Any]]:
+def _maps(request: FitRequest, objective: Objective, learner: Learner, field: FittedField) -> dict[str, NDArray[Any]]:
     """Sample the field at the voxels of the scan: the maps are by definition what the stored field gives."""
     columns = maps_of(parameters_at(field, np.argwhere(field.mask).astype(float)), request.factor)
     maps = {name: spread(request.problem, objective.placed(values)) for name, values in columns.items()}
-    code = np.where(objective.data.finite, QualityCode.OK, QualityCode.NOT_FINITE).astype(np.uint8)
-    maps["quality"] = spread(request.problem, code, QualityCode.OUTSIDE_MASK)
+    maps["quality"] = spread(request.problem, quality_codes(objective.data, learner.theta()), QualityCode.OUTSIDE_MASK)
     return maps

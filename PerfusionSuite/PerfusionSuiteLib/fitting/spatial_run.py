@@ -77,7 +77,7 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
     misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
     columns, theta = _columns(task, theta, model, request.factor, misfit)
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
-    maps["quality"] = spread(request.problem, _quality(data, theta), QualityCode.OUTSIDE_MASK)
+    maps["quality"] = spread(request.problem, quality_codes(data, theta), QualityCode.OUTSIDE_MASK)
     parameters = np.stack([_placed(row, data.finite) for row in theta.cpu().numpy()], axis=1)
     field = make_field(
         "spatial", request, parameters, family=data.family, dispersion=plan.dispersion,
@@ -88,7 +88,7 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
     return Fitted(maps, field)
 
 
-def _quality(data: SpatialData, theta: Tensor) -> NDArray[np.uint8]:
+def quality_codes(data: SpatialData, theta: Tensor) -> NDArray[np.uint8]:
     """Reason codes of all curves of a request."""
     code = np.full(data.finite.size, QualityCode.NOT_FINITE, np.uint8)
     empty = (theta[0] < EMPTY_LOG_VOLUME).cpu().numpy()
