@@ -14,6 +14,7 @@ from typing import Any
 from ..core.errors import InvalidInputError, MissingPackageError
 from . import spatial
 from .request import FitRequest, Fitted
+from .standard_frame import shows_head
 from .start_file import shipped_starts
 
 _OWN: Mapping[str, Any] = MappingProxyType(
@@ -24,11 +25,11 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("outer", "inner")}, **_OWN}
 )
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``auto`` (from what was learned on simulated
-patients, when that comes with the software), ``random``, or a file of ``perfusion-suite train``. Steps and learning rate of Adam
-(None: 20 and 0.03 from a learned start, 100 and 0.02 from a random one). Share of the steps in which every voxel counts alike and
-is drawn to its own best guess, less and less (None: 0.8 from a learned start, 0 from a random one). Share of a curve that the
-model may miss beside the noise: without it, the large curves of vessels would take all steps for themselves. Seed of a random
-start."""
+patients when the scan shows a whole brain, otherwise random), ``random``, or a file of ``perfusion-suite train``. Steps and
+learning rate of Adam (None: 20 and 0.03 from a learned start, 100 and 0.02 from a random one). Share of the steps in which every
+voxel counts alike and is drawn to its own best guess, less and less (None: 0.8 from a learned start, 0 from a random one). Share
+of a curve that the model may miss beside the noise: without it, the large curves of vessels would take all steps for themselves.
+Seed of a random start."""
 
 STEPS_COLD, STEPS_LEARNED = 100, 20
 RATE_COLD, RATE_LEARNED = 0.02, 0.03
@@ -145,7 +146,10 @@ def fit(request: FitRequest) -> Fitted:
     MissingPackageError
         If PyTorch is not installed.
     """
-    plan = checked_plan(request.settings, request.problem.times_s.size)
+    settings = dict(request.settings)
+    if settings["start"] == "auto" and not shows_head(request.mask, request.affine):
+        settings["start"] = "random"
+    plan = checked_plan(settings, request.problem.times_s.size)
     try:
         from .neural_fit import run
     except ModuleNotFoundError as error:

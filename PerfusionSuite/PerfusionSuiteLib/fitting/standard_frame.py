@@ -23,6 +23,10 @@ STANDARD_SPACING_MM = (0.91, 0.91, 5.0)
 LARGEST_TURN_DEG = 20.0
 """A mask of the brain that seems to be turned further is no good guide."""
 
+HEAD_MM = ((100.0, 190.0), (115.0, 235.0), (40.0, 220.0))
+FULLEST = 0.92
+"""Extent of a brain from side to side, front to back and bottom to top, and the largest share of its box that is full."""
+
 _MASK_MM = 4.0
 _FINER = 1.5
 """Scans with voxels this much finer than the frame are averaged before they are sampled."""
@@ -69,6 +73,33 @@ def standard_affine(mask: BoolArray, affine: Any, *, midplane: Any = None) -> Fl
     frame[:3, :3] = axes * STANDARD_SPACING_MM
     frame[:3, 3] = axes @ middle - frame[:3, :3] @ (0.5 * (np.array(STANDARD_SHAPE) - 1))
     return frame
+
+
+def shows_head(mask: BoolArray, affine: Any) -> bool:
+    """Tell whether a mask is about as large as a brain, so that its place in the standard frame is known.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (I, J, K)
+        The brain.
+    affine : array-like, shape (4, 4), mm
+        Voxel to RAS of the mask.
+
+    Returns
+    -------
+    bool
+        False for a crop, a thin slab or a phantom of tiles.
+    """
+    matrix = check_affine(affine)
+    index = np.argwhere(mask)
+    if not len(index):
+        return False
+    ras = index @ matrix[:3, :3].T
+    extent = ras.max(axis=0) - ras.min(axis=0)
+    whole = len(index) * abs(np.linalg.det(matrix[:3, :3])) / max(float(np.prod(extent)), 1.0)
+    fits = all(low <= size <= high for size, (low, high) in zip(extent, HEAD_MM, strict=True))
+    # An ellipsoid fills half of the box around it, a crop nearly all.
+    return bool(fits and whole < FULLEST)
 
 
 def mask_midplane(points: FloatArray) -> FloatArray:

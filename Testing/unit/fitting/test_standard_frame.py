@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from PerfusionSuiteLib.core.errors import InvalidInputError
 from PerfusionSuiteLib.core.geometry import axis_codes, voxel_sizes
-from PerfusionSuiteLib.fitting.standard_frame import STANDARD_SHAPE, into_grid, mask_into_grid, standard_affine
+from PerfusionSuiteLib.fitting.standard_frame import STANDARD_SHAPE, into_grid, mask_into_grid, shows_head, standard_affine
 
 SHAPE, STEP = (64, 72, 20), np.array([2.6, 2.6, 6.0])
 
@@ -80,3 +80,17 @@ def test_finer_scans_are_averaged_rather_than_picked_from() -> None:
 def test_an_empty_mask_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="brain mask is empty"):
         standard_affine(np.zeros((3, 3, 3), bool), np.eye(4))
+
+
+def test_a_brain_is_told_from_a_crop_a_slab_and_a_phantom_of_tiles() -> None:
+    affine = grid(turn_deg=5.0)
+    whole = head(affine, 0.0, (0.0, 0.0, 0.0))
+    assert shows_head(whole, affine)
+    slab = whole.copy()
+    slab[:, :, :8] = slab[:, :, 12:] = False
+    crop = np.zeros(SHAPE, bool)
+    crop[20:42, 20:42, 3:18] = whole[20:42, 20:42, 3:18]
+    assert not shows_head(slab, affine)
+    assert not shows_head(crop, affine)
+    assert not shows_head(np.ones((64, 64, 10), bool), np.diag([2.5, 2.5, 10.0, 1.0]))
+    assert not shows_head(np.zeros((3, 3, 3), bool), np.eye(4))
