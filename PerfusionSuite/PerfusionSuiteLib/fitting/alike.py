@@ -8,9 +8,7 @@ look left, in the neighboring slices too.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +17,7 @@ import torch
 
 from ..core.geometry import BoolArray, FloatArray
 from .mesh import Mesh
+from .row_blocks import for_rows
 
 Tensor = Any
 Offset = tuple[int, int, int]
@@ -170,7 +169,6 @@ class Averaging:
         steps = [(i * mesh.shape[1] + j) * mesh.shape[2] + k for i, j, k in offsets]
         far = [math.hypot(i * self.spacing_mm[0], j * self.spacing_mm[1]) / (SIGMA_SHARE * radius_mm) for i, j, _ in offsets]
         result, shares = torch.zeros_like(data), torch.zeros_like(self.inside)
-        block = CPU_ROWS if mesh.device.type == "cpu" else self.gpu_rows
         edge = max(abs(step) for step in steps)
 
         def padded(line: Tensor) -> Tensor:
@@ -179,8 +177,8 @@ class Averaging:
         features, data, inside = padded(features), padded(data), padded(self.inside)
         guide = None if self.guide is None else padded(self.guide)
 
-        def work(start: int) -> None:
-            stop = min(start + block, mesh.size)
+        def work(block: slice) -> None:
+            start, stop = block.start, block.stop
             here = slice(start + edge, stop + edge)
             if not bool(inside[:, here].any()):
                 return
@@ -199,14 +197,6 @@ class Averaging:
             result[:, start:stop] = total.div_(weights).mul_(inside[:, here])
             shares[:, start:stop] = squares.div_(weights.square_())
 
-        starts = range(0, mesh.size, block)
-        with ThreadPoolExecutor(1 if mesh.device.type == "cuda" else _threads()) as pool:
-            for done, _ in enumerate(pool.map(work, starts)):
-                if done % 16 == 0:
-                    tell(done / len(starts))
+        rows = CPU_ROWS if mesh.device.type == "cpu" else self.gpu_rows
+        for_rows(mesh.size, rows, mesh.device, work, tell)
         return result, shares
-
-
-def _threads() -> int:
-    """Number of threads PyTorch may use, at most the cores of this machine."""
-    return max(1, min(int(torch.get_num_threads()), os.cpu_count() or 1))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..core.errors import InvalidInputError
 from ..core.geometry import voxel_sizes
 from ..core.progress import ProgressCallback, part_of
 from .alike import Averages, Averaging
@@ -99,6 +100,9 @@ def read_scan(
     names = FAMILIES if plan.family == "auto" else (plan.family,)
     manifolds = _manifolds(request, plan, names, device, gpu_rows)
     few, noise, rest, finite = _compressed(request, manifolds[0], part_of(progress, 0.05, 0.25))
+    if not finite.any():
+        msg = "None of the curves in the mask is complete (all have missing or infinite samples). Check the series and the mask."
+        raise InvalidInputError(msg)
     mask = request.mask
     mask[mask] = finite
     variance = _noise_variance(rest, manifolds[0], request, plan)

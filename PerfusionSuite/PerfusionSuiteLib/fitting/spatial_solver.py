@@ -15,6 +15,7 @@ import torch
 
 from .manifold import Manifold
 from .mesh import Mesh
+from .row_blocks import for_rows
 
 Tensor = Any
 
@@ -116,20 +117,20 @@ class SpatialProblem:
         count = theta.shape[1]
         blocks = torch.empty((6, count), dtype=torch.float32, device=theta.device)
         slope = torch.empty((3, count), dtype=torch.float32, device=theta.device)
-        value = torch.zeros((), dtype=torch.float64, device=theta.device)
-        block = self.manifold.rows(CPU_ROWS, GPU_ROWS)
+        value = torch.zeros(count, dtype=torch.float32, device=theta.device)
         nu, rank = self.prior.outliers, self.manifold.rank
-        for start in range(0, count, block):
-            here = slice(start, start + block)
+
+        def work(here: slice) -> None:
             normal, descent, misfit = self.manifold.explain(self.few[here], theta[:, here])
             precision = 1.0 / self.variance[here]
             chi = misfit * precision
             if nu > 0:
                 precision = precision * ((nu + rank) / (nu + chi))
                 chi = (nu + rank) * torch.log1p(chi / nu)
-            value += 0.5 * chi.double().sum()
-            blocks[:, here], slope[:, here] = normal * precision, descent * precision
-        return blocks, slope, float(value)
+            blocks[:, here], slope[:, here], value[here] = normal * precision, descent * precision, chi
+
+        for_rows(count, self.manifold.rows(CPU_ROWS, GPU_ROWS), theta.device, work)
+        return blocks, slope, 0.5 * float(value.sum(dtype=torch.float64))
 
     def _voxel_priors(self, theta: Tensor, blocks: Tensor, slope: Tensor) -> float:
         """Add the priors of transit time and arrival, in place; return their value."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .manifold import CENTRE_NODES, MTT_NODES, Manifold
+from .row_blocks import for_rows
 
 Tensor = Any
 
@@ -73,11 +74,13 @@ class Dictionary:
             Log posterior up to a constant of the curve, and what is left of its square.
         """
         score, misfit = torch.empty_like(variance), torch.empty_like(variance)
-        for start in range(0, few.shape[0], self.rows):
-            here = slice(start, start + self.rows)
+
+        def work(here: slice) -> None:
             along = (few[here] @ self.unit).clamp_min_(0.0).square_()
             misfit[here] = few[here].square().sum(1) - along.amax(dim=1)
             score[here] = along.mul_((0.5 / variance[here])[:, None]).add_(self.prior).amax(dim=1)
+
+        for_rows(few.shape[0], self.rows, self.device, work)
         return score, misfit
 
     def means(self, few: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,8 +103,8 @@ class Dictionary:
         theta = torch.empty((3, few.shape[0]), dtype=torch.float32, device=self.device)
         evidence = torch.empty(few.shape[0], dtype=torch.float32, device=self.device)
         weights = torch.cat([self.times, (1.0 / self.norm)[:, None], torch.ones_like(self.norm)[:, None]], dim=1)
-        for start in range(0, few.shape[0], self.rows):
-            here = slice(start, start + self.rows)
+
+        def work(here: slice) -> None:
             along = (few[here] @ self.unit).clamp_min_(0.0)
             score = along.square().mul_((0.5 / variance[here])[:, None]).add_(self.prior)
             best = score.amax(dim=1, keepdim=True)
@@ -111,4 +114,6 @@ class Dictionary:
             theta[0, here] = volume
             theta[1, here], theta[2, here] = sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]
             evidence[here] = best[:, 0]
+
+        for_rows(few.shape[0], self.rows, self.device, work)
         return theta, evidence

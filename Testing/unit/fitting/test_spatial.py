@@ -230,6 +230,16 @@ class TestRequests:
         assert np.isnan(maps["cbf"][4, 4, 1])
         assert np.isfinite(maps["cbf"]).sum() == maps["cbf"].size - 1
 
+    def test_a_scan_without_a_complete_curve_is_refused(self) -> None:
+        with pytest.raises(InvalidInputError, match="None of the curves"):
+            run(np.full((4, 4, 2, self.times.size), np.nan), self.times)
+
+    @pytest.mark.parametrize("shape", [(1, 1, 1), (6, 1, 1), (1, 5, 4)])
+    def test_small_and_flat_volumes_are_accepted(self, shape: tuple[int, int, int]) -> None:
+        cbf, mtt, delay = (values[: shape[0], : shape[1], :1].repeat(shape[2], axis=2) for values in patchwork())
+        maps = run(boxes(self.times, cbf, mtt, delay), self.times, family="auto")
+        np.testing.assert_allclose(maps["cbf"], cbf, rtol=0.05)
+
     def test_where_nothing_enhances_there_are_no_times(self) -> None:
         curves = self.curves()
         curves[:5] = 4.0
