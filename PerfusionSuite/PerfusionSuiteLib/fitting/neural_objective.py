@@ -17,7 +17,7 @@ from .request import FitRequest
 from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
 from .spatial_run import LEAST_VOLUME, dictionary_start
-from .spatial_solver import LARGEST_STEP, Prior, SpatialProblem, down, lower_inverse, up
+from .spatial_solver import LARGEST_STEP, Prior, Quadratic, SpatialProblem, down, lower_inverse, up
 from .spatial_spread import misfit_over_noise, standard_deviations
 
 Tensor = Any
@@ -90,21 +90,31 @@ class Objective:
         loss, data : float
             Objective, and its part that is data.
         """
-        mesh = self.task.mesh
-        model = self.task.quadratic(mesh.scatter(theta))
-        inverse = lower_inverse(model.blocks, model.ties)
-        step = mesh.gather(up(inverse, down(inverse, model.slope)))
-        largest, unit = (torch.tensor(v, dtype=theta.dtype, device=theta.device)[:, None] for v in (LARGEST_STEP, GUIDED_UNIT))
-        step = torch.maximum(torch.minimum(step, largest), -largest)
+        model = self.task.quadratic(self.task.mesh.scatter(theta))
+        unit = torch.tensor(GUIDED_UNIT, dtype=theta.dtype, device=theta.device)[:, None]
+        step = _own_steps(self.task, model)
         return ((1.0 - share) * step + share * (guess - theta)) / unit.square(), model.objective, model.misfit
 
     def deviations(self, theta: Tensor) -> dict[str, NDArray[np.float32]]:
-        """Return standard deviations of the maps at parameters of shape (3, N), by quantity, shape (N,)."""
+        """Return standard deviations of the maps at parameters of shape (3, N), by quantity, shape (N,).
+
+        Those of the spatial fit, and how far each voxel still is from its minimum: a short fit does not get there.
+        """
         line = self.task.mesh.scatter(theta)
         cbf = (theta[0] - theta[2]).exp() * self.factor
         task = _problem(self.data, self.data.variance, self.task.prior)
         misfit = None if self.model_factor is None else misfit_over_noise(task, line, self.model_factor)
-        found = standard_deviations(task, line, task.quadratic(line), cbf, misfit)
+        model = task.quadratic(line)
+        found = standard_deviations(task, line, model, cbf, misfit)
+        volume, center, transit = _own_steps(task, model)
+        share, mtt = task.manifold.centre_share, theta[2].exp()
+        left = {
+            "cbf_sd": cbf * (volume - transit),
+            "mtt_sd": mtt * transit,
+            "delay_sd": center - share * mtt * transit,
+            "tmax_sd": center + (0.5 - share) * mtt * transit,
+        }
+        found = {name: (values.square() + left[name].square()).sqrt() for name, values in found.items()}
         return {name: values.float().cpu().numpy() for name, values in found.items()}
 
     def bounds(self) -> dict[str, Any]:
@@ -152,6 +162,14 @@ def prepare(request: FitRequest, plan: Plan, model_error: float, device: Any, pr
     variance = data.variance + model_error**2 * data.few.square().mean(dim=1)
     prior = Prior(plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME)
     return Objective(data, _problem(data, variance, prior), mask, request.factor, plan.model_factor if plan.average else None)
+
+
+def _own_steps(task: SpatialProblem, model: Quadratic) -> Tensor:
+    """Gauss-Newton step that each voxel would take by itself, shape (3, N)."""
+    inverse = lower_inverse(model.blocks, model.ties)
+    step = task.mesh.gather(up(inverse, down(inverse, model.slope)))
+    largest = torch.tensor(LARGEST_STEP, dtype=step.dtype, device=step.device)[:, None]
+    return torch.maximum(torch.minimum(step, largest), -largest)
 
 
 def _problem(data: SpatialData, variance: Tensor, prior: Prior) -> SpatialProblem:
