@@ -4,7 +4,7 @@
 from typing import Annotated
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -33,202 +33,226 @@ class CorePenumbraParameterNode:
     cbf: vtkMRMLScalarVolumeNode
     cbv: vtkMRMLScalarVolumeNode
     delay: vtkMRMLScalarVolumeNode
+    tmaxUnit: str = ""
+    cbfUnit: str = ""
+    cbvUnit: str = ""
+    delayUnit: str = ""
     preset: str = ""
     hypoperfusionThreshold: float = 0.0
     coreThreshold: float = 0.0
     minCluster: Annotated[float, WithinRange(0.0, 10.0)] = 1.0
+    furtherThresholds: str = ""
+    livePreview: bool = True
+    side: str = ""
+    contraNode: vtkMRMLSegmentationNode
+    contraSegment: str = ""
+    roiNode: vtkMRMLSegmentationNode
+    roiSegment: str = ""
+    followUpTmax: vtkMRMLScalarVolumeNode
+    followUpCbf: vtkMRMLScalarVolumeNode
+    age: Annotated[int, WithinRange(0, 130)] = 0
+    nihss: Annotated[int, WithinRange(-1, 42)] = -1
 
 
 class CorePenumbraWidget(ScriptedLoadableModuleWidget):
-    """The panel: it reads the parameter node, calls the logic and shows what happens."""
+    """The panel: its parts are in PerfusionSuiteSlicer.ui.LesionPanel."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         self.logic = None
-        self.jobPanel = None
-        self.thresholds = None
-        self._binding = None
+        self.panel = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        from PerfusionSuiteLib.core import catalog
-        from PerfusionSuiteSlicer.ui.ChoiceBox import ChoiceBox
-        from PerfusionSuiteSlicer.ui.JobPanel import JobPanel
-        from PerfusionSuiteSlicer.ui.ParameterBinding import ParameterBinding
-        from PerfusionSuiteSlicer.ui.ThresholdSliders import ThresholdSliders
+        from PerfusionSuiteSlicer.ui.LesionPanel import LesionPanel
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/CorePenumbra.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = CorePenumbraLogic()
-        self.jobPanel = JobPanel(uiWidget.layout(), self.segment, self.onSegmented, self.onParameterChanged)
-        uiWidget.layout().addStretch(1)
-        self.thresholds = ThresholdSliders(self.ui)
-        self.ui.editButton.connect("clicked(bool)", self.onEditButton)
-        self.ui.updateButton.connect("clicked(bool)", self.onUpdateButton)
-        self.ui.decisionLayoutButton.connect("clicked(bool)", self.showDecision)
-        boxes = {"preset": ChoiceBox(self.ui.presetComboBox, catalog.PRESETS, catalog.DEFAULT_PRESET)}
-        self._binding = ParameterBinding(self.ui, self.logic.getParameterNode, self.onParameterChanged, boxes)
-        self._binding.bind()
+        self.panel = LesionPanel(uiWidget, self.ui, self.logic)
 
     def enter(self):
-        self._binding.bind()
+        self.panel.binding.bind()
+        self.panel.update()
 
     def exit(self):
-        self._binding.release()
+        self.panel.exit()
 
     def cleanup(self):
-        if self._binding is not None:
-            self._binding.cleanup()
-            self.jobPanel.cleanup()
-
-    def canApply(self):
-        """Return (whether Apply can be pressed, what it does or why it cannot)."""
-        node = self._binding.node
-        if node is None or node.tmax is None or node.cbf is None:
-            return False, _("Choose Tmax and CBF maps first")
-        for threshold in self.thresholds.thresholds():
-            if getattr(node, threshold.quantity) is None:
-                return False, _("These thresholds need a map of {name}").format(name=threshold.quantity.upper())
-        return True, _("Find core and penumbra in the background")
-
-    def onParameterChanged(self):
-        if self._binding is None:
-            return
-        self.thresholds.show(self._binding.node)
-        self.jobPanel.setReady(*self.canApply())
-        self.showLesions()
-
-    def segmentation(self):
-        """Return the lesions of the Tmax map that is chosen, or None."""
-        from PerfusionSuiteSlicer.mrml.LesionJob import lesionsOf
-
-        node = self._binding.node
-        return None if node is None or node.tmax is None else lesionsOf(node.tmax)
-
-    def showLesions(self):
-        """Say what there is, and enable what can be done with it."""
-        from PerfusionSuiteSlicer.mrml.StudyRoles import STUDY
-        from PerfusionSuiteSlicer.mrml.StudyScene import findStudy
-        from PerfusionSuiteSlicer.mrml.SummaryTable import summarySentence
-        from PerfusionSuiteSlicer.mrml.TableNodes import textToMetrics
-
-        segmentation = self.segmentation()
-        report = None if segmentation is None else findStudy(slicer.mrmlScene, segmentation.GetAttribute(STUDY)).report
-        words = "" if report is None else summarySentence(textToMetrics(report))
-        self.ui.summaryLabel.text = f"{words} " + _("Research use only.") if words else _("No lesions yet for this map.")
-        missing = "" if segmentation is not None else _("Press Apply first")
-        running = missing or (_("Wait until the running job has ended") if self.jobPanel.isRunning else "")
-        noWindow = missing or ("" if slicer.util.mainWindow() is not None else _("Needs Slicer's main window"))
-        for button, problem, hint in (
-            (self.ui.editButton, noWindow, _("Correct the lesions by hand in the Segment Editor")),
-            (self.ui.updateButton, running, _("Measure the lesions as they are now, after you edited them")),
-            (self.ui.decisionLayoutButton, missing, _("Tmax beside core and penumbra, and the numbers")),
-        ):
-            button.enabled = not problem
-            button.toolTip = problem or hint
-
-    def segment(self, **callbacks):
-        node = self._binding.node
-        return self.logic.segment(
-            node.tmax,
-            node.cbf,
-            node.cbv,
-            node.delay,
-            preset=node.preset or None,
-            thresholds=self.thresholds.changed(),
-            **callbacks,
-        )
-
-    def onSegmented(self, job):
-        self.showLesions()
-        self.showDecision()
-
-    def onUpdateButton(self):
-        self.jobPanel.begin(
-            lambda **callbacks: self.logic.updateMetrics(self.segmentation(), **callbacks),
-            _("Measured. The tables are up to date."),
-            lambda job: self.showLesions(),
-        )
-
-    def onEditButton(self):
-        slicer.util.selectModule("SegmentEditor")
-        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
-        editor.setSegmentationNode(self.segmentation())
-        editor.setSourceVolumeNode(self._binding.node.tmax)
-
-    def showDecision(self):
-        from PerfusionSuiteSlicer.mrml.StudyRoles import STUDY, nodesOfStudy
-        from PerfusionSuiteSlicer.ui.Layouts import DECISION, showStudy
-
-        node, segmentation = self._binding.node, self.segmentation()
-        maps = {f"map.{key}": getattr(node, key) for key in ("tmax", "cbf", "cbv") if getattr(node, key) is not None}
-        maps["map.baseline"] = node.cbf
-        showStudy(maps | nodesOfStudy(slicer.mrmlScene, segmentation.GetAttribute(STUDY)), DECISION)
+        if self.panel is not None:
+            self.panel.cleanup()
 
 
 class CorePenumbraLogic(ScriptedLoadableModuleLogic):
-    """What the panel does, as calls for the console: nodes and plain values in, nodes out."""
+    """What the panel does, as calls for the console: nodes and plain values in, nodes out.
+
+    Regions are pairs of a vtkMRMLSegmentationNode and a segment ID. Calls that start a job return its handle (state, cancel(),
+    wait()), or with waitForCompletion its nodes; progressCallback gets the finished fraction and the stage, finishedCallback the
+    handle.
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._preview = None
 
     def getParameterNode(self):
         return CorePenumbraParameterNode(super().getParameterNode())
 
-    def segment(
-        self,
-        tmaxNode,
-        cbfNode,
-        cbvNode=None,
-        delayNode=None,
-        preset=None,
-        thresholds=None,
-        waitForCompletion=False,
-        progressCallback=None,
-        finishedCallback=None,
-    ):
+    def segment(self, tmaxNode, cbfNode, cbvNode=None, delayNode=None, preset=None, thresholds=None, waitForCompletion=False,
+                progressCallback=None, finishedCallback=None, **given):  # fmt: skip
         """Find hypoperfusion, core and penumbra in maps and compute their metrics, in a process of its own.
 
-        :param tmaxNode: vtkMRMLScalarVolumeNode with Tmax in s.
-        :param cbfNode: vtkMRMLScalarVolumeNode with CBF on the same grid.
+        :param tmaxNode: vtkMRMLScalarVolumeNode with Tmax; its grid is that of the lesions.
+        :param cbfNode: vtkMRMLScalarVolumeNode with CBF.
         :param cbvNode: vtkMRMLScalarVolumeNode with CBV; needed for CBV indices and to leave out vessels.
-        :param delayNode: vtkMRMLScalarVolumeNode with the arterial delay in s; needed by the preset "mistar-like".
+        :param delayNode: vtkMRMLScalarVolumeNode with the arterial delay; needed by the preset "mistar-like".
         :param preset: name of the threshold preset.
-        :param thresholds: what differs from the preset, such as {"tmax_s": 8.0}.
-        :param waitForCompletion: return only when the lesions are in the scene.
-        :param progressCallback: called with the finished fraction and the stage.
-        :param finishedCallback: called with the handle when the lesions are in the scene.
-        :return: LesionJob with state, cancel() and wait(), or with waitForCompletion the nodes by role: "lesions"
-          (vtkMRMLSegmentationNode), "table.summary", "table.volumes", "table.metrics" (vtkMRMLTableNode).
+        :param thresholds: what differs from the preset, such as {"tmax_s": 8.0}; see thresholdsFromFile().
+        :param given: midplane (vtkMRMLMarkupsPlaneNode or (nR, nA, nS, d)), side ("left", "right", "bilateral"), contra and roi
+          (regions), sinuses (vtkMRMLMarkupsFiducialNode, see markers()), aif and vof (vtkMRMLTableNode), followUpTmaxNode and
+          followUpCbfNode (vtkMRMLScalarVolumeNode of a later scan), ageYears, nihss, units ({"tmax": "ms"}).
+        :return: LesionJob, or with waitForCompletion the nodes by role: "lesions", "anatomy" (vtkMRMLSegmentationNode),
+          "midplane", "sinuses" (markups), "map.rcbf", "table.summary", "table.volumes", "table.metrics" (vtkMRMLTableNode).
         """
         from PerfusionSuiteSlicer.mrml.LesionJob import startLesionJob
-        from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
+        from PerfusionSuiteSlicer.ui.LesionCalls import lesionInputs, started
 
-        job = startLesionJob(
-            slicer.mrmlScene,
-            chooseRunner(waitForCompletion),
-            {"tmax": tmaxNode, "cbf": cbfNode, "cbv": cbvNode, "delay": delayNode},
-            preset=preset or "ct-perfusion-auto",
-            thresholds=thresholds,
-            progress=progressCallback,
-            finished=finishedCallback,
-        )
-        return job.wait() if waitForCompletion else job
+        maps = {"tmax": tmaxNode, "cbf": cbfNode, "cbv": cbvNode, "delay": delayNode}
+        choices = {"preset": preset or "ct-perfusion-auto", "thresholds": thresholds, "inputs": lesionInputs(**given)}
+        return started(startLesionJob, maps, waitForCompletion, progressCallback, finishedCallback, **choices)
 
-    def updateMetrics(self, segmentationNode, waitForCompletion=False, progressCallback=None, finishedCallback=None):
+    def updateMetrics(self, segmentationNode, waitForCompletion=False, progressCallback=None, finishedCallback=None, **given):
         """Measure lesions as they are now, after they were edited; the penumbra becomes what is hypoperfused and no core.
 
         :param segmentationNode: vtkMRMLSegmentationNode made by this module or by Perfusion Suite; its tables are updated.
-        :param waitForCompletion: return only when the tables are up to date.
-        :param progressCallback: called with the finished fraction and the stage.
-        :param finishedCallback: called with the handle at the end.
+        :param given: what replaces what the lesions were found with, see segment(); a plane or a marker that was moved counts.
         :return: LesionJob, or with waitForCompletion the nodes by role, as segment() returns them.
         """
         from PerfusionSuiteSlicer.mrml.LesionJob import startMeasuringJob
-        from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
+        from PerfusionSuiteSlicer.ui.LesionCalls import lesionInputs, started
 
-        runner = chooseRunner(waitForCompletion)
-        job = startMeasuringJob(slicer.mrmlScene, runner, segmentationNode, progress=progressCallback, finished=finishedCallback)
-        return job.wait() if waitForCompletion else job
+        inputs = lesionInputs(segmentationNode, **given)
+        return started(startMeasuringJob, segmentationNode, waitForCompletion, progressCallback, finishedCallback, inputs=inputs)
+
+    def exportFiles(self, segmentationNode, folder, layout="flat", files=True, dicom=False, dicomSource=None,
+                    includeIdentity=False, waitForCompletion=False, progressCallback=None, finishedCallback=None):  # fmt: skip
+        """Write lesions as they are now: maps and masks (NIfTI), metrics (JSON, CSV), pictures and report, or DICOM objects.
+
+        :param segmentationNode: see updateMetrics(); its numbers are renewed on the way.
+        :param folder: where to; files of an earlier export are replaced.
+        :param layout: "flat" or "bids".
+        :param files: False writes DICOM objects alone.
+        :param dicom: also write Parametric Maps, a Segmentation and a structured report into the folder "dicom".
+        :param dicomSource: DICOM folder of the scan, whose identity and references are taken over with includeIdentity.
+        :param includeIdentity: keep the patient's identity; False makes a study of its own without it.
+        :return: LesionJob, or with waitForCompletion the nodes by role.
+        """
+        from PerfusionSuiteSlicer.mrml.LesionJob import startMeasuringJob
+        from PerfusionSuiteSlicer.ui.LesionCalls import started
+
+        objects = {"source": None if dicomSource is None else str(dicomSource), "deidentify": not includeIdentity}
+        choices = {"layout": layout, "files": files, "all_maps": True, "dicom": objects if dicom else None}
+        return started(startMeasuringJob, segmentationNode, waitForCompletion, progressCallback, finishedCallback,
+                       output=folder, files=choices)  # fmt: skip
+
+    def exportTables(self, segmentationNode, folder):
+        """Write every table of the lesions' study as CSV; return the paths.
+
+        :param segmentationNode: vtkMRMLSegmentationNode of the lesions.
+        :param folder: where to.
+        """
+        from PerfusionSuiteSlicer.ui.LesionCalls import exportTables
+
+        return exportTables(segmentationNode, folder)
+
+    def statistics(self, segmentationNode, mapNodes, midplane=None, segmentIDs=None, waitForCompletion=False,
+                   progressCallback=None, finishedCallback=None):  # fmt: skip
+        """Compute volume, mean, SD, median and percentiles of any volumes within the segments of any segmentation.
+
+        :param segmentationNode: vtkMRMLSegmentationNode.
+        :param mapNodes: list of vtkMRMLScalarVolumeNode; the grid of the first counts.
+        :param midplane: vtkMRMLMarkupsPlaneNode or (nR, nA, nS, d), by default that of the study: values relative to the mirror.
+        :param segmentIDs: which segments, by default all.
+        :return: StatisticsJob, or with waitForCompletion the vtkMRMLTableNode.
+        """
+        from PerfusionSuiteSlicer.mrml.RegionJobs import startStatisticsJob
+        from PerfusionSuiteSlicer.ui.LesionCalls import started
+
+        choices = {"mapNodes": list(mapNodes), "midplane": midplane, "segmentIDs": segmentIDs}
+        return started(startStatisticsJob, segmentationNode, waitForCompletion, progressCallback, finishedCallback, **choices)
+
+    def preview(self, tmaxNode, cbfNode, cbvNode=None, delayNode=None, preset=None, thresholds=None, **given):
+        """Show what thresholds would find as a label volume over the slice views; it is gone with clearPreview().
+
+        :param given: see segment().
+        :return: volumes in mL: "hypoperfusion", "core", "penumbra".
+        """
+        from PerfusionSuiteSlicer.mrml.LesionPreview import LesionPreview
+        from PerfusionSuiteSlicer.ui.LesionCalls import lesionInputs
+
+        if self._preview is None:
+            self._preview = LesionPreview(slicer.mrmlScene)
+        maps = {"tmax": tmaxNode, "cbf": cbfNode, "cbv": cbvNode, "delay": delayNode}
+        return self._preview.update(maps, preset or "ct-perfusion-auto", thresholds, lesionInputs(**given))
+
+    def clearPreview(self):
+        """Take the preview, also that of a picture, away."""
+        from PerfusionSuiteSlicer.mrml.LesionPreview import clearLabels
+
+        self._preview = None
+        clearLabels(slicer.mrmlScene)
+
+    def markers(self, tmaxNode):
+        """Return midline (vtkMRMLMarkupsPlaneNode) and sinus markers (vtkMRMLMarkupsFiducialNode), None where there is none."""
+        from PerfusionSuiteSlicer.ui.LesionCalls import markers
+
+        return markers(tmaxNode)
+
+    def addMidplane(self, tmaxNode, cbfNode=None):
+        """Return the plane of a Tmax map's study; a new one lies in the middle of the brain and counts once it is moved."""
+        from PerfusionSuiteSlicer.ui.LesionCalls import addMidplane
+
+        return addMidplane(tmaxNode)
+
+    def forgetMarkers(self, tmaxNode, midplane=False, sinuses=False):
+        """Remove the plane or the markers of a Tmax map's study, so that they are found anew."""
+        from PerfusionSuiteSlicer.ui.LesionCalls import forgetMarkers
+
+        forgetMarkers(tmaxNode, midplane, sinuses)
+
+    def regionFromPicture(self, picturePath, mapNode, role, **settings):
+        """Turn a region drawn on a picture of a map (PNG, JPEG) into a segment.
+
+        :param picturePath: the picture.
+        :param mapNode: vtkMRMLScalarVolumeNode whose field of view it shows.
+        :param role: "contralateral" (normal region) or "lesion" (cortex on the side of the lesion).
+        :param settings: orientation ("axial", "coronal", "sagittal"), flips ("horizontal", "vertical"), crop (left, top, right,
+          bottom in pixels), color (red, green, blue; by default any yellow), slab (two coordinates in mm).
+        :return: (vtkMRMLSegmentationNode, segment ID), a region for segment().
+        """
+        from PerfusionSuiteSlicer.mrml.DrawnRegions import readRegion, regionToSegmentation
+        from PerfusionSuiteSlicer.mrml.LesionJob import lesionStudyOf
+
+        region, _picture = readRegion(picturePath, mapNode, **settings)
+        return regionToSegmentation(mapNode, region.mask, role, lesionStudyOf(mapNode)), role
+
+    def checkRegionFromPicture(self, picturePath, mapNode, checkPath=None, **settings):
+        """Show the region over the slice views without keeping it; return volume, side and what was odd, in words.
+
+        :param checkPath: PNG to write: the picture with what was found, beside the map with the region.
+        :param settings: see regionFromPicture().
+        """
+        from PerfusionSuiteSlicer.ui.LesionCalls import checkRegion
+
+        return checkRegion(picturePath, mapNode, checkPath, **settings)
+
+    def thresholdsFromFile(self, path):
+        """Return the thresholds of a JSON file or of the metrics.json of a case, for segment()."""
+        from PerfusionSuiteLib.lesion import thresholds_from_json
+
+        return thresholds_from_json(path)
 
 
 class CorePenumbraTest(ScriptedLoadableModuleTest):
@@ -244,7 +268,10 @@ class CorePenumbraTest(ScriptedLoadableModuleTest):
         _series, truth = phantom.ctp(seed=8, recipe="clean", site="m1", shape=(96, 96, 6), spacing_mm=(2.2, 2.2, 10.0))
         arrays = {key: np.asarray(truth.maps[key], np.float32) for key in ("tmax", "cbf", "cbv")}
         maps = MapNodes.mapsToNodes(slicer.mrmlScene, PerfusionMaps.from_arrays(arrays, truth.affine), "digital patient")
-        nodes = CorePenumbraLogic().segment(maps["tmax"], maps["cbf"], maps["cbv"], waitForCompletion=True)
+        logic = CorePenumbraLogic()
+        nodes = logic.segment(maps["tmax"], maps["cbf"], maps["cbv"], waitForCompletion=True)
         self.assertEqual(nodes["lesions"].GetSegmentation().GetNumberOfSegments(), 3)
-        again = CorePenumbraLogic().updateMetrics(nodes["lesions"], waitForCompletion=True)
+        again = logic.updateMetrics(nodes["lesions"], waitForCompletion=True)
         self.assertGreater(again["table.volumes"].GetNumberOfRows(), 0)
+        table = logic.statistics(nodes["lesions"], [maps["cbf"], maps["tmax"]], waitForCompletion=True)
+        self.assertEqual(table.GetNumberOfRows(), 6)

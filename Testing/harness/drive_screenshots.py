@@ -22,7 +22,7 @@ lesions = slicer.modules.corepenumbra.enter()
 maps = widget.panel.jobPanel.job.nodes.maps
 for key in ("tmax", "cbf", "cbv", "delay"):
     getattr(lesions.ui, f"{key}Selector").setCurrentNode(maps[key])
-assert steps.apply(lesions.jobPanel, desktop).startswith("Done")
+assert steps.apply(lesions.panel.jobPanel, desktop).startswith("Done")
 photograph("CorePenumbra", 640)
 
 fit = slicer.modules.perfusionfit.enter()

@@ -75,3 +75,19 @@ def assertDeadControlsSayWhy(ui):
     for name, item in vars(ui).items():
         if name.endswith(kinds) and not name.endswith("CollapsibleButton"):
             assert item.toolTip, f"{name} has no tool tip"
+
+
+def drawOnPicture(path, truth, side):
+    """Save a radiological picture of a patient's Tmax with a yellow outline on the side opposite to `side`."""
+    from PerfusionSuiteLib.lesion.picture_region import seen_from
+    from PerfusionSuiteSlicer.mrml.DrawnRegions import writePicture
+
+    seen = seen_from(np.asarray(truth.maps["tmax"], np.float32), truth.affine, "axial")
+    gray = np.clip(seen / 12.0, 0.0, 1.0) * 255.0
+    picture = np.repeat(np.repeat(np.repeat(gray[..., None], 3, axis=2), 6, axis=0), 6, axis=1).astype(np.uint8)
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    # Radiological: the patient's right is on the left of the picture.
+    middle = picture.shape[1] * (0.30 if side == "left" else 0.70)
+    distance = np.hypot(rows - 0.5 * picture.shape[0], columns - middle)
+    picture[np.abs(distance - 0.11 * picture.shape[0]) < 2.5] = (255, 255, 0)
+    writePicture(path, picture)

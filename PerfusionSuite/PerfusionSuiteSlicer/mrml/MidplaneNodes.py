@@ -45,7 +45,7 @@ def midplaneToNode(scene: Any, plane: Any, name: str, *, shape: Any, affine: Any
     node.SetAxesWorld(tuple(anterior), tuple(np.cross(plane[:3], anterior)), tuple(plane[:3]))
     node.SetOriginWorld(tuple(origin))
     node.SetSize(float(1.05 * extent[1]), float(1.15 * extent[2]))
-    node.CreateDefaultDisplayNodes()
+    _showOnDemand(node)
     display = node.GetDisplayNode()
     display.SetSelectedColor(*PLANE_COLOR)
     display.SetColor(*PLANE_COLOR)
@@ -59,6 +59,13 @@ def midplaneToNode(scene: Any, plane: Any, name: str, *, shape: Any, affine: Any
     node.EndModify(wasModifying)
     setFacts(node, {"plane": nodeToPlane(node), "manual": manual})
     return node
+
+
+def _showOnDemand(node: Any) -> None:
+    """Make the display of a new node, hidden until the user wants to see it."""
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetVisibility(False)
 
 
 def nodeToPlane(node: Any) -> np.ndarray:
@@ -115,7 +122,7 @@ def sinusesToNode(scene: Any, regions: Any, name: str, affine: Any, *, fallback:
         label = SINUS_LABELS[key] if known else f"{SINUS_LABELS[key]} (not found)"
         index = node.AddControlPoint(vtk.vtkVector3d(*(float(x) for x in position)), label)
         node.SetNthControlPointDescription(index, key)
-    node.CreateDefaultDisplayNodes()
+    _showOnDemand(node)
     display = node.GetDisplayNode()
     display.SetColor(*SINUS_COLOR)
     display.SetSelectedColor(*SINUS_COLOR)

@@ -119,10 +119,16 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
         plot = scene.GetSingletonNode(tag, "vtkMRMLPlotViewNode")
         if plot is not None and role in nodes:
             plot.SetPlotChartNodeID(nodes[role].GetID())
-    table = scene.GetSingletonNode(TABLE, "vtkMRMLTableViewNode")
     shown = nodes.get(SUMMARY) or nodes.get("table.volumes")
-    if table is not None and shown is not None:
-        table.SetTableNodeID(shown.GetID())
+    if shown is not None:
+        showTableInView(scene, shown)
+
+
+def showTableInView(scene: Any, table: Any) -> None:
+    """Put a table into the table view of our layouts, when there is one."""
+    view = scene.GetSingletonNode(TABLE, "vtkMRMLTableViewNode")
+    if view is not None:
+        view.SetTableNodeID(table.GetID())
 
 
 def centerOnLesions(scene: Any, nodes: Mapping[str, Any]) -> None:

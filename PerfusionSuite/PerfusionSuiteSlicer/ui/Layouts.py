@@ -5,9 +5,18 @@ from pathlib import Path
 
 import slicer
 
-from ..mrml.ViewLayouts import DECISION, FIT, MAPS, RUNNING, centerOnLesions, registerLayouts, showStudyInViews
+from ..mrml.ViewLayouts import (
+    DECISION,
+    FIT,
+    MAPS,
+    RUNNING,
+    centerOnLesions,
+    registerLayouts,
+    showStudyInViews,
+    showTableInView,
+)
 
-__all__ = ["DECISION", "FIT", "MAPS", "RUNNING", "showStudy"]
+__all__ = ["DECISION", "FIT", "MAPS", "RUNNING", "showStudy", "showTable"]
 
 
 def registerWithApplication():
@@ -33,3 +42,17 @@ def showStudy(nodes, number):
     showStudyInViews(slicer.mrmlScene, nodes, withMarker=person.exists())
     layoutManager.resetSliceViews()
     centerOnLesions(slicer.mrmlScene, nodes)
+
+
+def showTable(table):
+    """Show a table in a layout that has a place for one; does nothing without a main window.
+
+    :param table: vtkMRMLTableNode.
+    """
+    layoutManager = slicer.app.layoutManager()
+    if layoutManager is None:
+        return
+    registerWithApplication()
+    if layoutManager.layout not in (MAPS, DECISION):
+        layoutManager.setLayout(DECISION)
+    showTableInView(slicer.mrmlScene, table)

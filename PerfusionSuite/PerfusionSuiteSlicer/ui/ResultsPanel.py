@@ -2,7 +2,6 @@
 """The part of a panel that shows a study: volumes, layouts, report, files."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import ctk
@@ -14,7 +13,7 @@ from ..mrml.StudyScene import findStudy
 from ..mrml.SummaryTable import summarySentence
 from ..mrml.TableNodes import textToMetrics
 from .Layouts import DECISION, FIT, MAPS, showStudy
-from .RunnerChoice import temporaryFolder
+from .ResultFolders import fileOf, keepFolder, newFolder, removeFolders
 
 RESEARCH = "Research use only."
 
@@ -29,7 +28,6 @@ class ResultsPanel:
     def __init__(self, ui):
         self._ui = ui
         self._study = None
-        self._folders = {}
         self._pending = None
         ui.resultsPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Writable
         ui.mapsLayoutButton.connect("clicked(bool)", self.onMapsLayoutButton)
@@ -47,13 +45,13 @@ class ResultsPanel:
 
         :param study: name of the study.
         """
-        self._pending = (study, tempfile.TemporaryDirectory(prefix="perfusion-results-", dir=temporaryFolder()))
+        self._pending = (study, newFolder())
         return self._pending[1].name
 
     def onDone(self):
         """Show the study of the run that has ended."""
         study, folder = self._pending
-        self._folders[study] = folder
+        keepFolder(study, folder)
         self.show(study)
         showStudy(self._study, MAPS)
 
@@ -95,9 +93,7 @@ class ResultsPanel:
             button.toolTip = problem or hint
 
     def _file(self, name):
-        folder = self._folders.get(self._study.name) if self._study is not None else None
-        path = None if folder is None else Path(folder.name) / name
-        return path if path is not None and path.exists() else None
+        return None if self._study is None else fileOf(self._study.name, name)
 
     def onMapsLayoutButton(self):
         """Show the study in the layout for reading maps."""
@@ -124,6 +120,4 @@ class ResultsPanel:
 
     def cleanup(self):
         """Remove the files, when the module is unloaded."""
-        for folder in self._folders.values():
-            folder.cleanup()
-        self._folders.clear()
+        removeFolders()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The live preview: lesions of thresholds that are being moved, over the slice views, until Apply makes them final."""
+
+import qt
+from slicer.i18n import tr as _
+
+from PerfusionSuiteLib.core import PerfusionError
+
+DELAY_MS = 60
+"""Changes that follow each other faster are shown together."""
+
+ERROR_STYLE = "color: #c62828;"
+
+
+class PreviewSwitch:
+    """Starts when a threshold is changed, and ends with Apply, with other maps, or when it is switched off.
+
+    :param ui: the panel's widgets, named previewCheckBox and previewLabel.
+    :param compute: called without arguments; shows the preview and returns volumes in mL by name.
+    :param clear: called without arguments; takes the preview away.
+    """
+
+    def __init__(self, ui, compute, clear):
+        self._ui, self._compute, self._clear = ui, compute, clear
+        self._final = None
+        self._shown = None
+        self._wanted = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.connect("timeout()", self._update)
+        self._say("")
+
+    @property
+    def isShown(self):
+        """Whether a preview is over the slice views."""
+        return self._shown is not None
+
+    def follow(self, maps, choices, isPossible, isOn):
+        """Show a preview when choices differ from those that are final.
+
+        :param maps: what identifies the maps; other maps begin anew.
+        :param choices: what identifies thresholds, side and regions.
+        :param isPossible: whether Apply could be pressed.
+        :param isOn: whether the user wants previews.
+        """
+        key = (maps, choices)
+        if self._final is None or self._final[0] != maps:
+            self.end(key)
+        if not isPossible or not isOn or key == self._final:
+            if self.isShown or self._timer.isActive():
+                self._stop()
+        elif key != self._shown:
+            self._wanted = key
+            self._timer.start()
+
+    def end(self, key=None):
+        """Take the preview away; the choices as they are now are final.
+
+        :param key: (maps, choices) that are final; by default those that were shown last.
+        """
+        self._final = key or self._wanted or self._final
+        self._stop()
+
+    def _stop(self):
+        self._timer.stop()
+        if self.isShown:
+            self._clear()
+        self._shown = None
+        self._say("")
+
+    def _update(self):
+        self._shown = self._wanted
+        try:
+            volumes = self._compute()
+        except PerfusionError as error:
+            self._clear()
+            self._say(str(error), isError=True)
+            return
+        words = _("Preview: core {core:.1f} mL, penumbra {penumbra:.1f} mL. Apply makes it final.")
+        self._say(words.format(**volumes))
+
+    def _say(self, text, isError=False):
+        self._ui.previewLabel.text = text
+        self._ui.previewLabel.visible = bool(text)
+        self._ui.previewLabel.styleSheet = ERROR_STYLE if isError else ""
+
+    def cleanup(self):
+        """Let everything go, when the module is unloaded."""
+        self._stop()

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of each study, shared by the panels, so that a report that was renewed by one is the one that all open."""
+
+import tempfile
+from pathlib import Path
+
+from .RunnerChoice import temporaryFolder
+
+_folders = {}
+
+
+def newFolder():
+    """Return a temporary folder for the files of a job; it is gone when nobody keeps it, and when the application ends."""
+    return tempfile.TemporaryDirectory(prefix="perfusion-results-", dir=temporaryFolder())
+
+
+def keepFolder(study, folder):
+    """Make a folder that of a study; the one before is removed.
+
+    :param study: name of the study.
+    :param folder: from newFolder().
+    """
+    before = _folders.pop(study, None)
+    _folders[study] = folder
+    if before is not None and before is not folder:
+        before.cleanup()
+
+
+def fileOf(study, name):
+    """Return the path of a file of a study, None when there is none.
+
+    :param study: name of the study.
+    :param name: name of the file, "." for the folder.
+    """
+    folder = _folders.get(study)
+    path = None if folder is None else Path(folder.name) / name
+    return path if path is not None and path.exists() else None
+
+
+def removeFolders():
+    """Remove all files, when a module is unloaded."""
+    for folder in _folders.values():
+        folder.cleanup()
+    _folders.clear()
