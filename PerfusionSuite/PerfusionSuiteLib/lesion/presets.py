@@ -187,6 +187,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
     {
         "bayes": 0.0,
+        "spatial": -0.25,
+        "neural": -0.25,
         "nlr": 0.25,
         "osvd": -0.75,
         "csvd": -0.5,
@@ -199,13 +201,15 @@ TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
 
 The threshold of best median Dice over lesions of at least 10 mL, in steps of 0.25 s, through the whole chain on development
 patients (seeds 42 to 72, 4 HU, all families of residues; ``ssvd`` and ``ssvd-delay`` on seeds 11 to 20). ``bayes``, which lets
-the scan choose the residue, needs none. For ``nlr`` no offset serves all families: where residues decay from the start a fitted
+the scan choose the residue, needs none. ``spatial`` on six of them; ``neural`` shares its objective. For ``nlr`` no offset serves all families: where residues decay from the start a fitted
 box is too long, and normal white matter passes 6 s; it is exact for boxes.
 """
 
 RCBF_FACTOR: Mapping[str, float] = MappingProxyType(
     {
         "bayes": 0.9,
+        "spatial": 0.9,
+        "neural": 0.9,
         "nlr": 1.0,
         "osvd": 1.15,
         "csvd": 1.3,
