@@ -27,7 +27,6 @@ from .core.geometry import BoolArray, FloatArray, check_same_grid
 from .core.series import check_enough_times
 from .settings import Settings, UserInputs
 
-
 VESSEL_SHARE = 0.2
 """A curve that reaches this share of the arterial peak is blood rather than tissue."""
 

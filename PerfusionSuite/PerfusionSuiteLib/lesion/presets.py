@@ -200,9 +200,10 @@ TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
 """Seconds added to every Tmax threshold for the maps of a method, so that 6 s means delay + MTT/2 = 6 s for all of them.
 
 The threshold of best median Dice over lesions of at least 10 mL, in steps of 0.25 s, through the whole chain on development
-patients (seeds 42 to 72, 4 HU, all families of residues; ``ssvd`` and ``ssvd-delay`` on seeds 11 to 20). ``bayes``, which lets
-the scan choose the residue, needs none. ``spatial`` on six of them; ``neural`` shares its objective. For ``nlr`` no offset serves all families: where residues decay from the start a fitted
-box is too long, and normal white matter passes 6 s; it is exact for boxes.
+patients (seeds 42 to 72, 4 HU, all families of residues; ``ssvd`` and ``ssvd-delay`` on seeds 11 to 20; ``spatial`` on six
+patients, and ``neural`` shares its objective). ``bayes``, which lets the scan choose the residue, needs none. For ``nlr`` no
+offset serves all families: where residues decay from the start a fitted box is too long, and normal white matter passes 6 s; it
+is exact for boxes.
 """
 
 RCBF_FACTOR: Mapping[str, float] = MappingProxyType(
