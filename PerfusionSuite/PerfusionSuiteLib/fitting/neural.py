@@ -18,22 +18,21 @@ from .standard_frame import shows_head
 from .start_file import shipped_starts
 
 _OWN: Mapping[str, Any] = MappingProxyType(
-    {"start": "auto", "steps": None, "rate": None, "guidance": None, "model_error": 0.1, "seed": 0}
+    {"start": "auto", "steps": None, "rate": 0.02, "guidance": None, "model_error": 0.1, "seed": 0}
 )
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("outer", "inner")}, **_OWN}
 )
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``auto`` (from what was learned on simulated
-patients when the scan shows a whole brain, otherwise random), ``random``, or a file of ``perfusion-suite train``. Steps and
-learning rate of Adam (None: 20 and 0.03 from a learned start, 100 and 0.02 from a random one). Share of the steps in which every
-voxel counts alike and is drawn to its own best guess, less and less (None: 0.8 from a learned start, 0 from a random one). Share
-of a curve that the model may miss beside the noise: without it, the large curves of vessels would take all steps for themselves.
-Seed of a random start."""
+patients when the scan shows a whole brain, otherwise random), ``random``, or a file of ``perfusion-suite train``. Steps
+(None: 20 from a learned start, 100 from a random one) and learning rate of Adam. Share of the steps in which every voxel counts
+alike and is drawn to its own best guess, less and less (None: 0.65 from a learned start, 0 from a random one). Share of a curve
+that the model may miss beside the noise: without it, the large curves of vessels would take all steps for themselves. Seed of a
+random start."""
 
 STEPS_COLD, STEPS_LEARNED = 100, 20
-RATE_COLD, RATE_LEARNED = 0.02, 0.03
-GUIDANCE_COLD, GUIDANCE_LEARNED = 0.0, 0.8
+GUIDANCE_COLD, GUIDANCE_LEARNED = 0.0, 0.65
 
 SHIPPED = "neural"
 """Name of the learned start that comes with the software."""
@@ -97,12 +96,11 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> NeuralPlan:
     cold = start == "random"
     usual = {
         "steps": STEPS_COLD if cold else STEPS_LEARNED,
-        "rate": RATE_COLD if cold else RATE_LEARNED,
         "guidance": GUIDANCE_COLD if cold else GUIDANCE_LEARNED,
     }
-    steps, rate, guidance = (value if settings[name] is None else settings[name] for name, value in usual.items())
+    steps, guidance = (value if settings[name] is None else settings[name] for name, value in usual.items())
     return NeuralPlan(
-        objective, start, _whole(steps, "steps", 1, 100_000), _number(rate, "rate", 1e-6, 1.0),
+        objective, start, _whole(steps, "steps", 1, 100_000), _number(settings["rate"], "rate", 1e-6, 1.0),
         _number(guidance, "guidance", 0.0, 1.0), _number(settings["model_error"], "model_error", 0.0, 1.0),
         _whole(settings["seed"], "seed", 0, 2**31 - 1),
     )  # fmt: skip

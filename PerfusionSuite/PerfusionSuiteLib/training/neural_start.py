@@ -173,7 +173,7 @@ class NeuralLearner:
     def _learner(self, weights: Mapping[str, NDArray[Any]] | None, lesson: Lesson, steps: int) -> Learner:
         lattices = frame_lattices(LEVELS_MM)
         network = LatticeNetwork(lattices, lesson.points, int(self.settings["seed"]), self._device, weights)
-        return Learner(lesson.objective, network, Adam(network.weights, steps, neural.RATE_COLD), steps)
+        return Learner(lesson.objective, network, Adam(network.weights, steps, float(self.settings["rate"])), steps)
 
 
 def make_learner(inner_steps: int | None, batch: int | None, device: Any) -> NeuralLearner:
