@@ -100,25 +100,33 @@ def with_fallback(
         _release(device)
         if size // 2 >= smallest:
             size //= 2
-            watch.note(
-                "fit_smaller_batch",
-                f"The memory of {_words(device)} did not suffice, so the fit began again with batches of {size}.",
-                "Close other programs, or choose a smaller batch, if the fit is too slow.",
-                batch=size,
-                device=str(device),
-            )
+            _tell_smaller(watch, device, size)
         elif device.type != "cpu":
             device, size = torch.device("cpu"), batch
-            watch.note(
-                "fit_on_cpu",
-                "The memory of the GPU did not suffice even for small batches, so the fit went on with the CPU.",
-                "Free memory of the GPU, or expect a longer fit.",
-                batch=size,
-                device="cpu",
-            )
+            _tell_cpu(watch, size)
         else:
             msg = f"The fit does not fit in memory even with batches of {size}. Close other programs or crop the scan."
             raise OutOfMemoryError(msg) from reason
+
+
+def _tell_smaller(watch: FitWatch, device: Any, size: int) -> None:
+    watch.note(
+        "fit_smaller_batch",
+        f"The memory of {_words(device)} did not suffice, so the fit began again with batches of {size}.",
+        "Close other programs, or choose a smaller batch, if the fit is too slow.",
+        batch=size,
+        device=str(device),
+    )
+
+
+def _tell_cpu(watch: FitWatch, size: int) -> None:
+    watch.note(
+        "fit_on_cpu",
+        "The memory of the GPU did not suffice even for small batches, so the fit went on with the CPU.",
+        "Free memory of the GPU, or expect a longer fit.",
+        batch=size,
+        device="cpu",
+    )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
