@@ -43,7 +43,7 @@ _ALL = (
     _choice("reference_statistic", "Normal value", "How it is taken from the normal region.", ("mean", "median")),
     _number("bilateral_fraction", "Bilateral from", "Part of both hemispheres that is late.", 0.2, 0.01, 0.99),
     _number("midplane_margin_mm", "Midline margin [mm]", "Tissue nearer to the midline is no reference.", 3.0, 0.0, 50.0),
-    _number("csf_hu", "Fluid below [HU]", "In finished maps with a baseline.", 15.0, -50.0, 100.0),
+    _number("csf_hu", "Fluid below [HU]", "In finished maps with a baseline.", 15.0, 0.0, 100.0),
     FitOption("csf_dilation_voxels", "Fluid margin [voxels]", "On grids of up to 1.2 mm.", 1, "int", (), 0, 5),
     _number("vessel_cbv", "Vessel above CBV", "In finished maps, in the unit of the map.", 8.0, 0.1, 1000.0),
     _number("vessel_cbv_ratio", "Vessel above × median CBV", "In finished maps.", 2.5, 0.1, 1000.0),

@@ -24,8 +24,17 @@ DRAWN = "drawn"
 ROLES = {"contralateral": ("Contralateral reference", (0.40, 0.45, 0.95)), "lesion": ("Lesion region", (0.95, 0.55, 0.15))}
 """Segment ID: name and color of what a drawing can stand for."""
 
+_LETTERS = {
+    "R": "1111 1001 1001 1111 1100 1010 1001",
+    "L": "1000 1000 1000 1000 1000 1000 1111",
+    "A": "0110 1001 1001 1111 1001 1001 1001",
+    "P": "1111 1001 1001 1111 1000 1000 1000",
+}
+_SIDES = {"axial": "RL", "coronal": "RL", "sagittal": "AP"}
+"""What lies on the left and on the right of a radiological picture."""
+
 _TINT = np.array((26.0, 217.0, 242.0))
-_CHECK_HEIGHT = 360
+_CHECK_HEIGHT, _LETTER_SIZE = 360, 5
 
 
 def readRegion(
@@ -118,8 +127,18 @@ def checkPicture(region: Any, picture: np.ndarray, mapNode: Any, orientation: st
     flat = seen_from(region.mask, affine, orientation)
     left = _tinted(picture.astype(float), region.drawing.region, picture.shape[1] / picture.shape[0])
     right = _tinted(np.repeat(gray[..., None], 3, axis=2), flat, width / height)
+    for letter, column in zip(_SIDES[orientation], (8, right.shape[1] - 8 - 4 * _LETTER_SIZE), strict=True):
+        _write(right, letter, _CHECK_HEIGHT // 2 - 3 * _LETTER_SIZE, column)
     gap = np.full((_CHECK_HEIGHT, 8, 3), 60, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
+
+
+def _write(image: np.ndarray, letter: str, row: int, column: int, size: int = _LETTER_SIZE) -> None:
+    """Write a letter into an image."""
+    shape = np.array([[int(dot) for dot in line] for line in _LETTERS[letter].split()], bool)
+    large = np.kron(shape, np.ones((size, size), bool))
+    place = image[row : row + large.shape[0], column : column + large.shape[1]]
+    place[large[: place.shape[0], : place.shape[1]]] = 255
 
 
 def _tinted(image: np.ndarray, mask: np.ndarray, ratio: float) -> np.ndarray:

@@ -114,11 +114,11 @@ def _setLegend(node: Any, quantity: Quantity, unit: str) -> None:
     legend.SetLabelFormat(quantity.label_format)
     legend.SetNumberOfLabels(_numberOfLabels(quantity))
     # At the right border, slim: Slicer fits the letters to the bar and writes them towards the middle of the view.
-    legend.SetPosition(0.96, 0.5)
-    legend.SetSize(0.08, 0.55)
+    legend.SetPosition(0.98, 0.5)
+    legend.SetSize(0.055, 0.42)
     legend.SetVisibility(True)
     for textProperty in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
-        textProperty.SetFontSize(14)
+        textProperty.SetFontSize(11)
         textProperty.SetColor(1.0, 1.0, 1.0)
         textProperty.SetItalic(False)
 

@@ -63,9 +63,11 @@ def midplaneToNode(scene: Any, plane: Any, name: str, *, shape: Any, affine: Any
 
 def _showOnDemand(node: Any) -> None:
     """Make the display of a new node, hidden until the user wants to see it."""
-    if node.GetDisplayNode() is None:
-        node.CreateDefaultDisplayNodes()
+    isNew = not factsOf(node)
+    node.CreateDefaultDisplayNodes()
+    if isNew:  # some scenes make the display with the node
         node.GetDisplayNode().SetVisibility(False)
+        node.GetDisplayNode().SetHandlesInteractive(False)
 
 
 def nodeToPlane(node: Any) -> np.ndarray:

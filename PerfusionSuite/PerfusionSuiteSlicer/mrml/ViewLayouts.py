@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .LesionNodes import HYPOPERFUSION
 from .LossNodes import CHART as LOSS_CHART
 from .MapNodes import renewLegend
+from .StudyRoles import ROLE
 from .SummaryTable import SUMMARY
 
-MAPS, DECISION, FIT, RUNNING = 5501, 5502, 5503, 5504
+MAPS, DECISION, FIT, RUNNING, DECISION_WITHOUT_CURVES = 5501, 5502, 5503, 5504, 5505
 """Numbers of the layouts; Slicer keeps those from 501 on for extensions, and each needs its own."""
 
 VIEWS = {
@@ -25,7 +27,9 @@ VIEWS = {
 }
 """Slice views by tag: label, colour, and the role of what each shows."""
 
+TMAX = "PerfusionTmax"
 PLOT, TABLE, LOSS_PLOT = "PerfusionPlot", "PerfusionTable", "PerfusionLoss"
+OUTLINE = "outline"
 CONVENTIONAL = ("Red", "Green", "Yellow")
 
 
@@ -70,6 +74,7 @@ LAYOUTS = {
     ),
     RUNNING: _rows((_slice("PerfusionCBF"), _slice("PerfusionTmax")), (_plot(LOSS_PLOT, "Loss of the fit"),)),
     DECISION: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_plot(), _table())),
+    DECISION_WITHOUT_CURVES: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_table(),)),
 }
 
 
@@ -113,6 +118,7 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
             if baseline is not None:
                 sliceViews[tag].RotateToVolumePlane(baseline)
     _restrict(scene, nodes.get("lesions"), (*CONVENTIONAL, "PerfusionLesions"), with3D=True)
+    _outlineOnTmax(scene, nodes.get("lesions"), sliceViews.get(TMAX))
     for kind in ("aif", "vof"):
         _restrict(scene, nodes.get(f"points.{kind}"), (*CONVENTIONAL, "PerfusionBaseline"), with3D=True)
     for tag, role in ((PLOT, "chart.input"), (LOSS_PLOT, LOSS_CHART)):
@@ -136,7 +142,7 @@ def centerOnLesions(scene: Any, nodes: Mapping[str, Any]) -> None:
     lesions = nodes.get("lesions")
     if lesions is None:
         return
-    center = lesions.GetSegmentCenterRAS("Hypoperfusion")
+    center = lesions.GetSegmentCenterRAS(HYPOPERFUSION)
     sliceViews = viewsOf(scene, "vtkMRMLSliceNode")
     if center is not None:
         for tag in VIEWS:
@@ -153,6 +159,28 @@ def _showInView(composite: Any, background: Any, foreground: Any) -> None:
     composite.SetForegroundOpacity(1.0)
     composite.SetLabelVolumeID(None)
     composite.EndModify(wasModifying)
+
+
+def _outlineOnTmax(scene: Any, lesions: Any, view: Any) -> None:
+    """Draw the border of the hypoperfused region onto Tmax by a display of its own, which fills nothing and so hides nothing."""
+    if lesions is None or view is None:
+        return
+    displays = [lesions.GetNthDisplayNode(index) for index in range(lesions.GetNumberOfDisplayNodes())]
+    display = next((item for item in displays if item is not None and item.GetAttribute(ROLE) == OUTLINE), None)
+    if display is None:
+        display = scene.AddNewNodeByClass("vtkMRMLSegmentationDisplayNode", f"{lesions.GetName()} outline")
+        display.SetAttribute(ROLE, OUTLINE)
+        lesions.AddAndObserveDisplayNodeID(display.GetID())
+    wasModifying = display.StartModify()
+    display.SetVisibility2DFill(False)
+    display.SetVisibility3D(False)
+    display.SetOpacity2DOutline(1.0)
+    display.SetSliceIntersectionThickness(2)
+    for segmentID in lesions.GetSegmentation().GetSegmentIDs():
+        display.SetSegmentVisibility(segmentID, segmentID == HYPOPERFUSION)
+    display.RemoveAllViewNodeIDs()
+    display.AddViewNodeID(view.GetID())
+    display.EndModify(wasModifying)
 
 
 def _restrict(scene: Any, node: Any, sliceViews: tuple[str, ...], *, with3D: bool) -> None:

@@ -7,6 +7,7 @@ import slicer
 
 from ..mrml.ViewLayouts import (
     DECISION,
+    DECISION_WITHOUT_CURVES,
     FIT,
     MAPS,
     RUNNING,
@@ -36,6 +37,8 @@ def showStudy(nodes, number):
     if layoutManager is None:
         return
     registerWithApplication()
+    if number == DECISION and "chart.input" not in nodes:
+        number = DECISION_WITHOUT_CURVES
     layoutManager.setLayout(number)
     logic = slicer.app.applicationLogic()
     person = Path(logic.GetHomeDirectory(), logic.GetShareDirectory(), "OrientationMarkers", "Human.vtp")
@@ -53,6 +56,6 @@ def showTable(table):
     if layoutManager is None:
         return
     registerWithApplication()
-    if layoutManager.layout not in (MAPS, DECISION):
-        layoutManager.setLayout(DECISION)
+    if layoutManager.layout not in (MAPS, DECISION, DECISION_WITHOUT_CURVES):
+        layoutManager.setLayout(DECISION_WITHOUT_CURVES)
     showTableInView(slicer.mrmlScene, table)

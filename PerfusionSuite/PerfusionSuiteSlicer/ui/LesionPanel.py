@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core import catalog
 
+from ..mrml.GrayCopy import grayCopy
 from ..mrml.LesionJob import lesionsOf, lesionStudyOf
 from ..mrml.StudyRoles import STUDY, nodesOfStudy
 from ..mrml.StudyScene import findStudy
@@ -36,6 +37,7 @@ class LesionPanel:
         self.ui, self.logic = ui, logic
         self._isComplete = self._isUpdating = False
         self.jobPanel = JobPanel(ui.applyFrame.layout(), self.segment, self.onSegmented, self.update)
+        ui.applyFrame.layout().setContentsMargins(0, 0, 0, 0)
         uiWidget.layout().addStretch(1)
         self.maps = MapSelectors(ui)
         self.thresholds = ThresholdSliders(ui)
@@ -159,8 +161,13 @@ class LesionPanel:
         self.jobPanel.begin(
             lambda **callbacks: self.logic.updateMetrics(segmentation, units=self.maps.units(), **given, **callbacks),
             _("Measured. The tables are up to date."),
-            lambda job: self.update(),
+            self.onMeasured,
         )
+
+    def onMeasured(self, job):
+        """Show the lesions that were measured rather than a preview."""
+        self.preview.end((self._mapsKey(), self._choicesKey()))
+        self.update()
 
     def onEditButton(self, checked=False):
         """Open the lesions in the Segment Editor."""
@@ -186,7 +193,9 @@ class LesionPanel:
         node, (segmentation, _study) = self.binding.node, self.lesions()
         found = nodesOfStudy(slicer.mrmlScene, segmentation.GetAttribute(STUDY))
         maps = {f"map.{key}": volume for key, volume in self.maps.nodes().items() if volume is not None}
-        showStudy({"map.baseline": node.cbf} | found | maps, DECISION)
+        # Without an image of the head the lesions lie on flow in gray: colors beneath them would mix with theirs.
+        beneath = {} if "map.baseline" in found else {"map.baseline": grayCopy(node.cbf)}
+        showStudy(beneath | found | maps, DECISION)
 
     def exit(self):
         """Let the parameter node go, when another module is shown."""

@@ -19,7 +19,7 @@ class StatisticsPanel:
 
     def __init__(self, ui, logic, jobPanel):
         self._ui, self._logic, self._jobPanel = ui, logic, jobPanel
-        self._ids = []
+        self._ids, self._chosen, self._isTouched = [], set(), False
         ui.mapsList.maximumHeight = 110
         ui.statisticsSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
         ui.mapsList.connect("itemChanged(QListWidgetItem*)", self._onItem)
@@ -28,13 +28,14 @@ class StatisticsPanel:
     def update(self, chosen=()):
         """List the volumes, and enable what can be used now.
 
-        :param chosen: volume nodes that are ticked when they are new in the list.
+        :param chosen: volume nodes that are ticked until the user ticks others.
         """
         ui = self._ui
         volumes = [node for node in _volumes() if not (node.GetAttribute(ROLE) or "").startswith(QUALITY)]
         ids = [node.GetID() for node in volumes]
-        if ids != self._ids:
-            ticked = {node.GetID() for node in self.ticked()} | {node.GetID() for node in chosen if node is not None}
+        wanted = {node.GetID() for node in chosen if node is not None} or self._chosen
+        if ids != self._ids or (wanted != self._chosen and not self._isTouched):
+            ticked = {node.GetID() for node in self.ticked()} if self._isTouched else wanted
             wasBlocked = ui.mapsList.blockSignals(True)
             ui.mapsList.clear()
             for index, node in enumerate(volumes):
@@ -42,7 +43,7 @@ class StatisticsPanel:
                 isTicked = node.GetID() in ticked
                 ui.mapsList.item(index).setCheckState(qt.Qt.Checked if isTicked else qt.Qt.Unchecked)
             ui.mapsList.blockSignals(wasBlocked)
-            self._ids = ids
+            self._ids, self._chosen = ids, wanted
         problem = "" if ui.statisticsSelector.currentNode() is not None else _("Choose a segmentation first")
         problem = problem or ("" if self.ticked() else _("Tick at least one volume"))
         problem = problem or (_("Wait until the running job has ended") if self._jobPanel.isRunning else "")
@@ -59,6 +60,7 @@ class StatisticsPanel:
         self.update()
 
     def _onItem(self, item):
+        self._isTouched = True
         self.update()
 
     def onStatisticsButton(self, checked=False):
