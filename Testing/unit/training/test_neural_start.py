@@ -20,7 +20,7 @@ pytest.importorskip("safetensors")
 pytestmark = pytest.mark.torch
 
 from PerfusionSuiteLib.training.neural_start import NeuralLearner, make_learner  # noqa: E402  # needs PyTorch
-from PerfusionSuiteLib.training.patients import Patient  # noqa: E402
+from PerfusionSuiteLib.training.patients import Patient, simulated  # noqa: E402
 
 TIMES = np.linspace(0.0, 58.5, 40)
 SHAPE = (18, 22, 4)
@@ -119,11 +119,12 @@ def test_there_are_no_batches() -> None:
     assert make_learner(None, None, torch.device("cpu")).inner_steps == 20
 
 
-def test_the_start_that_comes_with_the_software_belongs_to_the_standard_frame_and_helps() -> None:
-    if "neural" not in shipped_starts():
-        pytest.skip("no start for neural fits comes with this version")
+@pytest.mark.slow
+def test_the_start_that_comes_with_the_software_needs_10_steps_where_a_random_one_needs_40() -> None:
+    assert "neural" in shipped_starts()
     start = load_start("neural", "neural")
     assert start.frame == STANDARD_FRAME
-    assert start.provenance["patients"]
-    learner, unseen = NeuralLearner(20, torch.device("cpu"), SETTINGS), patient(78)
-    assert learner.losses(start.weights, unseen, 20)[-1] < learner.losses(None, unseen, 40)[-1]
+    trained = set(start.provenance["patients"])
+    assert "simulated-0399" not in trained
+    learner, unseen = NeuralLearner(10, torch.device("cpu")), simulated(399, shape=(48, 48, 12), spacing_mm=(4.85, 4.85, 12.0))
+    assert learner.losses(start.weights, unseen, 10)[-1] < learner.losses(None, unseen, 40)[-1]
