@@ -129,7 +129,6 @@ _NEURAL_START = (
 )
 _MODEL_ERROR = "Share of a curve that the model may miss beside the noise, so that vessels do not decide alone."
 _NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
-_NEURAL_RATE = "Of Adam; 0 lets the method decide: 0.03 from a learned start, else 0.02."
 _START = "Path of trained weights or name of a shipped start; empty for a random one."
 _VARIANT = "Configuration of the original for phantoms or patients, or of the ReSPPINN paper."
 _VARIANTS = ("resppinn-paper", "original-patients", "original-phantom")
@@ -140,7 +139,7 @@ FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
         "neural": (
             FitOption("start", "Start", _NEURAL_START, "auto", "text"),
             _whole("steps", "Steps", _NEURAL_STEPS, None, 1, 100_000),
-            _number("rate", "Learning rate", _NEURAL_RATE, None, 1e-6, 1.0),
+            _number("rate", "Learning rate", _RATE, 2e-2, 1e-6, 1.0),
             _number("model_error", "Model error", _MODEL_ERROR, 0.1, 0.0, 1.0),
             *_OBJECTIVE,
             _SEED,
