@@ -161,7 +161,7 @@ class CorePenumbraLogic(ScriptedLoadableModuleLogic):
         """Write every table of the lesions' study as CSV; return the paths.
 
         :param segmentationNode: vtkMRMLSegmentationNode of the lesions.
-        :param folder: where to.
+        :param folder: where to; a folder "tables" is made in it.
         """
         from PerfusionSuiteSlicer.ui.LesionCalls import exportTables
 
@@ -210,11 +210,11 @@ class CorePenumbraLogic(ScriptedLoadableModuleLogic):
 
         return markers(tmaxNode)
 
-    def addMidplane(self, tmaxNode, cbfNode=None):
-        """Return the plane of a Tmax map's study; a new one lies in the middle of the brain and counts once it is moved."""
-        from PerfusionSuiteSlicer.ui.LesionCalls import addMidplane
+    def addMarkers(self, tmaxNode):
+        """Return midline and sinus markers, which are made where they are missing; they are hidden, and count once moved."""
+        from PerfusionSuiteSlicer.ui.LesionCalls import addMarkers
 
-        return addMidplane(tmaxNode)
+        return addMarkers(tmaxNode)
 
     def forgetMarkers(self, tmaxNode, midplane=False, sinuses=False):
         """Remove the plane or the markers of a Tmax map's study, so that they are found anew."""

@@ -191,13 +191,14 @@ ui.exportDicomButton.click()
 assert waitForJob().startswith("Saved to"), jobPanel.statusLabel.text
 assert (folder / "patient" / "dicom" / "segmentation.dcm").is_file()
 ui.exportTablesButton.click()
-assert (folder / "patient" / "statistics.csv").is_file()
+assert (folder / "patient" / "tables" / "statistics.csv").is_file()
 ui.exportFilesButton.click()
 assert waitForJob().startswith("Saved to"), jobPanel.statusLabel.text
 assert (folder / "patient" / "tmax.nii.gz").is_file()
 assert (folder / "patient" / "report.html").is_file()
 steps.assertDeadControlsSayWhy(ui)
 steps.photograph(desktop, module, pictures, "done")
+desktop.screenshot(module, pictures / f"{module.name}-narrow.png", 330)
 ui.cbfSelector.setCurrentNode(None)
 assert not jobPanel.applyButton.enabled
 slicer.mrmlScene.Clear(0)

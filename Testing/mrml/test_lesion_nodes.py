@@ -11,6 +11,8 @@ import slicer
 from PerfusionSuiteLib import phantom
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionMaps
 from PerfusionSuiteSlicer.mrml import MapNodes
+from PerfusionSuiteSlicer.mrml.DrawnRegions import checkPicture, readRegion, regionToSegmentation, writePicture
+from PerfusionSuiteSlicer.mrml.GrayCopy import grayCopy
 from PerfusionSuiteSlicer.mrml.LesionInputs import LesionInputs, keepInputs, keptInputs
 from PerfusionSuiteSlicer.mrml.LesionJob import startLesionJob, startMeasuringJob
 from PerfusionSuiteSlicer.mrml.LesionNodes import CORE, HYPOPERFUSION, segmentArray, setSegment
@@ -21,6 +23,7 @@ from PerfusionSuiteSlicer.mrml.RegionJobs import startStatisticsJob, tableToCsv
 from PerfusionSuiteSlicer.mrml.StudyRoles import setFacts
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues, textToMetrics
 from PerfusionSuiteSlicer.mrml.VolumeArrays import setVolume, volumeArray
+from PerfusionSuiteSlicer.ui.LesionCalls import addMarkers, exportTables, forgetMarkers, lesionInputs, markers
 from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
 pytestmark = pytest.mark.mrml
@@ -173,6 +176,66 @@ class TestInputs:
         assert list(kept.midplane) == [1.0, 0.0, 0.0, 2.0]
 
 
+class TestConsole:
+    def test_a_first_plane_lies_in_the_middle_of_the_brain_and_does_not_count(self, maps):
+        plane, sinuses = addMarkers(maps["tmax"])
+        assert abs(nodeToPlane(plane)[3]) < 5.0
+        assert (sinuses, givenPlane(plane)) == (None, None)
+        assert not plane.GetDisplayNode().GetVisibility()
+        assert addMarkers(maps["tmax"])[0] is plane
+        forgetMarkers(maps["tmax"], midplane=True)
+        assert markers(maps["tmax"]) == (None, None)
+
+    def test_only_inputs_that_are_named_replace_those_of_the_lesions(self, scene):
+        segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "s")
+        keepInputs(segmentation, LesionInputs(side="left", nihss=9))
+        given = lesionInputs(segmentation, nihss=None)
+        assert (given.side, given.nihss) == ("left", None)
+        with pytest.raises(InvalidInputError, match="no input 'sides'"):
+            lesionInputs(sides="left")
+
+    def test_a_gray_copy_shares_the_voxels_and_is_not_saved(self, maps):
+        copy = grayCopy(maps["cbf"])
+        assert copy.GetImageData() is maps["cbf"].GetImageData()
+        assert not copy.GetSaveWithScene()
+        assert grayCopy(maps["cbf"]) is copy
+
+
+class TestPictures:
+    @pytest.fixture
+    def picture(self, patient, tmp_path):
+        """Return a radiological picture with a yellow circle on the left of it: the patient's right."""
+        image = np.full((192, 192, 3), 40, np.uint8)
+        rows, columns = np.mgrid[:192, :192]
+        image[np.abs(np.hypot(rows - 96, columns - 65) - 18) < 1.5] = (255, 255, 0)
+        return writePicture(tmp_path / "drawn.png", image)
+
+    def test_a_drawing_becomes_a_segment_on_the_correct_side(self, maps, patient, picture):
+        region, image = readRegion(picture, maps["tmax"])
+        assert region.right_share == 1.0
+        node = regionToSegmentation(maps["tmax"], region.mask, "contralateral", "patient")
+        found = segmentArray(node, "contralateral", region.mask.shape, patient[1].affine)
+        np.testing.assert_array_equal(found, region.mask)
+        place = np.argwhere(found) @ patient[1].affine[0, :3] + patient[1].affine[0, 3]
+        assert place.min() > 0
+        assert checkPicture(region, image, maps["tmax"], "axial").shape[0] == 360
+        again = regionToSegmentation(maps["tmax"], ~region.mask, "lesion", "patient")
+        assert again is node
+        assert list(node.GetSegmentation().GetSegmentIDs()) == ["contralateral", "lesion"]
+
+    def test_a_flipped_picture_lies_on_the_other_side(self, maps, picture):
+        region, _ = readRegion(picture, maps["tmax"], flips=("horizontal",))
+        assert region.right_share == 0.0
+
+    def test_another_color_finds_nothing(self, maps, picture):
+        with pytest.raises(InvalidInputError, match="[Nn]o"):
+            readRegion(picture, maps["tmax"], color=(255, 0, 255))
+
+    def test_a_drawing_cannot_stand_for_anything(self, maps):
+        with pytest.raises(InvalidInputError, match="cannot stand for 'x'"):
+            regionToSegmentation(maps["tmax"], np.zeros((64, 64, 4), bool), "x", "patient")
+
+
 def test_a_plane_side_regions_and_a_later_scan_decide_and_are_used_again_after_edits(scene, maps, patient, tmp_path):
     affine, shape = patient[1].affine, maps["tmax"].GetImageData().GetDimensions()
     other = {"left": "right", "right": "left"}[patient[1].side]
@@ -202,6 +265,8 @@ def test_a_plane_side_regions_and_a_later_scan_decide_and_are_used_again_after_e
     assert written["infarct_core_volume_ml"] == measured["infarct_core_volume_ml"]
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert {"tmax.nii.gz", "cbf.nii.gz", "report.html", "metrics.csv", "masks/core_mask.nii.gz"} <= names
+    tables = {path.name for path in exportTables(segmentation, tmp_path)}
+    assert {"summary.csv", "volumes.csv", "metrics.csv"} <= tables
     assert {"dicom/segmentation.dcm", "dicom/tmax.dcm", "dicom/report.dcm"} <= names
 
 

@@ -46,7 +46,7 @@ _ALL = (
     _number("csf_hu", "Fluid below [HU]", "In finished maps with a baseline.", 15.0, 0.0, 100.0),
     FitOption("csf_dilation_voxels", "Fluid margin [voxels]", "On grids of up to 1.2 mm.", 1, "int", (), 0, 5),
     _number("vessel_cbv", "Vessel above CBV", "In finished maps, in the unit of the map.", 8.0, 0.1, 1000.0),
-    _number("vessel_cbv_ratio", "Vessel above × median CBV", "In finished maps.", 2.5, 0.1, 1000.0),
+    _number("vessel_cbv_ratio", "Vessel above × median", "In finished maps, of the median CBV of the brain.", 2.5, 0.1, 1000.0),
     FitOption("cortex_percentiles", "Cortex percentiles", "Blood volumes that stand for cortex.", "40, 90", "text"),
 )
 

@@ -17,10 +17,9 @@ from PerfusionSuiteLib.core import InvalidInputError
 from .LesionNodes import segmentationToMasks, setSegment
 from .MapUnits import gridOf
 from .StudyFolder import fileNodes
-from .StudyRoles import ANATOMY, STUDY, nodeFor, nodesOfStudy
+from .StudyRoles import ANATOMY, DRAWN, STUDY, nodeFor, nodesOfStudy
 from .VolumeArrays import volumeArray
 
-DRAWN = "drawn"
 ROLES = {"contralateral": ("Contralateral reference", (0.40, 0.45, 0.95)), "lesion": ("Lesion region", (0.95, 0.55, 0.15))}
 """Segment ID: name and color of what a drawing can stand for."""
 

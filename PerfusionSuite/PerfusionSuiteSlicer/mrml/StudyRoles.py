@@ -29,6 +29,9 @@ PREPARED, PREPARED_BROWSER = "series.prepared", "series.prepared.browser"
 LESIONS, ANATOMY, REPORT = "lesions", "anatomy", "report"
 QUALITY = "quality"
 
+DRAWN = "drawn"
+"""Regions that a user drew: never removed by results."""
+
 
 def findNode(scene: Any, study: str, role: str) -> Any | None:
     """Return the node that plays a role in a study, or None."""

@@ -24,6 +24,7 @@ from .StudyFolder import fileNodes, studyFolder
 from .StudyRoles import (
     ANATOMY,
     BROWSER,
+    DRAWN,
     LESIONS,
     PREPARED,
     PREPARED_BROWSER,
@@ -152,7 +153,7 @@ def studyToScene(
         if study.fitted is not None:
             nodes |= _addFit(scene, study, name, fieldText, sequenceNode or nodes.get(PREPARED))
         for role, node in nodesOfStudy(scene, name).items():
-            if role not in (*nodes, SERIES, BROWSER):
+            if role not in (*nodes, SERIES, BROWSER, DRAWN):  # what a user has drawn stays
                 removeNode(scene, node)
         given = {} if sequenceNode is None else {SERIES: sequenceNode}
         folder = fileNodes(scene, name, {**nodesOfStudy(scene, name), **given})

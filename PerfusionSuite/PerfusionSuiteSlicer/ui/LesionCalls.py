@@ -11,12 +11,13 @@ from PerfusionSuiteLib.core import InvalidInputError
 
 from ..mrml.DrawnRegions import checkPicture, readRegion, writePicture
 from ..mrml.LesionInputs import LesionInputs, followUpOf, keptInputs
-from ..mrml.LesionJob import lesionStudyOf
+from ..mrml.LesionJob import lesionStudyOf, markersToScene
+from ..mrml.LesionNodes import segmentationToLesions
 from ..mrml.LesionPreview import REGION_LABEL, showLabels
 from ..mrml.MapUnits import gridOf
 from ..mrml.MidplaneNodes import MIDPLANE, SINUSES, midplaneToNode
 from ..mrml.RegionJobs import tableToCsv
-from ..mrml.StudyRoles import STUDY, findNode, nodesOfStudy, removeNode
+from ..mrml.StudyRoles import ANATOMY, LESIONS, STUDY, findNode, nodesOfStudy, removeNode
 from ..mrml.VolumeArrays import volumeArray
 from .RunnerChoice import chooseRunner
 
@@ -55,11 +56,12 @@ def exportTables(segmentationNode, folder):
     """Write every table of the study of a segmentation as CSV; return the paths.
 
     :param segmentationNode: vtkMRMLSegmentationNode of lesions.
-    :param folder: where to; it is made when it is missing.
+    :param folder: where to; a folder "tables" is made in it.
     """
     study = segmentationNode.GetAttribute(STUDY)
-    tables = {role: node for role, node in nodesOfStudy(slicer.mrmlScene, study).items() if node.IsA("vtkMRMLTableNode")}
-    files, place = [], Path(folder)
+    nodes = nodesOfStudy(segmentationNode.GetScene(), study)
+    tables = {role: node for role, node in nodes.items() if node.IsA("vtkMRMLTableNode")}
+    files, place = [], Path(folder) / "tables"  # metrics.csv of an export has the same name and another form
     place.mkdir(parents=True, exist_ok=True)
     statistics = 0
     for role, node in tables.items():
@@ -77,18 +79,26 @@ def markers(tmaxNode):
     return findNode(scene, study, MIDPLANE), findNode(scene, study, SINUSES)
 
 
-def addMidplane(tmaxNode):
-    """Return the plane of a Tmax map's study; a new one lies in the middle of the brain and counts once it is moved."""
+def addMarkers(tmaxNode):
+    """Return plane and sinus markers of a Tmax map's study; those that are missing are made.
+
+    Where lesions are known the markers lie where they were found. Else the plane lies in the middle of the brain, and there
+    are no markers of sinuses. A marker counts once it is moved.
+    """
     scene, study = tmaxNode.GetScene(), lesionStudyOf(tmaxNode)
-    known = findNode(scene, study, MIDPLANE)
-    if known is not None:
-        return known
-    shape, affine = gridOf(tmaxNode)
-    values = volumeArray(tmaxNode)
-    inside = np.argwhere(np.isfinite(values) & (values != 0))
-    center = inside.mean(axis=0) if len(inside) else (np.array(shape) - 1) / 2.0
-    middle = float(affine[0, :3] @ center + affine[0, 3])
-    return midplaneToNode(scene, (1.0, 0.0, 0.0, middle), study, shape=shape, affine=affine)
+    plane, sinuses = markers(tmaxNode)
+    nodes = nodesOfStudy(scene, study)
+    if LESIONS in nodes and ANATOMY in nodes and (plane is None or sinuses is None):
+        markersToScene(scene, segmentationToLesions(nodes[LESIONS], nodes[ANATOMY], reference=tmaxNode), study)
+        plane, sinuses = markers(tmaxNode)
+    if plane is None:
+        shape, affine = gridOf(tmaxNode)
+        values = volumeArray(tmaxNode)
+        inside = np.argwhere(np.isfinite(values) & (values != 0))
+        center = inside.mean(axis=0) if len(inside) else (np.array(shape) - 1) / 2.0
+        middle = float(affine[0, :3] @ center + affine[0, 3])
+        plane = midplaneToNode(scene, (1.0, 0.0, 0.0, middle), study, shape=shape, affine=affine)
+    return plane, sinuses
 
 
 def forgetMarkers(tmaxNode, midplane=False, sinuses=False):

@@ -37,7 +37,8 @@ class LesionPanel:
         self.ui, self.logic = ui, logic
         self._isComplete = self._isUpdating = False
         self.jobPanel = JobPanel(ui.applyFrame.layout(), self.segment, self.onSegmented, self.update)
-        ui.applyFrame.layout().setContentsMargins(0, 0, 0, 0)
+        for frame in (ui.applyFrame, ui.thresholdsFrame):
+            frame.layout().setContentsMargins(0, 0, 0, 0)
         uiWidget.layout().addStretch(1)
         self.maps = MapSelectors(ui)
         self.thresholds = ThresholdSliders(ui)

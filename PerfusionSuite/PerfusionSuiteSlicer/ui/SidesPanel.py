@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core.catalog import Choice
 
+from ..mrml.LesionJob import lesionsOf
 from .ChoiceBox import ChoiceBox
 from .RegionBox import RegionBox
 
@@ -58,14 +59,16 @@ class SidesPanel:
         ui, tmax = self._ui, self._node.tmax
         plane, sinuses = self._markers()
         needsMap = "" if tmax is not None else _("Choose a Tmax map first")
-        needsLesions = needsMap or ("" if sinuses is not None else _("Press Apply first"))
+        hasLesions = tmax is not None and lesionsOf(tmax) is not None
+        needsLesions = needsMap or ("" if hasLesions else _("Press Apply first"))
         needsPlane = needsMap or ("" if plane is not None else _("The plane is found when Apply is pressed"))
+        needsMarkers = "" if sinuses is not None else _("The sinuses are found when Apply is pressed")
         moved = _("What you move counts when you press Apply or Update numbers")
         for widget, problem, hint in (
             (ui.midlineCheckBox, needsMap, moved),
             (ui.sinusesCheckBox, needsLesions, moved),
             (ui.midlineButton, needsPlane, _("Forget the plane, so that it is found anew")),
-            (ui.sinusesButton, needsLesions, _("Forget the markers, so that the sinuses are found anew")),
+            (ui.sinusesButton, needsLesions or needsMarkers, _("Forget the markers, so that the sinuses are found anew")),
         ):
             widget.enabled = not problem
             widget.toolTip = problem or hint
@@ -90,9 +93,7 @@ class SidesPanel:
 
     def onMidlineShown(self, isShown):
         """Show the plane with handles to move it; a first one is put through the middle when none was found yet."""
-        plane = self._markers()[0]
-        if plane is None and isShown:
-            plane = self._logic.addMidplane(self._node.tmax, self._node.cbf)
+        plane = self._logic.addMarkers(self._node.tmax)[0] if isShown else self._markers()[0]
         if plane is not None:
             plane.GetDisplayNode().SetVisibility(isShown)
             plane.GetDisplayNode().SetHandlesInteractive(isShown)
@@ -100,9 +101,10 @@ class SidesPanel:
 
     def onSinusesShown(self, isShown):
         """Show the markers of the sinuses."""
-        sinuses = self._markers()[1]
+        sinuses = self._logic.addMarkers(self._node.tmax)[1] if isShown else self._markers()[1]
         if sinuses is not None:
             sinuses.GetDisplayNode().SetVisibility(isShown)
+        self._showMarkers()
 
     def onMidlineReset(self, checked=False):
         """Forget the plane."""
