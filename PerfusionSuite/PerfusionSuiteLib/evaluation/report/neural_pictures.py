@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,8 +88,9 @@ def _panel(axes: Any, content: Mapping[str, NDArray[Any]], truth: Mapping[str, N
 
 def _name(figure: Any, name: str, middle_in: float) -> None:
     width, height = figure.get_size_inches()
-    words = re.sub(r"[:{,]", "\n", name).rstrip("}")
-    size = 11 if len(max(words.splitlines(), key=len)) < 12 else 8.5
+    parts = re.sub(r"[:{,]", "\n", name).rstrip("}").splitlines()
+    size = 11 if len(max(parts, key=len)) < 12 else 8.5
+    words = "\n".join(line for part in parts for line in textwrap.wrap(part, 15))
     figure.text(0.1 / width, 1.0 - middle_in / height, words, color=INK, fontsize=size, fontweight="bold", va="center")
 
 
