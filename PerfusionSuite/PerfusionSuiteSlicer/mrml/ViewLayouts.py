@@ -178,6 +178,7 @@ def _outlineOnTmax(scene: Any, lesions: Any, view: Any) -> None:
     display.SetSliceIntersectionThickness(2)
     for segmentID in lesions.GetSegmentation().GetSegmentIDs():
         display.SetSegmentVisibility(segmentID, segmentID == HYPOPERFUSION)
+    display.SetSegmentOverrideColor(HYPOPERFUSION, 1.0, 1.0, 1.0)  # its own yellow is a color of Tmax
     display.RemoveAllViewNodeIDs()
     display.AddViewNodeID(view.GetID())
     display.EndModify(wasModifying)
