@@ -198,7 +198,8 @@ assert (folder / "patient" / "tmax.nii.gz").is_file()
 assert (folder / "patient" / "report.html").is_file()
 steps.assertDeadControlsSayWhy(ui)
 steps.photograph(desktop, module, pictures, "done")
-desktop.screenshot(module, pictures / f"{module.name}-narrow.png", 330)
+if getattr(desktop, "isEmulation", False):
+    desktop.screenshot(module, pictures / f"{module.name}-narrow.png", 330)
 ui.cbfSelector.setCurrentNode(None)
 assert not jobPanel.applyButton.enabled
 slicer.mrmlScene.Clear(0)
