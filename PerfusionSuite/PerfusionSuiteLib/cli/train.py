@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import InvalidInputError, part_of
+from ..core import CancelledError, InvalidInputError, part_of
 from ..core.errors import require_package
 from ..core.files import check_output_folder
 from ..fitting.devices import choose_device
@@ -91,7 +91,7 @@ def execute(options: argparse.Namespace) -> int:
         reptile = Reptile(learner, Chosen(cohort, trained), plan, folder=options.output, belongs_to=facts)
         if reptile.state.step:
             console.message(f"Going on after {reptile.state.step} patients.")
-        weights = reptile.run(part_of(console, 0.3, 0.95), console.message)
+        weights = _trained(reptile, console)
         scores = _scores(learner, weights, cohort, unseen)
         done, seconds = reptile.state.step, reptile.state.seconds
         training = Training(
@@ -107,6 +107,14 @@ def execute(options: argparse.Namespace) -> int:
     finally:
         console.close()
     return 0
+
+
+def _trained(reptile: Reptile, console: ConsoleProgress) -> Any:
+    try:
+        return reptile.run(part_of(console, 0.3, 0.95), console.message)
+    except (CancelledError, KeyboardInterrupt):
+        console.message(f"{reptile.state.step} patients are kept: give the same command again to go on.")
+        raise
 
 
 class Chosen:
