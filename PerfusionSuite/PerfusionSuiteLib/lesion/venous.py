@@ -18,6 +18,7 @@ from scipy import ndimage
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes, voxel_volume_ml
 from ..core.values import InputFunction, PerfusionMaps
 from .clusters import NEIGHBORS_26, largest_cluster_ml
+from .indices import peak_time
 from .midline import check_midplane, side_distance
 
 _POSTERIOR_PART = 1.0 / 3.0
@@ -27,6 +28,8 @@ _TORCULA_HEIGHT_MM = 20.0
 _MIN_SLAB_MM = 40.0
 _MIN_PART_ML = 0.1
 _MIN_VOXELS = 2
+_VENOUS_SPREAD_S = 15.0
+"""How long after the venous curve another vein can peak; what peaks later still is drift or motion at the edge of bone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def venous_regions(
     Parameters
     ----------
     maps : PerfusionMaps
-        With ``tmax`` inside vessels.
+        With ``tmax`` inside vessels; with ``ttp``, only voxels that peak like veins count.
     brain : ndarray of bool, shape (I, J, K)
         Inside the skull.
     midplane : ndarray, shape (4,), mm
@@ -66,7 +69,7 @@ def venous_regions(
     vessel : ndarray of bool, shape (I, J, K), optional
         Large vessels.
     vof : InputFunction, optional
-        Venous curve with its voxels.
+        Venous curve: when veins peak, and its voxels.
 
     Returns
     -------
@@ -74,6 +77,8 @@ def venous_regions(
         Superior sagittal sinus: the upper half of the slab; torcula: the lowest cluster of the lower half.
     """
     candidates = np.zeros(brain.shape, bool) if vessel is None else vessel.copy()
+    if vof is not None and "ttp" in maps:
+        candidates &= ~(maps["ttp"].values > peak_time(vof.times_s, vof.values) + _VENOUS_SPREAD_S)
     if vof is not None and vof.voxels.size:
         candidates[tuple(np.asarray(vof.voxels).T)] = True
     candidates &= np.isfinite(maps["tmax"].values)

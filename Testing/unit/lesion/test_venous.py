@@ -33,7 +33,7 @@ def sinus_head(sss_s: float, torcula_s: float) -> tuple[dict[str, np.ndarray], d
 
 
 def venous_transit(arrays: dict[str, np.ndarray], affine: np.ndarray, vof: InputFunction | None = None) -> dict[str, Any]:
-    maps, lesions = lesion.segment(PerfusionMaps.from_arrays(arrays, affine), midplane=PLANE)
+    maps, lesions = lesion.segment(PerfusionMaps.from_arrays(arrays, affine), midplane=PLANE, vof=vof)
     result: dict[str, Any] = lesion.metrics(maps, lesions, vof=vof).values["pvt"]
     return result
 
@@ -113,3 +113,17 @@ def test_a_painted_region_wins() -> None:
     edited = replace(lesions, extra={**lesions.extra, "sss": painted})
     assert lesion.metrics(maps, edited).values["pvt"]["sss_tmax_s"] == 15.0
     assert not sinus["sss"][painted].any()
+
+
+def test_what_peaks_long_after_all_veins_is_no_sinus() -> None:
+    arrays, sinus = sinus_head(8.0, 8.0)
+    drifting = sinus["torcula"].copy()
+    drifting[:, :, :2] = False  # the upper part of the torcula is the edge of moving bone
+    arrays["tmax"][drifting] = 29.0
+    t = np.arange(60.0)
+    vof = InputFunction(t, np.exp(-((t - 18.0) ** 2) / 18.0), np.zeros((0, 3), int), "vof")
+    assert venous_transit(arrays, AFFINE, vof)["status"] == "torcula"
+    arrays["ttp"] = np.where(drifting, 55.0, 18.0)
+    arrays["ttp"][sinus["sss"]] = 30.0  # a sinus that fills late is one all the same
+    found = venous_transit(arrays, AFFINE, vof)
+    assert (found["status"], found["torcula_tmax_s"], found["sss_tmax_s"]) == ("none", 8.0, 8.0)

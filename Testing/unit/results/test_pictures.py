@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from PerfusionSuiteLib.core import InputFunction, MotionReport, Study
+from PerfusionSuiteLib.core import InputFunction, LesionMasks, MotionReport, Study
+from PerfusionSuiteLib.lesion.volumes import slice_statistics
 from PerfusionSuiteLib.results.layout import PICTURES
 from PerfusionSuiteLib.results.pictures import draw
 from PerfusionSuiteLib.results.pictures.canvas import map_colors, save
@@ -229,3 +230,16 @@ def test_a_scan_without_baseline_frames_has_no_shaded_baseline(a_study: Study) -
     study = replace(a_study, concentration=replace(a_study.concentration, baseline_frames=0))
     assert len(draw(scene_of(a_study), "aif_vof").axes[0].patches) == 1
     assert len(draw(scene_of(study), "aif_vof").axes[0].patches) == 0
+
+
+def test_slices_of_an_oblique_scan_stand_at_the_same_height_in_pictures_and_tables() -> None:
+    tilt = np.radians(20.0)
+    affine = np.diag([2.0, 2.0, 8.0, 1.0])
+    affine[:3, 1] = 2.0 * np.array([0.0, np.cos(tilt), np.sin(tilt)])
+    affine[:3, 2] = 8.0 * np.array([0.0, -np.sin(tilt), np.cos(tilt)])
+    brain = np.zeros((20, 40, 3), bool)
+    brain[5:15, 3:20] = True  # not in the middle of the image, so that its own middle lies lower
+    nothing = np.zeros_like(brain)
+    rows = slice_statistics(LesionMasks(nothing, nothing, nothing, brain, brain, affine, "none", np.array([1.0, 0, 0, 0])))
+    view = view_of(brain, affine)
+    assert [view.slice_mm(k) for k in range(3)] == pytest.approx([row["position_mm"] for row in rows], abs=1e-3)

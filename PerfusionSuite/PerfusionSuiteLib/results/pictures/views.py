@@ -77,13 +77,12 @@ class View:
         Returns
         -------
         float, mm
-            Superior coordinate at the middle of the slice.
+            Superior coordinate at the middle of the whole slice, as in ``slice_statistics`` of the metrics.
         """
         axes, flips = canonical_orientation(self.affine)
-        turned = [(part.start + part.stop - 1) / 2.0 for part in self.box[:2]] + [float(self.box[2].start + index)]
-        voxel = np.ones(4)
-        for axis, flip, at in zip(axes, flips, turned, strict=True):
-            voxel[axis] = self.shape[axis] - 1 - at if flip else at
+        voxel = np.array([*((n - 1) / 2.0 for n in self.shape), 1.0])
+        at = self.box[2].start + index
+        voxel[axes[2]] = self.shape[axes[2]] - 1 - at if flips[2] else at
         return float((self.affine @ voxel)[2])
 
 
