@@ -287,6 +287,11 @@ class TestStart:
         assert complete_volume({**RESPPINN})["steps"] == 5000
         assert complete_volume({**RESPPINN, "start": "x"})["steps"] == 500
 
+    def test_that_was_trained_briefly_is_no_reason_to_trust_a_short_fit(self, tmp_path: Path) -> None:
+        watch = Notes()
+        run("resppinn", start=str(self.write(tmp_path)), watch=watch)
+        assert "resppinn_short" in watch.codes
+
     def test_of_another_raster_is_refused(self, tmp_path: Path) -> None:
         path = self.write(tmp_path, Frame("own", (64, 64, 16), (3.0, 3.0, 5.0)))
         with pytest.raises(InvalidInputError, match="64 x 64 x 16 voxels of 3 x 3 x 5 mm, but the fit runs in 9 x 8 x 3"):
