@@ -72,7 +72,7 @@ def execute(options: argparse.Namespace) -> int:
         merged = cohort.merge_outcomes(found, cohort.read_table(options.outcomes), id_column=options.id_column)
         rows, columns = merged.rows, merged.columns
     write_rows(options.output, rows, columns)
-    print(f"{len(rows)} cases, {len(columns)} columns in {options.output}")
+    print(f"{len(rows)} {'case' if len(rows) == 1 else 'cases'}, {len(columns)} columns in {options.output}")
     for name, reason in found.skipped:
         print(f"  skipped: {name} ({reason})")
     for finding in found.findings:

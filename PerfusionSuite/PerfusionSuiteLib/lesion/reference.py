@@ -19,6 +19,7 @@ from .presets import Preset
 SIDES = ("left", "right", "bilateral")
 _MIN_REFERENCE_ML = 2.0
 _MIN_REFERENCE_FRACTION = 0.05
+_OTHER_SIDE_ML, _OTHER_SIDE_SHARE = 10.0, 1.0 / 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,10 @@ def normal_reference(
     findings: list[QualityFinding] = []
     if side == "bilateral" and told is None:
         findings.append(_bilateral(fractions, preset))
+    if side in halves and told is None:
+        findings += _both_sides(
+            {name: float((lesion & half).sum()) * voxel_volume_ml(maps.affine) for name, half in halves.items()}
+        )
     region = {"left": "right", "right": "left"}.get(side, "global")
     mask = normal if region == "global" else normal & halves[region] & (np.abs(distance) >= preset.midplane_margin_mm)
     if region != "global" and _too_small(mask, halves[region], maps):
@@ -170,6 +175,17 @@ def _bilateral(fractions: dict[str, float], preset: Preset) -> QualityFinding:
         f"{preset.reference_tmax_s:g} s) became the reference.",
         "Check the AIF and low cardiac output; give a normal region if there is one.",
     )
+
+
+def _both_sides(volumes_ml: dict[str, float]) -> list[QualityFinding]:
+    """An occluded artery slows one side; what is nearly alike on both is rather slow white matter or a wrong artery."""
+    smaller, larger = sorted(volumes_ml.values())
+    if smaller < max(_OTHER_SIDE_ML, _OTHER_SIDE_SHARE * larger):
+        return []
+    listed = " and ".join(f"{value:.1f} mL of the {name}" for name, value in volumes_ml.items())
+    text = f"Hypoperfusion takes up {listed} hemisphere; the larger one was taken as the affected side."
+    advice = "Normal white matter can be that slow: compare both sides, check the AIF, and give the affected side if it is known."
+    return [QualityFinding("both_sides", "warning", text, advice)]
 
 
 def _small_reference(mask: BoolArray, maps: PerfusionMaps) -> QualityFinding:

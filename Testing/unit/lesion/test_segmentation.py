@@ -135,6 +135,20 @@ def test_both_sides_affected_make_the_reference_global() -> None:
     assert maps["rcbf"].values[late] == pytest.approx(60.0)
 
 
+@pytest.mark.parametrize(("columns", "said"), [(5, True), (1, False)])
+def test_hypoperfusion_that_is_nearly_alike_on_both_sides_is_told(columns: int, said: bool) -> None:
+    arrays = brain_arrays()
+    arrays["tmax"][LEFT] = 9.0
+    arrays["tmax"][8 : 8 + columns, 14:24, 1:4] = 9.0
+    maps = PerfusionMaps.from_arrays(arrays, AFFINE)
+    _, lesions = lesion.segment(maps, midplane=PLANE)
+    found = [f for f in lesions.findings if f.code == "both_sides"]
+    assert (lesions.side, bool(found)) == ("left", said)
+    assert all("23.0 mL of the left and 19.2 mL of the right hemisphere" in f.message for f in found)
+    _, told = lesion.segment(maps, midplane=PLANE, side="left")
+    assert "both_sides" not in {f.code for f in told.findings}
+
+
 def test_a_contralateral_region_overrides_the_reference() -> None:
     contra = np.zeros(SHAPE, bool)
     contra[10:14, 10:14, 2] = True
