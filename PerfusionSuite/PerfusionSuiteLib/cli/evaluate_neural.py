@@ -21,7 +21,7 @@ from .console import ConsoleProgress
 USUAL = ("spatial", "spatial:guided", "neural", "resppinn", "sppinn", "nlr", "bayes", "csvd", "osvd")
 """Those of them that exist are compared by default."""
 
-QUICK = {"sppinn": "sppinn{steps=100}", "resppinn": "resppinn{steps=500}"}
+QUICK = {"sppinn": "sppinn{steps=100}", "resppinn": "resppinn{steps=2000}"}
 QUICK_TILE_PX, QUICK_CBV, QUICK_SLICES = 16, (4.0,), 4
 """What ``--quick`` makes of the published methods, which take hours on a CPU, and of the sizes of phantoms."""
 
