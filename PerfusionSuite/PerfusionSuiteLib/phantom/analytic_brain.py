@@ -144,19 +144,28 @@ def brain(
         "recipe": name, "seed": seed, "noise_hu": noise_hu, "residue": dict.fromkeys(("gm", "wm", "deep"), residue),
         "noise_kernel_px": NOISE_PX, "bolus": bolus, "lesion": {"site": "right middle cerebral artery"},
     }  # fmt: skip
-    series = PerfusionSeries(
-        data, affine, times, "ctp", Acquisition("given"), Source("phantom", f"{name}-{seed}", ("Analytic brain.",))
-    )
+    source = Source("phantom", f"{name}-{seed}", ("Analytic brain.",))
+    series = PerfusionSeries(data, affine, times, "ctp", Acquisition("given"), source)
+    return series, _truth(fields, affine, times, (fine, fine_aif, fine_vof), settings)
+
+
+def _truth(
+    fields: dict[str, NDArray[Any]],
+    affine: FloatArray,
+    times: FloatArray,
+    bolus: tuple[FloatArray, FloatArray, FloatArray],
+    settings: dict[str, Any],
+) -> PhantomTruth:
     maps, fractions, masks = _truth_arrays(fields)
     frame, coarse = np.rint(times / FINE_S).astype(np.int64), slice(None, None, 10)
     voxel_ml = float(abs(np.linalg.det(affine[:3, :3]))) / 1000.0
-    truth = PhantomTruth(
-        maps, fractions, masks, affine, times, fine_aif[frame], fine_vof[frame], fine[coarse], fine_aif[coarse], fine_vof[coarse],
-        np.tile(np.eye(4), (frames, 1, 1)), "right",
+    fine, aif, vof = bolus
+    return PhantomTruth(
+        maps, fractions, masks, affine, times, aif[frame], vof[frame], fine[coarse], aif[coarse], vof[coarse],
+        np.tile(np.eye(4), (times.size, 1, 1)), "right",
         volumes_ml={key: float(masks[key].sum()) * voxel_ml for key in ("hypoperfusion", "core", "penumbra")},
         parameters=settings,
     )  # fmt: skip
-    return series, truth
 
 
 def _check(noise_hu: float, residue: str, frames: int, interval_s: float, shape: tuple[int, ...] | None) -> None:
