@@ -95,7 +95,8 @@ def _read(path: Path) -> tuple[FloatArray, FloatArray]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"The curve file '{path.name}' cannot be read ({error}). Give a CSV file with the columns time_sec and aif or vof."
+        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        msg = f"The curve file '{path.name}' cannot be read ({reason}). Give a CSV file with the columns time_sec and aif or vof."
         raise InvalidInputError(msg) from error
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:

@@ -74,9 +74,7 @@ def write_report(
     text = rendered(
         "report.html.j2",
         case_id=without_identifiers(case_id_of(study)),
-        modality={"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}.get(
-            modality_of(study), "Perfusion"
-        ),
+        modality=_MODALITIES.get(modality_of(study), "Perfusion"),
         side=_side(study),
         cards=_cards(numbers, study.lesions.thresholds),
         more=index_rows(numbers),
