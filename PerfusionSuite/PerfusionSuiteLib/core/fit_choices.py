@@ -124,9 +124,7 @@ _PUBLISHED = (
     _number("time_limit_s", "Time limit [s]", "Steps are cut to what fits; 0 for no limit.", None, 1.0, 1e6),
     _SEED,
 )
-_NEURAL_START = (
-    "auto (learned on simulated patients, where that comes along), random, or the path of a trained start."
-)
+_NEURAL_START = "auto (learned on simulated patients, where that comes along), random, or the path of a trained start."
 _MODEL_ERROR = "Share of a curve that the model may miss beside the noise, so that vessels do not decide alone."
 _NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
 _START = "Path of trained weights or name of a shipped start; empty for a random one."
