@@ -26,9 +26,9 @@ MIN_SAMPLES = 5
 def from_csv(path: str | Path, times_s: ArrayLike | None, *, kind: str, unit: str = "HU") -> InputFunction:
     """Read a curve and bring it to the frame times of a scan.
 
-    The first row names the columns: ``time_sec`` and any other name. Times need not be uniform; samples between them come from
-    a natural cubic spline (straight lines would widen the bolus). Frames before the first or after the last row
-    take the value of that row.
+    The first row names the columns: ``time_sec`` (or ``time_s``) and any other name; of several the one named like `kind`.
+    Times need not be uniform; samples between them come from a natural cubic spline (straight lines would widen the bolus).
+    Frames before the first or after the last row take the value of that row.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def from_csv(path: str | Path, times_s: ArrayLike | None, *, kind: str, unit: st
         msg = f"A vascular curve is an 'aif' or a 'vof', not '{kind}'. Use one of the two."
         raise InvalidInputError(msg)
     name = Path(path).name
-    own_times, own_values = _read(Path(path))
+    own_times, own_values = _read(Path(path), kind)
     times = check_times(own_times, own_times.size) if times_s is None else check_times(times_s, np.size(times_s))
     _check_overlap(name, own_times, times)
     spline = CubicSpline(own_times, own_values, bc_type="natural")
@@ -91,7 +91,7 @@ def to_csv(curve: InputFunction, path: str | Path) -> Path:
     return write_text(path, text.getvalue())
 
 
-def _read(path: Path) -> tuple[FloatArray, FloatArray]:
+def _read(path: Path, kind: str) -> tuple[FloatArray, FloatArray]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -105,11 +105,12 @@ def _read(path: Path) -> tuple[FloatArray, FloatArray]:
     delimiter = next((d for d in ("\t", ";", ",") if d in lines[0]), ",")
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
     head = [cell.lower() for cell in rows[0]]
-    if TIME_COLUMN not in head or len(head) < 2:
+    time_column = next((name for name in (TIME_COLUMN, "time_s") if name in head), None)
+    if time_column is None or len(head) < 2:
         msg = f"The first row of '{path.name}' is {', '.join(rows[0])}. Name the columns time_sec and aif or vof."
         raise InvalidInputError(msg)
-    at = head.index(TIME_COLUMN)
-    other = next(i for i in range(len(head)) if i != at)
+    at = head.index(time_column)
+    other = head.index(kind) if kind in head else next(i for i in range(len(head)) if i != at)
     values = np.array([_numbers(path.name, number, row, at, other) for number, row in enumerate(rows[1:], start=2)])
     if values.shape[0] < MIN_SAMPLES:
         msg = f"'{path.name}' has {values.shape[0]} rows of numbers, at least {MIN_SAMPLES} are needed. Give the whole curve."

@@ -110,6 +110,16 @@ def test_any_name_and_usual_separators_are_accepted(tmp_path, head, sep):
     np.testing.assert_allclose(from_csv(path, TIMES, kind="aif").values, values, atol=1e-3)
 
 
+def test_of_both_curves_in_one_file_each_is_found_by_its_name(tmp_path):
+    times = np.linspace(0.0, 44.0, 45)
+    artery, vein = np.exp(-(((times - 12.0) / 4.0) ** 2)) * 100.0, np.exp(-(((times - 20.0) / 5.0) ** 2)) * 150.0
+    path = tmp_path / "curves.csv"
+    rows = "\n".join(f"{t},{a},{v}" for t, a, v in zip(times, artery, vein, strict=True))
+    path.write_text(f"time_s,aif,vof\n{rows}\n", encoding="utf-8")
+    np.testing.assert_allclose(from_csv(path, times, kind="aif").values, artery, atol=1e-4)
+    np.testing.assert_allclose(from_csv(path, times, kind="vof").values, vein, atol=1e-4)
+
+
 def test_a_coarse_uneven_file_is_resampled_without_widening_the_bolus(tmp_path):
     coarse = np.concatenate([np.linspace(0, 30, 16), np.linspace(33, 60, 10)])
     fine = np.linspace(0, 60, 121)
