@@ -85,7 +85,7 @@ if hasTorch:
     slowest = "ReSPPINN" if "Neural field" not in items else "Neural field"
     before, layout = steps.nodeIDs(slicer), manager.layout
     ui.methodComboBox.currentText = slowest
-    widget.model._form.widgets()["steps"].value = 600 if slowest == "Neural field" else 100000
+    widget.model._form.widgets()["steps"].value = 50000 if slowest == "Neural field" else 100000
     panel.applyButton.click()
     assert desktop.pump(steps.LIMIT_S, lambda: manager.layout == 5504 or not panel.isRunning)
     assert panel.isRunning, panel.statusLabel.text
