@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "Docs" / "Screenshots"
@@ -23,6 +23,7 @@ WIDTH = 1280
 PARTS = ("slicer_tmax_overlay.png", "slicer_lesions.png")
 MODULES = ("CorePenumbra", "PerfusionFit", "PerfusionSuite")
 BACKGROUND = (239, 239, 239)
+MARGIN = 16
 
 
 def demo_picture(folder: Path) -> None:
@@ -53,6 +54,8 @@ def panel_pictures() -> None:
             sheet = Image.new("RGB", (panel.width + layout.width, max(panel.height, layout.height)), BACKGROUND)
             sheet.paste(panel, (0, 0))
             sheet.paste(layout, (panel.width, 0))
+            _, _, _, used = ImageChops.difference(sheet, Image.new("RGB", sheet.size, BACKGROUND)).getbbox()
+            sheet = sheet.crop((0, 0, sheet.width, min(sheet.height, used + MARGIN)))
             size = (WIDTH, round(sheet.height * WIDTH / sheet.width))
             sheet.resize(size, Image.Resampling.LANCZOS).save(TARGET / f"{module}.jpg", quality=88, optimize=True)
 
