@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .conditions import Condition
-from .row_file import FAILED, condition_of
+from .row_file import FAILED
 
 LEAST_ML: Mapping[str, float] = {"hypoperfusion": 10.0, "core": 5.0, "penumbra": 10.0}
 """Smaller true lesions are left out of the Dice, which a few voxels would decide."""
@@ -122,26 +122,6 @@ class Medians:
         """
         entry = self.entry(condition, method, subject, region, measure)
         return float("nan") if entry is None else float(entry["median"])
-
-
-def conditions_in(rows: Iterable[Mapping[str, Any]]) -> dict[str, Condition]:
-    """List the conditions of rows.
-
-    Parameters
-    ----------
-    rows : iterable of mapping
-        Rows of the study.
-
-    Returns
-    -------
-    dict of str to Condition
-        By name, in the order of their first appearance.
-    """
-    found: dict[str, Condition] = {}
-    for row in rows:
-        if row["condition"] not in found:
-            found[row["condition"]] = condition_of(row)
-    return found
 
 
 def failures(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

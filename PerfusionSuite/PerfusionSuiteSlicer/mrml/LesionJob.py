@@ -251,7 +251,9 @@ def _start(
     inputs = {"maps": maps, **spec.masks, **inputsOfJob(given, maps, study)}
     if job.tissueMasks is not None:
         inputs["masks"] = job.tissueMasks
-    facts = {"method": maps["tmax"].provenance.method, "case_id": name, "modality": _modality(study)}
+    # Volumes from elsewhere may be called after the patient; results only take the name of a study of ours.
+    caseName = name if nodes["tmax"].GetAttribute(STUDY) else "case"
+    facts = {"method": maps["tmax"].provenance.method, "case_id": caseName, "modality": _modality(study)}
     job.start(runner, JobSpec("segment", {**spec.settings, **facts}, inputs, spec.output))
     return job
 
