@@ -7,7 +7,7 @@ from .map_files import FinishedMaps, holds_maps, read_finished_maps, read_mask_o
 from .map_study import MapStudy, masks_of
 from .tables import flatten, write_rows
 from .truth import write_truth_comparison
-from .writer import outdated_names, write, write_lesions
+from .writer import outdated_names, write
 
 __all__ = [
     "FinishedMaps",
@@ -22,7 +22,6 @@ __all__ = [
     "read_volume",
     "write",
     "write_dicom",
-    "write_lesions",
     "write_rows",
     "write_truth_comparison",
     "write_volume",

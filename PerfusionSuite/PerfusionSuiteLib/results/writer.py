@@ -119,36 +119,6 @@ def _layout_of(study: AnyStudy, layout: str) -> Layout:
     return Layout(layout, str(without_identifiers(case_id_of(study))))
 
 
-def write_lesions(lesions: LesionMasks, metrics: Metrics, out: Path) -> list[Path]:
-    """Write masks and metrics alone, for lesions that were made from finished maps.
-
-    Parameters
-    ----------
-    lesions : LesionMasks
-        The lesions.
-    metrics : Metrics
-        Their numbers.
-    out : Path
-        Folder for the results.
-
-    Returns
-    -------
-    list of Path
-        The files, sorted.
-
-    Raises
-    ------
-    InvalidInputError
-        If the folder cannot be written to or the disk is full.
-    """
-    names = Layout("flat", "case")
-    with staged_folder(out) as stage:
-        _write_masks(_lesion_regions(lesions), lesions, stage, names)
-        _write_numbers(metrics_document(metrics, lesions.findings), stage, names)
-        files = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
-    return [Path(out) / file for file in files]
-
-
 def metrics_document(metrics: Metrics, findings: Sequence[QualityFinding]) -> dict[str, Any]:
     """Return what ``metrics.json`` holds: the numbers, why some are missing, and the findings.
 

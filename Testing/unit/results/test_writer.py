@@ -244,9 +244,3 @@ def test_a_missing_package_costs_its_part_only(
     assert "tmax.nii.gz" in names(tmp_path)
     assert flag in json.loads((tmp_path / "metrics.json").read_text())["quality"]["flags"]
     assert package in (tmp_path / "log.txt").read_text()
-
-
-def test_lesions_alone_are_written_with_their_numbers(a_study: Study, tmp_path: Path) -> None:
-    results.write_lesions(a_study.lesions, a_study.metrics, tmp_path / "out")
-    expected = {"masks/core_mask.nii.gz", "masks/penumbra_mask.nii.gz", "core_mask_rcbf30.nii.gz", "metrics.json", "metrics.csv"}
-    assert expected <= names(tmp_path / "out")
