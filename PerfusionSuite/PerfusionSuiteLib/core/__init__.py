@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vocabulary of the package: values that rooms exchange, quantities, errors, progress."""
 
+from .asl import AslDifference, AslSeries, AslStudy
 from .errors import (
     CancelledError,
     GridMismatchError,
@@ -15,6 +16,7 @@ from .fields import FittedField
 from .findings import QualityFinding
 from .progress import ProgressCallback, no_progress, part_of
 from .quantities import QUANTITIES, Quantity
+from .regions import RegionFit
 from .series import Acquisition, PerfusionSeries, Source
 from .values import (
     Concentration,
@@ -33,6 +35,9 @@ from .watch import FitWatch, NoWatch
 __all__ = [
     "QUANTITIES",
     "Acquisition",
+    "AslDifference",
+    "AslSeries",
+    "AslStudy",
     "CancelledError",
     "Concentration",
     "FitWatch",
@@ -55,6 +60,7 @@ __all__ = [
     "Provenance",
     "QualityFinding",
     "Quantity",
+    "RegionFit",
     "Source",
     "Study",
     "TimingError",

@@ -15,6 +15,7 @@ from .fields import FittedField
 from .findings import QualityFinding
 from .geometry import BoolArray, FloatArray, check_affine
 from .quantities import QUANTITIES, Quantity
+from .regions import RegionFit
 from .series import PerfusionSeries, check_times
 
 
@@ -134,8 +135,8 @@ class InputFunction:
         Enhancement in the unit of the concentration; of an AIF, after partial-volume scaling.
     voxels : ndarray of int, shape (n, 3)
         Where it was measured (empty for a curve from a file).
-    kind : {"aif", "vof"}
-        Which of the two.
+    kind : {"aif", "vof", "reference"}
+        Artery, vein, or the tissue curve that stands in for an artery in methods without one.
     score : float
         Quality of the choice, larger is better; NaN for a manual one.
     flags : tuple of str
@@ -396,6 +397,8 @@ class Study:
         Time each step took.
     fitted : FittedField, optional
         What the fit learned, for methods that describe the scan as a field.
+    regions : RegionFit, optional
+        Regions and their curves, from methods that fit regions.
     """
 
     series: PerfusionSeries
@@ -411,3 +414,4 @@ class Study:
     findings: tuple[QualityFinding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     fitted: FittedField | None = None
+    regions: RegionFit | None = None
