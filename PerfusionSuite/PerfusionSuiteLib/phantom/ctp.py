@@ -29,7 +29,7 @@ from .scanner import Degrader, draw_degrader
 from .tissue import Tissue, make_tissue
 from .truth import PhantomTruth
 from .truth_maps import acquisition_truth
-from .vessels import VesselVolume, fill_voxels, make_arteries, make_veins
+from .vessel_tubes import VesselVolume, fill_voxels, make_arteries, make_veins
 
 RECIPES = ("clean", "typical", "hard")
 BLOOD_HU = 42.0
