@@ -2,6 +2,8 @@
 """Digital patients: series made from a known truth, different from what the solvers assume."""
 
 from .analytic_brain import brain
+from .asl import asl
+from .asl_truth import AslTruth, write_asl_truth
 from .color_maps import MARKS, DisplayStyle, healthy_maps, write_color_maps
 from .ctp import ctp
 from .dsc import dsc, dsc_echoes
@@ -15,14 +17,17 @@ __all__ = [
     "SPLITS",
     "TROUBLES",
     "VENDORS",
+    "AslTruth",
     "DisplayStyle",
     "PhantomTruth",
+    "asl",
     "brain",
     "ctp",
     "dsc",
     "dsc_echoes",
     "healthy_maps",
     "tiles",
+    "write_asl_truth",
     "write_color_maps",
     "write_dicom",
     "write_nifti",
