@@ -38,11 +38,12 @@ _FIELDS_2: list[tuple[Any, ...]] = [
     ("srow", "f8", (3, 4)), ("slice_code", "i4"), ("xyzt_units", "i4"), ("intent_code", "i4"), ("intent_name", "S16"),
     ("dim_info", "u1"), ("unused", "S15"),
 ]  # fmt: skip
-_HEADER = np.dtype(_FIELDS).newbyteorder("<")
-_LAYOUTS = {348: _HEADER, 540: np.dtype(_FIELDS_2).newbyteorder("<")}
-_CODES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512, "uint32": 768}
-_TYPES = {**{code: name for name, code in _CODES.items()}, 1024: "int64", 1280: "uint64"}
-_DATA_OFFSET = 352
+HEADER = np.dtype(_FIELDS).newbyteorder("<")
+"""Fields of a NIfTI-1 header."""
+_LAYOUTS = {348: HEADER, 540: np.dtype(_FIELDS_2).newbyteorder("<")}
+TYPE_CODES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512, "uint32": 768}
+_TYPES = {**{code: name for name, code in TYPE_CODES.items()}, 1024: "int64", 1280: "uint64"}
+DATA_OFFSET = 352
 _MILLIMETERS = 2
 _SECONDS = 8
 _TIME_UNITS = {8: 1.0, 16: 1e-3, 24: 1e-6}
@@ -130,7 +131,7 @@ def write_volume(
     """
     array = np.asarray(values)
     stored = np.dtype(dtype)
-    if stored.name not in _CODES or array.ndim not in {3, 4}:
+    if stored.name not in TYPE_CODES or array.ndim not in {3, 4}:
         msg = (
             f"A NIfTI volume of type {stored.name} and shape {array.shape} cannot be written. Give 3 or 4 dimensions of numbers."
         )
@@ -142,8 +143,32 @@ def write_volume(
         header["cal_min"], header["cal_max"] = display_range
     if interval_s is not None:
         header["pixdim"][4], header["xyzt_units"] = interval_s, _MILLIMETERS + _SECONDS
-    head = header.tobytes() + b"\0" * (_DATA_OFFSET - _HEADER.itemsize)
-    content = np.asarray(array, stored.newbyteorder("<"))
+    return write_stored(path, header, np.asarray(array, stored.newbyteorder("<")))
+
+
+def write_stored(path: str | Path, header: NDArray[Any], content: NDArray[Any]) -> Path:
+    """Write numbers behind a NIfTI-1 header that describes them, atomically.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; compressed when the name ends in ``.gz``.
+    header : ndarray of dtype `HEADER`, shape ()
+        The header.
+    content : ndarray
+        Little-endian numbers of the header's type and shape.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be written.
+    """
+    head = header.tobytes() + b"\0" * (DATA_OFFSET - HEADER.itemsize)
     with written_beside(path) as temporary, temporary.open("wb") as raw:
         if str(path).endswith(".gz"):
             # Without a name and a time in it, equal volumes give equal files.
@@ -161,11 +186,11 @@ def _write_body(stream: BinaryIO, header: bytes, content: NDArray[Any]) -> None:
 
 def _new_header(shape: tuple[int, ...], stored: np.dtype[Any], affine: FloatArray) -> NDArray[Any]:
     sizes = voxel_sizes(affine)
-    header = np.zeros((), _HEADER)
+    header = np.zeros((), HEADER)
     header["sizeof_hdr"], header["regular"], header["magic"] = 348, b"r", b"n+1"
     header["dim"] = [len(shape), *shape, *[1] * (7 - len(shape))]
-    header["datatype"], header["bitpix"] = _CODES[stored.name], stored.itemsize * 8
-    header["vox_offset"], header["scl_slope"], header["xyzt_units"] = _DATA_OFFSET, 1.0, _MILLIMETERS
+    header["datatype"], header["bitpix"] = TYPE_CODES[stored.name], stored.itemsize * 8
+    header["vox_offset"], header["scl_slope"], header["xyzt_units"] = DATA_OFFSET, 1.0, _MILLIMETERS
     header["sform_code"], header["srow"] = _SCANNER_ANATOMICAL, affine[:3]
     header["pixdim"] = [1.0, *sizes, 1.0, 1.0, 1.0, 1.0]
     rotation = affine[:3, :3] / sizes
@@ -196,6 +221,29 @@ def read_header(path: str | Path) -> NiftiHeader:
     InvalidInputError
         If the file is missing, damaged or not NIfTI.
     """
+    return _describe(*raw_fields(path))
+
+
+def raw_fields(path: str | Path) -> tuple[NDArray[Any], bool]:
+    """Read the fields of a NIfTI header as they are stored.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.nii`` or ``.nii.gz`` file (NIfTI-1 or NIfTI-2).
+
+    Returns
+    -------
+    header : ndarray, shape ()
+        The fields under their names in the standard.
+    packed : bool
+        Whether the file is compressed.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing, damaged or not NIfTI.
+    """
     name = Path(path).name
     try:
         with Path(path).open("rb") as stream:
@@ -208,7 +256,7 @@ def read_header(path: str | Path) -> NiftiHeader:
                 content = stream.read(544)
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(name, error) from error
-    return _describe(_parse_header(content, name), packed=packed)
+    return _parse_header(content, name), packed
 
 
 def read_volume(path: str | Path) -> tuple[NDArray[Any], FloatArray]:
@@ -268,7 +316,7 @@ def _parse_header(content: bytes, name: str) -> NDArray[Any]:
     raise InvalidInputError(msg)
 
 
-def _describe(header: NDArray[Any], *, packed: bool = False) -> NiftiHeader:
+def _describe(header: NDArray[Any], packed: bool = False) -> NiftiHeader:
     units = int(header["xyzt_units"])
     shape = [int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]
     shape += [1] * (3 - len(shape))
