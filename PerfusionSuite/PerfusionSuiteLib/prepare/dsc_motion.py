@@ -82,7 +82,7 @@ def correct_dsc_motion(
         return series, second_echo, _not_estimated(series)
     frames, center = _outlines(series, head), _center(series, head)
     in_plane = series.shape[2] <= 4 or voxel_sizes(series.affine)[2] >= 8.0
-    found = _estimate(frames, series.affine, center, in_plane, part_of(report, 0.05, 0.7))
+    found = estimate_poses(frames, series.affine, center, in_plane, part_of(report, 0.05, 0.7))
     if found is None:
         return series, second_echo, _not_estimated(series)
     poses, likeness = found
@@ -120,10 +120,31 @@ def _center(series: PerfusionSeries, head: BoolArray) -> FloatArray:
     return center
 
 
-def _estimate(
+def estimate_poses(
     frames: list[NDArray[np.float32]], affine: FloatArray, center: FloatArray, in_plane: bool, progress: ProgressCallback
 ) -> tuple[list[Pose], FloatArray] | None:
-    """Register all frames to the first, refer them to the median position, and once more to their mean."""
+    """Register all frames to the first, refer them to the median position, and once more to their mean.
+
+    Parameters
+    ----------
+    frames : list of ndarray, shape (I, J, K)
+        Smoothed images of one head.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+    center : ndarray, shape (3,), mm
+        Center of the rotations.
+    in_plane : bool
+        Allow only shifts within the slice plane and the rotation about its normal.
+    progress : callable
+        Called after each frame.
+
+    Returns
+    -------
+    poses : list of Pose
+        Of the head in each frame, relative to the frame nearest to the median position.
+    likeness : ndarray, shape (T,)
+        Correlation of each frame with the mean of all; the whole result is None when the images show no edges.
+    """
     target = prepare_target(frames[0], affine, center, in_plane=in_plane)
     if target is None:
         return None
