@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from PerfusionSuiteLib.core import (
     PerfusionSeries,
     Provenance,
     QualityFinding,
+    RegionFit,
     Source,
     Study,
     TissueMasks,
@@ -110,4 +112,58 @@ def a_study(a_ctp_series: PerfusionSeries) -> Study:
     return Study(
         a_ctp_series, TissueMasks(brain, csf, none, skull), concentration, aif, vof, maps, lesions, Metrics(numbers), motion,
         {"method": "osvd"}, (finding,), {"deconvolution": 1.5},
+    )  # fmt: skip
+
+
+def a_region_fit(times: np.ndarray, brain: np.ndarray, csf: np.ndarray) -> RegionFit:
+    """Return four regions with made-up curves: two of gray matter, one of white matter, one of fluid without a fit."""
+    i, j, _ = np.indices(SHAPE)
+    radius = np.hypot((i - 23.5) / 18.0, (j - 27.5) / 22.0)
+    labels = np.where(radius > 0.75, 1, np.where(i > 30, 2, 3)) * brain
+    labels[csf] = 4
+    observed = np.stack([bolus(times, start, height) for start, height in ((9.0, 12.0), (12.5, 8.0), (10.0, 5.0), (11.0, 1.0))])
+    fitted = 0.97 * observed
+    fitted[3] = np.nan
+    rows = tuple(
+        {
+            "roi_id": number + 1,
+            "tissue": tissue,
+            "n_vox_all": int((labels == number + 1).sum()),
+            "cbf": 50.0 - 10 * number if number < 3 else float("nan"),
+            "mtt": 4.0 + number if number < 3 else float("nan"),
+            "nmse": 0.03 if number < 3 else float("nan"),
+            "status": "ok" if number < 3 else "no tracer",
+        }
+        for number, tissue in enumerate(("GM", "GM", "WM", "CSF"))
+    )
+    reference = observed.mean(axis=0)
+    return RegionFit(
+        labels.astype(np.int32), AFFINE, rows, times, observed.astype(np.float32), fitted.astype(np.float32), reference
+    )  # fmt: skip
+
+
+@pytest.fixture
+def a_regional_study(a_study: Study) -> Study:
+    """The complete study as a regional method without an artery would give it: DSC, relative maps, regions, status codes."""
+    times, brain = a_study.series.times_s, a_study.masks.brain
+    regions = a_region_fit(times, brain, a_study.masks.csf)
+    codes = {0: "ok", 1: "outside of the mask", 7: "no tracer"}
+    quality = np.where(brain, np.where(regions.labels == 4, 7, 0), 1).astype(np.uint8)
+    provenance = Provenance("hemopic", {"status_codes": {str(code): words for code, words in codes.items()}}, "test")
+    units = {"cbf": "relative", "cbv": "relative", "baseline": "signal", "mip": "1/s"}
+    maps = PerfusionMaps(
+        [
+            replace(item, provenance=provenance, quality=quality, unit=units.get(key, item.unit))
+            for key, item in a_study.maps.items()
+        ]
+    )
+    series = replace(a_study.series, modality="dsc")
+    signal = np.where(brain, 300.0 + 4.0 * np.indices(SHAPE)[1], 5.0).astype(np.float32)
+    maps = maps.added(replace(maps["baseline"], values=signal))
+    concentration = replace(a_study.concentration, unit="1/s", baseline=signal)
+    reference = InputFunction(times, np.asarray(regions.reference, float), kind="reference")
+    numbers = {**a_study.metrics.values, "flow_scale": "relative", "aif": None}
+    return replace(
+        a_study, series=series, concentration=concentration, aif=reference, vof=None, maps=maps, regions=regions,
+        settings={"method": "hemopic"}, metrics=Metrics(numbers), findings=(),
     )  # fmt: skip

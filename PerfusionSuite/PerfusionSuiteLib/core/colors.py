@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import colorsys
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -43,6 +44,34 @@ LESION_COLORS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {"core": (0.90, 0.10, 0.12), "penumbra": (0.18, 0.75, 0.30), "hypoperfusion": (0.98, 0.80, 0.15)}
 )
 """RGB, 0 to 1: core red, penumbra green, hypoperfusion (Tmax) yellow."""
+
+
+_TISSUE_HUES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"GM": (0.0, 0.16), "WM": (0.28, 0.48), "CSF": (0.58, 0.62), "BrainStem": (0.78, 0.82)}
+)
+"""Hues of the first and the last region of a tissue: gray matter warm, white matter green, fluid blue, brain stem violet."""
+
+
+def region_colors(tissues: Sequence[str]) -> tuple[tuple[float, float, float], ...]:
+    """Return a color for each region of a brain: those of one tissue are alike, neighbors in the list can be told apart.
+
+    Parameters
+    ----------
+    tissues : sequence of str
+        Tissue of each region: ``GM``, ``WM``, ``CSF``, ``BrainStem``; others get the hues in between.
+
+    Returns
+    -------
+    tuple of tuple of float
+        RGB, 0 to 1.
+    """
+    found = []
+    for at, tissue in enumerate(tissues):
+        low, high = _TISSUE_HUES.get(tissue, (0.84, 0.98))
+        number, count = list(tissues[:at]).count(tissue), list(tissues).count(tissue)
+        hue = low + (high - low) * number / max(count - 1, 1)
+        found.append(colorsys.hsv_to_rgb(hue, (0.85, 0.6)[number % 2], (0.95, 0.8)[number % 2]))
+    return tuple(found)
 
 
 def color_table(name: str, size: int = 256) -> FloatArray:

@@ -75,6 +75,9 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType({q.key: q for q in _TABLE}
 PER_MASS_UNITS: Mapping[str, str] = MappingProxyType({"mL/100g/min": "mL/100mL/min", "mL/100g": "mL/100mL"})
 """Unit of the same quantity when the density is set to 1 (values per volume of tissue)."""
 
+RELATIVE = "relative"
+"""Unit of flow and volume that are only known up to one factor of the whole scan, because no artery was used."""
+
 
 def unit_of(key: str, density: float) -> str:
     """Return the unit of a quantity for the density it was computed with.

@@ -61,3 +61,13 @@ class RegionFit:
                 f"{len(self.rows)} regions with curves {self.observed.shape} and {self.fitted.shape} do not fit {shape[1]} times."
             )
             raise GridMismatchError(msg)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each region, such as ``GM 3``."""
+        return tuple(f"{row.get('tissue') or 'Cluster'} {int(row['roi_id'])}" for row in self.rows)
+
+    @property
+    def tissues(self) -> tuple[str, ...]:
+        """Tissue of each region: ``GM WM CSF BrainStem``, empty when it has none."""
+        return tuple(str(row.get("tissue") or "") for row in self.rows)

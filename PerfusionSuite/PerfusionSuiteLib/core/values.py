@@ -123,6 +123,10 @@ class Concentration:
         check_affine(self.affine)
 
 
+REFERENCE_LABEL = "reference curve"
+"""What stands in for an artery in methods without one: the mean curve of tissue."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputFunction:
     """A vascular curve: arterial input (AIF) or venous output (VOF).
@@ -165,8 +169,13 @@ class InputFunction:
     def __post_init__(self) -> None:
         check_times(self.times_s, np.size(self.values))
         if not np.isfinite(self.values).all():
-            msg = f"The {self.kind.upper()} has missing values. Give a finite number for each time."
+            msg = f"The {self.label} has missing values. Give a finite number for each time."
             raise InvalidInputError(msg)
+
+    @property
+    def label(self) -> str:
+        """What the curve is called: ``AIF``, ``VOF``, or ``reference curve``, which is no artery."""
+        return REFERENCE_LABEL if self.kind == "reference" else self.kind.upper()
 
 
 @dataclass(frozen=True, slots=True)

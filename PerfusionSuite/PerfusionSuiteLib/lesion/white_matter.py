@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray
-from ..core.quantities import QUANTITIES
+from ..core.quantities import QUANTITIES, RELATIVE
 from ..core.values import PerfusionMap, PerfusionMaps, TissueMasks
 from .midline import side_distance
 
@@ -23,7 +23,7 @@ WHITE_MATTER_CBV = 2.0
 MIN_VOXELS = 100
 MARGIN_MM = 5.0
 NORMAL_TMAX_S = 6.0
-SCALED = ("cbf", "cbv", "cbf_sd")
+SCALED = ("cbf", "cbv", "cbf_sd", "cbv_sd")
 
 
 def white_matter(maps: PerfusionMaps, tissue: BoolArray, *, side: FloatArray | None = None) -> BoolArray:
@@ -102,9 +102,10 @@ def scale_to_white_matter(
         return maps, (QualityFinding("dsc_not_scaled", "warning", text, "Use relative maps and Tmax."),)
     factor = cbv / level
     scaled = [replace(maps[key], values=(factor * maps[key].values).astype(np.float32)) for key in SCALED if key in maps]
+    unit = maps["cbv"].unit
     text = (
         f"Flow and volume of DSC-MRI are relative: they were multiplied by {factor:.3g}, so that normal white matter holds "
-        f"{cbv:g} {maps['cbv'].unit}."
+        f"{cbv:g}{'' if unit == RELATIVE else f' {unit}'}."
     )
     return maps.added(*scaled), (QualityFinding("dsc_scaled_to_white_matter", "info", text, "Compare regions, not patients."),)
 

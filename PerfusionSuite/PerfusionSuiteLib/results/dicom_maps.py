@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
+from ..core.quantities import RELATIVE
 from ..core.values import PerfusionMap
 from .dicom_source import MAKER, DicomSource, plane_positions, refer, slice_step, slices_of
 
@@ -33,7 +34,10 @@ QUANTITY_CODES: Mapping[str, Code] = {
 """Maps that are exported, with the codes of their quantities (DICOM PS3.16 CID 218 and 4108)."""
 
 PERFUSION_ANALYSIS = Code("129104", "DCM", "Perfusion image analysis")
-_UCUM_VOLUME: Mapping[str, str] = {"mL/100mL/min": "mL/(100.mL.min)", "mL/100mL": "mL/(100.mL)", "mL/100g/min": "mL/(100.g.min)"}
+_RELATIVE_CODES: Mapping[str, Code] = {key: QUANTITY_CODES[f"r{key}"] for key in ("cbf", "cbv")}
+_UCUM_VOLUME: Mapping[str, str] = {
+    "mL/100mL/min": "mL/(100.mL.min)", "mL/100mL": "mL/(100.mL)", "mL/100g/min": "mL/(100.g.min)", RELATIVE: "1",
+}  # fmt: skip
 
 
 def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> highdicom.pm.ParametricMap:
@@ -66,7 +70,7 @@ def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> high
         value_range=(low, high if high > low else low + 1.0),
         slope=1.0,
         intercept=0.0,
-        quantity_definition=hd.sr.CodedConcept.from_code(QUANTITY_CODES[quantity.key]),
+        quantity_definition=hd.sr.CodedConcept.from_code(_code(item)),
     )
     window = quantity.display_range
     dataset = hd.pm.ParametricMap(
@@ -92,6 +96,12 @@ def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> high
     dataset.BodyPartExamined = "BRAIN"
     refer(dataset, source, slices_of(dataset, source), code_item(PERFUSION_ANALYSIS))
     return dataset
+
+
+def _code(item: PerfusionMap) -> Code:
+    """Code of a quantity; flow and volume on a scale of their own are other quantities than absolute ones."""
+    key = item.quantity.key
+    return _RELATIVE_CODES.get(key, QUANTITY_CODES[key]) if item.unit == RELATIVE else QUANTITY_CODES[key]
 
 
 def _ucum(item: PerfusionMap) -> str:

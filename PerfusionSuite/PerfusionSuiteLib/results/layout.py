@@ -13,7 +13,7 @@ from ..core.quantities import QUANTITIES
 
 LayoutName = Literal["flat", "bids"]
 
-PICTURES = ("aif_vof", "tmax_mip", "core_penumbra_mip", "maps_montage", "venous_transit", "follow_up", "motion")
+PICTURES = ("aif_vof", "tmax_mip", "core_penumbra_mip", "maps_montage", "regions", "venous_transit", "follow_up", "motion")
 """Stems of the pictures in ``qa/``, in the order of the report."""
 
 MASKS = (
@@ -43,6 +43,12 @@ FIXED_MASKS = {"hypoperfusion_mask": "hypoperf_mask_tmax6", "core_mask": "core_m
 
 FIELD_FILES = (("field", "safetensors"), ("loss", "csv"))
 """What a fit has learned and how: stem and suffix of each file."""
+
+LABELS = ("regions", "status")
+"""Stems of volumes of whole numbers, each explained by a table."""
+
+REGION_TABLES = ("regions", "region_curves", "reference_curve")
+"""Stems of the tables of a fit of regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,36 @@ class Layout:
         fixed = FIXED_MASKS[stem]
         return self._bids(f"desc-{_label(fixed.replace('_mask', ''))}_mask.nii.gz") if self.is_bids else Path(f"{fixed}.nii.gz")
 
+    def labels(self, stem: str) -> Path:
+        """Return the place of a volume of whole numbers.
+
+        Parameters
+        ----------
+        stem : str
+            One of `LABELS`.
+
+        Returns
+        -------
+        Path
+            Relative path.
+        """
+        return self._bids(f"desc-{_label(stem)}_dseg.nii.gz") if self.is_bids else Path(f"{stem}.nii.gz")
+
+    def key(self, stem: str) -> Path:
+        """Return the place of the table that says what the numbers of such a volume mean.
+
+        Parameters
+        ----------
+        stem : str
+            One of `LABELS`.
+
+        Returns
+        -------
+        Path
+            Relative path.
+        """
+        return self._bids(f"desc-{_label(stem)}_dseg.tsv") if self.is_bids else Path(f"{stem}_key.csv")
+
     def table(self, stem: str, suffix: str) -> Path:
         """Return the place of numbers (``metrics``), curves (``aif``, ``vof``), the log or the report.
 
@@ -182,13 +218,14 @@ class Layout:
         """
         names = {self.map(key) for key in QUANTITIES} | {self.mask(stem) for stem in MASKS}
         names |= {self.fixed_mask(stem) for stem in FIXED_MASKS} | {self.picture(stem) for stem in PICTURES}
+        names |= {self.labels(stem) for stem in LABELS}
         if self.is_bids:
             names |= {
                 name.with_name(name.name.replace(".nii.gz", ".json")) for name in list(names) if name.name.endswith(".nii.gz")
             }
         tables = (("metrics", "json"), ("metrics", "csv"), ("aif", "csv"), ("vof", "csv"), ("log", "txt"), ("report", "html"))
         names |= {self.table(stem, suffix) for stem, suffix in (*tables, *FIELD_FILES, ("truth", "csv"), ("truth", "html"))}
-        return names
+        return names | {self.table(stem, "csv") for stem in REGION_TABLES} | {self.key(stem) for stem in LABELS}
 
     def _bids(self, rest: str) -> Path:
         return Path(self.subject, "perf", f"{self.subject}_{rest}")

@@ -14,8 +14,9 @@ from .layout import PICTURES
 from .map_study import AnyStudy, case_id_of, modality_of
 from .privacy import without_identifiers
 from .references import references_of
+from .regions import region_table
 from .report_indices import follow_up_rows, hemisphere_rows, index_rows, note_of, slice_chart
-from .report_tables import acquisition_rows, curve_table, trial_rows, volume_tables
+from .report_tables import acquisition_rows, curve_heads, curve_table, scale_words, trial_rows, volume_tables
 from .template import rendered
 from .thresholds import core_words, hypoperfusion_words
 
@@ -34,10 +35,18 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
         "Tmax near the mid-sagittal plane, vessels included, with the sagittal sinus (white) and the torcula (cyan).",
     ),
     "maps_montage": ("Perfusion maps", "CBF, CBV, MTT, Tmax and lesions on slices spread over the brain, with fixed scales."),
+    "regions": (
+        "Regions",
+        "Regions within gray matter, white matter and fluid: observed and fitted mean curve of each.",
+    ),
     "aif_vof": ("Arterial and venous curves", "Enhancement over time of artery, vein and tissue, and where the vessels lie."),
     "motion": ("Head motion", "Translation and rotation of the head in each frame."),
 }
-_READING_ORDER = ("core_penumbra_mip", "tmax_mip", "maps_montage", "follow_up", "aif_vof", "venous_transit", "motion")
+_REFERENCE_CAPTION = (
+    "Reference curve",
+    "Mean curve of the brain's tissue, the input of this method. It is not an artery.",
+)
+_READING_ORDER = ("core_penumbra_mip", "tmax_mip", "maps_montage", "regions", "follow_up", "aif_vof", "venous_transit", "motion")
 _MODALITIES = {"ctp": "CT perfusion", "dsc": "DSC perfusion MRI", "asl": "ASL perfusion MRI"}
 _SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
 
@@ -82,10 +91,13 @@ def write_report(
         slices=slice_chart(numbers),
         follow_up=follow_up_rows(numbers),
         findings=_findings(findings),
-        pictures=_embedded(images),
+        pictures=_embedded(images, reference=study.aif is not None and study.aif.kind == "reference"),
         volumes=volume_tables(study, numbers),
         trials=trials,
         curves=curve_table(study),
+        curve_heads=curve_heads(study),
+        regions=region_table(study),
+        scale=scale_words(numbers),
         acquisition=acquisition_rows(study, numbers),
         references=references_of(study, with_trials=bool(trials)),
         lesion_found=bool(study.lesions.hypoperfusion.any()),
@@ -139,12 +151,13 @@ def _findings(findings: Sequence[QualityFinding]) -> list[dict[str, str]]:
     ]
 
 
-def _embedded(images: Mapping[str, Path]) -> list[dict[str, str]]:
+def _embedded(images: Mapping[str, Path], *, reference: bool) -> list[dict[str, str]]:
     known = [name for name in _READING_ORDER if name in PICTURES and name in images]
+    captions = {**_CAPTIONS, **({"aif_vof": _REFERENCE_CAPTION} if reference else {})}
     return [
         {
-            "title": _CAPTIONS[name][0],
-            "alt": _CAPTIONS[name][1],
+            "title": captions[name][0],
+            "alt": captions[name][1],
             "uri": "data:image/png;base64," + base64.b64encode(images[name].read_bytes()).decode("ascii"),
         }
         for name in known

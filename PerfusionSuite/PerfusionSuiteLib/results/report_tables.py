@@ -82,12 +82,16 @@ def _basis(study: AnyStudy) -> str:
             f"method {facts.get('method') or 'unknown'}",
             f"interval {_interval(study):.3g} s" if isinstance(study, Study) else "",
             f"noise reduction {smoothing}" if smoothing else "",
-            f"AIF peak {peak_of(study.aif)[1]:.0f} {curve_unit_of(study)} after scaling by {study.aif.scale:.2f}"
-            if isinstance(study, Study)
-            else "",
+            _input_words(study) if isinstance(study, Study) else "",
         )
         if part
     )
+
+
+def _input_words(study: Study) -> str:
+    if study.aif.kind == "reference":
+        return f"{study.aif.label} (mean of tissue), not an artery"
+    return f"AIF peak {peak_of(study.aif)[1]:.0f} {curve_unit_of(study)} after scaling by {study.aif.scale:.2f}"
 
 
 def _method_facts(study: AnyStudy) -> dict[str, Any]:
@@ -139,6 +143,54 @@ def _limits(facts: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
+_OF_A_REFERENCE = ("Origin", "Time of the peak", "End of the curve, part of the peak")
+
+
+def curve_heads(study: AnyStudy) -> tuple[str, ...]:
+    """Return what stands above the columns of `curve_table`.
+
+    Parameters
+    ----------
+    study : Study or MapStudy
+        The run.
+
+    Returns
+    -------
+    tuple of str
+        One or two names.
+    """
+    if study.aif is not None and study.aif.kind == "reference":
+        return ("Reference curve (mean of tissue), not an artery",)
+    return ("AIF", "VOF")
+
+
+_SCALES: Mapping[str, str] = {
+    "relative": (
+        "Flow and volume are relative: this method used no artery but the mean curve of tissue. Only ratios of two places of "
+        "this scan mean something, and times count from that curve, not from the artery."
+    ),
+    "white_matter": (
+        "Flow and volume were scaled so that normal white matter holds its usual blood volume: compare regions, not patients."
+    ),
+}
+
+
+def scale_words(numbers: Mapping[str, Any]) -> str:
+    """Say what flow and volume may be compared with.
+
+    Parameters
+    ----------
+    numbers : mapping
+        Content of ``metrics.json``.
+
+    Returns
+    -------
+    str
+        One or two sentences, empty when the numbers are absolute.
+    """
+    return _SCALES.get(str(numbers.get("flow_scale") or ""), "")
+
+
 def curve_table(study: AnyStudy) -> list[dict[str, str]]:
     """Return the quality of AIF and VOF, one row per number.
 
@@ -170,6 +222,8 @@ def curve_table(study: AnyStudy) -> list[dict[str, str]]:
     absent = "not found" if isinstance(study, Study) else "not given"
     if study.aif is None and study.vof is None:
         return []
+    if study.aif is not None and study.aif.kind == "reference":
+        return [{"label": label, "aif": text(study.aif)} for label, text in wanted if label in _OF_A_REFERENCE]
     return [
         {"label": label, "aif": text(study.aif) if study.aif else absent, "vof": text(study.vof) if study.vof else absent}
         for label, text in wanted

@@ -26,6 +26,7 @@ from .log import run_log
 from .map_study import AnyStudy, case_id_of
 from .pictures import write_pictures
 from .privacy import without_identifiers
+from .regions import write_regions
 from .report import write_report
 from .tables import flatten, write_curve, write_rows
 from .thresholds import is_standard
@@ -79,6 +80,7 @@ def write(
         _write_numbers(numbers, stage, names)
         _write_curves(study, stage, names)
         write_field(getattr(study, "fitted", None), stage, names)
+        write_regions(study, stage, names)
         images: dict[str, Path] = {}
         if pictures and not _lacks("matplotlib"):
             images = write_pictures(study, stage, names, part_of(progress, 0.5, 0.9))
@@ -172,7 +174,7 @@ def _write_volumes(study: AnyStudy, stage: Path, names: Layout, progress: Progre
     anatomy = ("brain", "csf", "vessel", "bone") if isinstance(study, Study) else ("brain",)
     regions = {**{name: getattr(study.masks, name) for name in anatomy}, **_lesion_regions(study.lesions)}
     for curve in (study.aif, study.vof):
-        if curve is not None and curve.voxels.size:
+        if curve is not None and curve.voxels.size and curve.kind != "reference":  # that one comes from all tissue
             regions[curve.kind] = _mask_of(curve, study.masks.brain.shape)
     _write_masks(regions, study.lesions, stage, names)
 
@@ -230,4 +232,5 @@ def _write_numbers(numbers: Mapping[str, Any], stage: Path, names: Layout) -> No
 def _write_curves(study: AnyStudy, stage: Path, names: Layout) -> None:
     for curve in (study.aif, study.vof):
         if curve is not None:
-            write_curve(stage / names.table(curve.kind, "csv"), curve, delimiter=names.delimiter)
+            stem = "reference_curve" if curve.kind == "reference" else curve.kind
+            write_curve(stage / names.table(stem, "csv"), curve, delimiter=names.delimiter)

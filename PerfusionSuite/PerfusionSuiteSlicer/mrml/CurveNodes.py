@@ -23,9 +23,9 @@ FURTHER_COLORS = ((0.0, 0.62, 0.45), (0.80, 0.47, 0.65), (0.34, 0.71, 0.91), (0.
 
 def inputFunctionToNodes(scene: Any, curve: InputFunction, name: str, *, unit: str = "HU") -> tuple[Any, Any]:
     """Put an AIF or VOF into a table (time in s, values in `unit`) and a plot series; return both."""
-    label = curve.kind.upper()
+    label = curve.label
     table, plots = curvesToNodes(
-        scene, curve.times_s, {label: curve.values}, name, unit=unit, role=curve.kind, title=label,
+        scene, curve.times_s, {label: curve.values}, name, unit=unit, role=curve.kind, title=label.removesuffix(" curve"),
         colors={label: CURVE_COLORS.get(curve.kind, FURTHER_COLORS[0])},
     )  # fmt: skip
     setFacts(
@@ -37,7 +37,7 @@ def inputFunctionToNodes(scene: Any, curve: InputFunction, name: str, *, unit: s
             "scale": curve.scale,
             "origin": curve.origin,
             "quality": curve.quality,
-            "voxels": curve.voxels,
+            "voxels": curve.voxels if curve.kind != "reference" else curve.voxels[:0],
             "findings": [asdict(finding) for finding in curve.findings],
         },
     )

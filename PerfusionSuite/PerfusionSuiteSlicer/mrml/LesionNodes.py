@@ -63,7 +63,7 @@ def lesionsToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, refere
     node = nodeFor(scene, "vtkMRMLSegmentationNode", name, LESIONS, f"{name} lesions")
     masks = {segment: getattr(lesions, field) for segment, field in LESION_SEGMENTS.items()}
     colors = {segment: LESION_COLORS[field] for segment, field in LESION_SEGMENTS.items()}
-    _fill(node, masks, lesions.affine, colors, reference)
+    fillSegmentation(node, masks, lesions.affine, colors, reference)
     display = node.GetDisplayNode()
     display.SetVisibility(True)
     display.SetOpacity2DFill(0.45)
@@ -98,14 +98,18 @@ def anatomyToSegmentation(scene: Any, masks: TissueMasks, lesions: LesionMasks, 
     arrays |= {segment: getattr(lesions, field) for segment, field in REGION_SEGMENTS.items()}
     arrays |= {EXTRA + key: mask for key, mask in lesions.extra.items()}
     colors = {segment: ANATOMY_COLORS.get(segment, EXTRA_COLOR) for segment in arrays}
-    _fill(node, arrays, lesions.affine, colors, reference)
+    fillSegmentation(node, arrays, lesions.affine, colors, reference)
     node.GetDisplayNode().SetVisibility(False)
     findings = [asdict(finding) for finding in masks.findings]
     setFacts(node, {"shape": masks.brain.shape, "affine": lesions.affine, "findings": findings})
     return node
 
 
-def _fill(node: Any, masks: Mapping[str, np.ndarray], affine: Any, colors: Mapping[str, Any], reference: Any) -> None:
+def fillSegmentation(node: Any, masks: Mapping[str, np.ndarray], affine: Any, colors: Mapping[str, Any], reference: Any) -> None:
+    """Replace the segments of a segmentation by masks, keyed and named by segment ID.
+
+    :param reference: volume whose grid the segmentation keeps, or None.
+    """
     node.CreateDefaultDisplayNodes()
     if reference is not None:
         node.SetReferenceImageGeometryParameterFromVolumeNode(reference)

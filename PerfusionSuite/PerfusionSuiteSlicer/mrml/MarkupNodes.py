@@ -12,8 +12,8 @@ from PerfusionSuiteLib.core import InvalidInputError
 
 from .StudyRoles import nodeFor
 
-CURVE_COLORS = {"aif": (0.86, 0.15, 0.15), "vof": (0.16, 0.42, 0.86)}
-"""Arteries red and veins blue, in points as in curves."""
+CURVE_COLORS = {"aif": (0.86, 0.15, 0.15), "vof": (0.16, 0.42, 0.86), "reference": (0.42, 0.11, 0.60)}
+"""Arteries red, veins blue, and violet what stands in for an artery, in points as in curves."""
 
 
 def voxelsToPoints(scene: Any, voxels: np.ndarray, affine: Any, kind: str, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PerfusionSuiteLib.core import InvalidInputError
 
-from .StudyRoles import BROWSER, LESIONS, PREPARED, PREPARED_BROWSER, QUALITY, SERIES, nodesOfStudy
+from .StudyRoles import BROWSER, LESIONS, PREPARED, PREPARED_BROWSER, QUALITY, REGIONS, SERIES, nodesOfStudy
 
 FAST = "gzip_fastest"
 
@@ -86,6 +86,7 @@ def _problemsOfNode(role: str, node: Any) -> list[str]:
         "chart": (("has no curves", lambda: node.GetNthPlotSeriesNode(0) is None),),
         "points": (("has no points", lambda: node.GetNumberOfControlPoints() == 0),),
         LESIONS: (("has not 3 segments", lambda: node.GetSegmentation().GetNumberOfSegments() != 3),),
+        REGIONS: (("has no segments", lambda: node.GetSegmentation().GetNumberOfSegments() == 0),),
         "anatomy": (("has no segments", lambda: node.GetSegmentation().GetNumberOfSegments() == 0),),
         "table": (("has no columns", lambda: node.GetNumberOfColumns() == 0),),
         "report": (("is empty", lambda: not node.GetText()),),

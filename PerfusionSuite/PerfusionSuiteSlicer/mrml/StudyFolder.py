@@ -13,7 +13,7 @@ from .StudyRoles import STUDY
 INPUT, INPUT_FUNCTION, MAPS, FIT, LESIONS, REPORT = "Input", "Input function", "Maps", "Fit", "Lesions", "Report"
 
 _FOLDERS = (
-    (("fit", "sampled"), FIT),
+    (("fit", "sampled", "regions", "curve.regions", "plot.regions", "chart.regions", "table.regions"), FIT),
     (("series", "map.baseline", "map.mean", "map.mip"), INPUT),
     (("curve", "plot", "chart", "points"), INPUT_FUNCTION),
     (("map", "quality"), MAPS),

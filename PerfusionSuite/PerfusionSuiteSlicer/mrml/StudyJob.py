@@ -21,6 +21,7 @@ from PerfusionSuiteLib.jobs import Event, JobFolder, JobOutcome, JobSpec, Runner
 from .CurveNodes import tableToInputFunction
 from .SequenceNodes import sequenceToSeries
 from .StudyScene import studyToScene
+from .TissueLabels import tissueLabels
 from .VolumeArrays import volumeArray
 
 OWNER_FILE = "study.json"
@@ -209,7 +210,9 @@ class StudyJob:
             raise InvalidInputError(msg)
 
 
-def userInputs(aifTable: Any = None, vofTable: Any = None, adc: Any = None) -> dict[str, Any]:
+def userInputs(
+    aifTable: Any = None, vofTable: Any = None, adc: Any = None, *, tissue: Any = None, scan: Any = None
+) -> dict[str, Any]:
     """Return what a user gave instead of the automatic choice, as inputs of a job.
 
     Parameters
@@ -218,11 +221,17 @@ def userInputs(aifTable: Any = None, vofTable: Any = None, adc: Any = None) -> d
         A time column and a curve.
     adc : vtkMRMLScalarVolumeNode, optional
         Apparent diffusion coefficient on the grid of the scan.
+    tissue : vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode or vtkMRMLSegmentationNode, optional
+        Tissue labels on any grid, see `tissueLabels`.
+    scan : vtkMRMLSequenceNode, optional
+        The scan on whose grid the tissue labels shall lie.
     """
     given: dict[str, Any] = {}
     for kind, table in (("aif", aifTable), ("vof", vofTable)):
         if table is not None:
             given[kind] = tableToInputFunction(table, kind)
+    if tissue is not None:
+        given["tissue_labels"] = tissueLabels(tissue, scan)
     if adc is not None:
         given["adc"] = volumeArray(adc).astype(np.float32)
     return given

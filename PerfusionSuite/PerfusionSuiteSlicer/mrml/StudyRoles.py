@@ -29,6 +29,9 @@ PREPARED, PREPARED_BROWSER = "series.prepared", "series.prepared.browser"
 LESIONS, ANATOMY, REPORT = "lesions", "anatomy", "report"
 QUALITY = "quality"
 
+REGIONS = "regions"
+"""Regions whose mean curves were fitted."""
+
 DRAWN = "drawn"
 """Regions that a user drew: never removed by results."""
 

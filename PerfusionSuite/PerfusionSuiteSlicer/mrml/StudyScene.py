@@ -19,6 +19,7 @@ from .LesionNodes import anatomyToSegmentation, lesionsToSegmentation
 from .LossNodes import lossesToNodes
 from .MapNodes import mapsToNodes
 from .MarkupNodes import voxelsToPoints
+from .RegionNodes import regionsToNodes
 from .SequenceNodes import seriesToSequence
 from .StudyFolder import fileNodes, studyFolder
 from .StudyRoles import (
@@ -150,6 +151,9 @@ def studyToScene(
         nodes[ANATOMY] = anatomyToSegmentation(scene, study.masks, study.lesions, name, reference=baseline)
         report(0.9, "report to scene")
         nodes |= _addReport(scene, study, name)
+        if study.regions is not None:
+            units = {key: study.maps[key].unit for key in ("cbf", "cbv") if key in study.maps}
+            nodes |= regionsToNodes(scene, study.regions, name, units=units, reference=baseline)
         if study.fitted is not None:
             nodes |= _addFit(scene, study, name, fieldText, sequenceNode or nodes.get(PREPARED))
         for role, node in nodesOfStudy(scene, name).items():
@@ -195,13 +199,15 @@ def _addCurves(scene: Any, study: Study, name: str) -> dict[str, Any]:
         kind = curve.kind
         nodes[f"curve.{kind}"], nodes[f"plot.{kind}"] = inputFunctionToNodes(scene, curve, name, unit=unit)
         plots.append(nodes[f"plot.{kind}"])
-        if len(curve.voxels):
+        if len(curve.voxels) and kind != "reference":  # that one comes from all tissue
             nodes[f"points.{kind}"] = voxelsToPoints(scene, curve.voxels, study.series.affine, kind, name)
         if kind == "aif" and study.fitted is not None and study.fitted.fitted_aif is not None:
             table, plot = fittedInputToNodes(scene, study.fitted.times_s, study.fitted.fitted_aif, name, unit=unit)
             nodes |= {"curve.aif.fitted": table, "plot.aif.fitted": plot}
             plots.append(plot)
-    nodes["chart.input"] = plotsToChart(scene, plots, name, role="input", title="input functions", yTitle=yTitle)
+    isReference = study.aif.kind == "reference"
+    title = f"{study.aif.label} (mean of tissue), not an artery" if isReference else "input functions"
+    nodes["chart.input"] = plotsToChart(scene, plots, name, role="input", title=title, yTitle=yTitle)
     curves = tissueCurves(study)
     table, tissuePlots = curvesToNodes(
         scene, study.concentration.times_s, curves, name, unit=unit, role="tissue", title="tissue", colors=TISSUE_COLORS

@@ -9,10 +9,11 @@ from typing import Any
 from .LesionNodes import HYPOPERFUSION
 from .LossNodes import CHART as LOSS_CHART
 from .MapNodes import renewLegend
-from .StudyRoles import ROLE
+from .RegionNodes import CHART as REGION_CHART
+from .StudyRoles import REGIONS, ROLE
 from .SummaryTable import SUMMARY
 
-MAPS, DECISION, FIT, RUNNING, DECISION_WITHOUT_CURVES = 5501, 5502, 5503, 5504, 5505
+MAPS, DECISION, FIT, RUNNING, DECISION_WITHOUT_CURVES, REGIONS_LAYOUT = 5501, 5502, 5503, 5504, 5505, 5506
 """Numbers of the layouts; Slicer keeps those from 501 on for extensions, and each needs its own."""
 
 VIEWS = {
@@ -22,13 +23,14 @@ VIEWS = {
     "PerfusionMTT": ("MTT", "#8e24aa", "map.mtt"),
     "PerfusionTmax": ("Tmax", "#e53935", "map.tmax"),
     "PerfusionLesions": ("Lesions", "#fb8c00", "lesions"),
+    "PerfusionRegions": ("Regions", "#00897b", "regions"),
     "PerfusionCBFError": ("CBF SE", "#81c784", "map.cbf_sd"),
     "PerfusionTmaxError": ("Tmax SE", "#ef9a9a", "map.tmax_sd"),
 }
 """Slice views by tag: label, colour, and the role of what each shows."""
 
 TMAX = "PerfusionTmax"
-PLOT, TABLE, LOSS_PLOT = "PerfusionPlot", "PerfusionTable", "PerfusionLoss"
+PLOT, TABLE, LOSS_PLOT, REGION_PLOT = "PerfusionPlot", "PerfusionTable", "PerfusionLoss", "PerfusionRegionPlot"
 OUTLINE = "outline"
 CONVENTIONAL = ("Red", "Green", "Yellow")
 
@@ -73,6 +75,10 @@ LAYOUTS = {
         (_plot(LOSS_PLOT, "Loss of the fit"), _plot()),
     ),
     RUNNING: _rows((_slice("PerfusionCBF"), _slice("PerfusionTmax")), (_plot(LOSS_PLOT, "Loss of the fit"),)),
+    REGIONS_LAYOUT: _rows(
+        (_slice("PerfusionRegions"), _slice("PerfusionCBF"), _slice("PerfusionMTT")),
+        (_plot(REGION_PLOT, "Curve of the region"), _table()),
+    ),
     DECISION: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_plot(), _table())),
     DECISION_WITHOUT_CURVES: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_table(),)),
 }
@@ -121,7 +127,8 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
     _outlineOnTmax(scene, nodes.get("lesions"), sliceViews.get(TMAX))
     for kind in ("aif", "vof"):
         _restrict(scene, nodes.get(f"points.{kind}"), (*CONVENTIONAL, "PerfusionBaseline"), with3D=True)
-    for tag, role in ((PLOT, "chart.input"), (LOSS_PLOT, LOSS_CHART)):
+    _restrict(scene, nodes.get(REGIONS), (*CONVENTIONAL, "PerfusionRegions"), with3D=False)
+    for tag, role in ((PLOT, "chart.input"), (LOSS_PLOT, LOSS_CHART), (REGION_PLOT, REGION_CHART)):
         plot = scene.GetSingletonNode(tag, "vtkMRMLPlotViewNode")
         if plot is not None and role in nodes:
             plot.SetPlotChartNodeID(nodes[role].GetID())

@@ -17,6 +17,7 @@ from .curves import draw_aif_vof
 from .montage import draw_maps_montage
 from .motion import draw_motion
 from .projections import FOLLOW_UP_COLORS, draw_core_penumbra_mip, draw_follow_up, draw_tmax_mip
+from .regions import draw_regions, has_regions
 from .venous import draw_venous_transit, has_sinuses
 
 __all__ = ["draw", "write_pictures"]
@@ -28,6 +29,7 @@ _DRAWN: Mapping[str, Callable[[Scene], Any]] = {
     "maps_montage": draw_maps_montage,
     "venous_transit": draw_venous_transit,
     "follow_up": draw_follow_up,
+    "regions": draw_regions,
 }
 
 
@@ -94,6 +96,7 @@ def _pictures_of(study: AnyStudy) -> list[str]:
     """Pictures that there is something to show for."""
     left_out = set() if isinstance(study, Study) else {"motion"}
     left_out |= {"aif_vof"} if study.aif is None else set()
+    left_out |= set() if has_regions(study) else {"regions"}
     left_out |= set() if has_sinuses(study) else {"venous_transit"}
     left_out |= set() if set(FOLLOW_UP_COLORS) <= set(study.lesions.extra) else {"follow_up"}
     return [name for name in PICTURES if name not in left_out]

@@ -23,6 +23,7 @@ PAPER_INK = "#1f2933"
 AIF_COLOR = "#c62828"
 VOF_COLOR = "#1565c0"
 TISSUE_COLOR = "#6b7280"
+INPUT_COLOR = "#6a1b9a"
 
 
 def new_figure(width_in: float, height_in: float, background: str) -> Any:

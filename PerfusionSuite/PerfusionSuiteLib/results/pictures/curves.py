@@ -9,12 +9,13 @@ import numpy as np
 
 from ...core.errors import InvalidInputError
 from ...core.geometry import FloatArray
-from ...core.values import InputFunction, Study
+from ...core.values import REFERENCE_LABEL, InputFunction, Study
 from ..map_study import AnyStudy, curve_unit_of, modality_of
 from .canvas import (
     AIF_COLOR,
     FILM,
     INK,
+    INPUT_COLOR,
     PAPER_INK,
     TISSUE_COLOR,
     VOF_COLOR,
@@ -100,16 +101,31 @@ def draw_aif_vof(study: AnyStudy) -> Any:
     figure.text(
         0.7 / _WIDTH,
         1 - 0.3 / _HEIGHT,
-        "Arterial and venous curves",
+        "Reference curve (mean of tissue), not an artery" if _is_reference(study) else "Arterial and venous curves",
         color=PAPER_INK,
         fontsize=12,
         fontweight="bold",
         va="center",
     )
     figure.text(0.7 / _WIDTH, 1 - 0.54 / _HEIGHT, _summary(study), color=TISSUE_COLOR, fontsize=9.5, va="center")
+    if _is_reference(study):
+        _say_no_artery(figure, 8.95)
+        return figure
     for at, (name, curve, color) in enumerate((("AIF", study.aif, AIF_COLOR), ("VOF", study.vof, VOF_COLOR))):
         _draw_location(figure, study, name, curve, color, (8.95, 0.3 + at * 2.65))
     return figure
+
+
+def _is_reference(study: AnyStudy) -> bool:
+    return study.aif is not None and study.aif.kind == "reference"
+
+
+def _say_no_artery(figure: Any, left: float) -> None:
+    text = (
+        "No artery was chosen.\n\nThis method takes the mean curve of\nthe brain's tissue as its input, so\n"
+        "flow and volume are relative, and\ntimes count from this curve."
+    )
+    figure.text(left / _WIDTH, 0.55, text, color=PAPER_INK, fontsize=10, ha="left", va="center", linespacing=1.5)
 
 
 def _artery(study: AnyStudy) -> InputFunction:
@@ -121,6 +137,8 @@ def _artery(study: AnyStudy) -> InputFunction:
 
 def _summary(study: AnyStudy) -> str:
     parts, aif = [], _artery(study)
+    if _is_reference(study):
+        return f"Peak at {peak_of(aif)[0]:.1f} s. No arterial and no venous curve was used."
     if study.vof is not None:
         parts.append(f"Venous peak {_delay(study):.1f} s after the arterial peak.")
     else:
@@ -128,7 +146,7 @@ def _summary(study: AnyStudy) -> str:
     if abs(aif.scale - 1.0) > 1e-3:
         parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume.")
     parts.extend(
-        f"{curve.kind.upper()} cut off: {100 * tail_of(curve):.0f} % of its peak at the end."
+        f"{curve.label} cut off: {100 * tail_of(curve):.0f} % of its peak at the end."
         for curve in (aif, study.vof)
         if curve is not None and tail_of(curve) > TRUNCATED_TAIL
     )
@@ -154,10 +172,11 @@ def _draw_curves(axes: Any, study: AnyStudy) -> None:
         )
         axes.plot(aif.times_s, aif.values, "--", color=AIF_COLOR, linewidth=1.5, label=f"AIF, scaled × {aif.scale:.2f}")
     else:
-        axes.plot(aif.times_s, aif.values, "-o", color=AIF_COLOR, markersize=2.6, linewidth=1.7, label="AIF")
+        label, color = (REFERENCE_LABEL.capitalize(), INPUT_COLOR) if _is_reference(study) else ("AIF", AIF_COLOR)
+        axes.plot(aif.times_s, aif.values, "-o", color=color, markersize=2.6, linewidth=1.7, label=label)
     if vof is not None:
         axes.plot(vof.times_s, vof.values, "-o", color=VOF_COLOR, markersize=2.6, linewidth=1.7, label="VOF")
-    if isinstance(study, Study):
+    if isinstance(study, Study) and not _is_reference(study):  # which is the mean of tissue already
         _draw_tissue(axes, study, top)
     _mark_peaks(axes, study, top)
     _mark_truncation(axes, study)
@@ -197,7 +216,8 @@ def _draw_tissue(axes: Any, study: Study, top: float) -> None:
 
 def _mark_peaks(axes: Any, study: AnyStudy, top: float) -> None:
     marks = []
-    for curve, color in ((study.aif, AIF_COLOR), (study.vof, VOF_COLOR)):
+    first = INPUT_COLOR if _is_reference(study) else AIF_COLOR
+    for curve, color in ((study.aif, first), (study.vof, VOF_COLOR)):
         if curve is None:
             continue
         time, height = peak_of(curve)
@@ -218,7 +238,7 @@ def _mark_truncation(axes: Any, study: AnyStudy) -> None:
         last = float(curve.times_s[-1])
         axes.axvline(last, color=color, linewidth=3.0, linestyle=(0, (2, 1)), alpha=0.8)
         axes.annotate(
-            f"{curve.kind.upper()} cut off at {100 * tail_of(curve):.0f} %",
+            f"{curve.label} cut off at {100 * tail_of(curve):.0f} %",
             (last, float(np.mean(curve.values[-3:]))), (-10, 22), textcoords="offset points",
             color=color, fontsize=9, ha="right", arrowprops={"arrowstyle": "->", "color": color},
         )  # fmt: skip
