@@ -13,6 +13,7 @@ from ..core.files import check_output_folder, staged_folder
 from ..core.nifti import write_volume
 from ..phantom.dsc import SITES
 from ..phantom.motion import KINDS as MOTIONS
+from . import phantom_vessels
 from .console import ConsoleProgress
 
 
@@ -27,9 +28,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("phantom", help="make a digital patient with known truth")
     parser.add_argument(
         "kind",
-        choices=("ctp", "dsc", "tiles", "brain", "colormaps"),
+        choices=("ctp", "dsc", "tiles", "brain", "colormaps", "asl-cubes"),
         help="ctp, dsc: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013; brain: an analytic brain with a stroke, "
-        "without vessels, motion or artifacts; colormaps: DICOM pictures of true maps with a burnt-in color bar",
+        "without vessels, motion or artifacts; colormaps: DICOM pictures of true maps with a burnt-in color bar; "
+        "asl-cubes: simulated vasculature to train QTMnet on",
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the scan and its truth")
     parser.add_argument("--seed", type=int, required=True, help="one seed, one patient")
@@ -53,6 +55,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--split", choices=phantom.SPLITS, help="what starts a new DICOM series (default: as the vendor does)")
     troubles = tuple(phantom.TROUBLES)
     parser.add_argument("--trouble", choices=troubles, action="append", default=[], help="what befalls the files (repeatable)")
+    phantom_vessels.add_options(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -74,6 +77,9 @@ def execute(options: argparse.Namespace) -> int:
         check_output_folder(options.output)
         if options.kind == "colormaps":
             return _write_pictures(options, console)
+        if options.kind == "asl-cubes":
+            _check_kind(options)
+            return phantom_vessels.write_asl_cubes(options, console)
         echoes, truth = _patient(options, part_of(console, 0.0, 0.6))
         with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
             write_echoes(echoes, staging, options, part_of(console, 0.6, 0.95))
@@ -138,8 +144,9 @@ def _check_kind(options: argparse.Namespace) -> None:
         "tiles": ("noise",),
         "brain": ("noise", "crop"),
         "colormaps": ("site", "healthy", "no_bar"),
+        "asl-cubes": phantom_vessels.OPTIONS,
     }[options.kind]
-    every = ("noise", "snr", "site", "field", "dual_echo", "crop", "healthy", "no_bar")
+    every = ("noise", "snr", "site", "field", "dual_echo", "crop", "healthy", "no_bar", *phantom_vessels.OPTIONS)
     foreign = [name for name in every if getattr(options, name) and name not in mine]
     if foreign:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)

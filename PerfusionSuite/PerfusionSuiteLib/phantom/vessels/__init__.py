@@ -1,2 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated vasculature: trees grown into tissue of known perfusion, labelled blood sent through them, pictures taken."""
+"""Simulated vasculature: trees grown into tissue of known perfusion, labeled blood sent through them, pictures taken."""
+
+from .cube import Cube, make_cube
+from .protocol import signal
+from .store import CubeSet, cube_files, read_cubes, write_cubes
+from .values import PRESETS, PUBLISHED_DELAYS_S, PUBLISHED_DURATION_S, Forest, Preset
+
+__all__ = [
+    "PRESETS",
+    "PUBLISHED_DELAYS_S",
+    "PUBLISHED_DURATION_S",
+    "Cube",
+    "CubeSet",
+    "Forest",
+    "Preset",
+    "cube_files",
+    "make_cube",
+    "read_cubes",
+    "signal",
+    "write_cubes",
+]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labeled blood through veins: the outflow of capillaries runs from the terminals to the outlet, streamline by streamline."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ...core.geometry import FloatArray
+from .acceleration import use_compiler
+from .deposit import PIECE_MM, Grid, cut
+from .transport import SERIES_STEP_S
+from .values import T1_BLOOD_S, Forest, Index, levels_of
+
+STREAMLINES = 6
+"""Gauss-Legendre nodes in s = 1 - (r/R)^2."""
+
+
+def venous_label(
+    forest: Forest,
+    shear: float,
+    outflow: NDArray[np.float32],
+    row: Index,
+    times_s: FloatArray,
+    grid: Grid,
+    *,
+    builder: str = "auto",
+) -> FloatArray:
+    """Return the label in veins.
+
+    Parameters
+    ----------
+    forest : Forest
+        Veins; roots are outlets.
+    shear : float, 1/s
+        Wall shear rate.
+    outflow : ndarray, shape (n, S)
+        Concentration that leaves the capillaries of voxels, every `SERIES_STEP_S`.
+    row : ndarray of int, shape (domain voxels,)
+        Row of `outflow` of each voxel.
+    times_s : ndarray, shape (T,), s
+        Since the start of labeling.
+    grid : Grid
+        Picture voxels.
+    builder : {"auto", "compiled", "rounds"}
+        With numba or numpy; the result is the same.
+
+    Returns
+    -------
+    ndarray, shape (voxels, T), mm3
+        Blood-equivalents.
+
+    Notes
+    -----
+    Blood enters a terminal with the same concentration over its cross-section. At a junction, at equal s, concentrations
+    mix in the ratio of flows; along a segment a streamline is late by its plug delay over 2 s and decays.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(STREAMLINES)
+    s, share = 0.5 * (nodes + 1.0), 0.5 * weights
+    transit = forest.transit(shear)
+    source = np.where(forest.terminal >= 0, row[np.maximum(forest.terminal, 0)], -1)
+    if use_compiler(builder):
+        from .veins_compiled import propagate
+
+        total = np.zeros((grid.size, times_s.size))
+        propagate(
+            backwards(forest), forest.depth, forest.parent, forest.position, forest.length, forest.flow, transit, source, outflow,
+            s, share, times_s, np.array(grid.block, float), np.array(grid.pictures), SERIES_STEP_S, T1_BLOOD_S, PIECE_MM, total,
+        )  # fmt: skip
+        return total
+    return _by_levels(forest, transit, source, outflow, (s, share), times_s, grid)
+
+
+def backwards(forest: Forest) -> Index:
+    """Order nodes so that each subtree is finished before its parent and none is open twice at one depth.
+
+    Parameters
+    ----------
+    forest : Forest
+        Trees.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Reversed pre-order.
+    """
+    levels = levels_of(forest.depth)
+    size = np.ones(forest.parent.size, np.int64)
+    for nodes in reversed(levels[1:]):
+        size += np.bincount(forest.parent[nodes], size[nodes], size.size).astype(np.int64)
+    place = np.empty(size.size, np.int64)
+    place[levels[0]] = np.cumsum(size[levels[0]]) - size[levels[0]]
+    for nodes in levels[1:]:
+        parent = forest.parent[nodes]
+        order = np.argsort(parent, kind="stable")
+        nodes, parent = nodes[order], parent[order]
+        before = np.cumsum(size[nodes]) - size[nodes]
+        first = np.r_[True, parent[1:] != parent[:-1]]
+        start = np.maximum.accumulate(np.where(first, before, 0))
+        place[nodes] = place[parent] + 1 + before - start
+    order = np.empty(size.size, np.int64)
+    order[place] = np.arange(size.size)
+    return order[::-1].copy()
+
+
+def _by_levels(
+    forest: Forest,
+    transit: FloatArray,
+    source: Index,
+    outflow: NDArray[np.float32],
+    streamlines: tuple[FloatArray, FloatArray],
+    times_s: FloatArray,
+    grid: Grid,
+) -> FloatArray:
+    """Propagate all segments of a depth at once; series hold concentration times flow."""
+    total = np.zeros((grid.size, times_s.size))
+    levels = levels_of(forest.depth)
+    pieces = [cut(forest, nodes) for nodes in levels]
+    for s, share in zip(*streamlines, strict=True):
+        arriving = np.zeros((levels[-1].size, outflow.shape[1]), np.float32)
+        for depth in range(len(levels) - 1, 0, -1):
+            nodes, part = levels[depth], pieces[depth]
+            leaf = source[nodes] >= 0
+            arriving[leaf] += outflow[source[nodes[leaf]]] * forest.flow[nodes[leaf], None].astype(np.float32)
+            delay = transit / (2.0 * s)
+            where = np.searchsorted(nodes, part.segment)
+            late = delay[part.segment] * (1.0 - 0.5 * (part.start + part.end))
+            held = _late(arriving, where, late, times_s / SERIES_STEP_S)
+            held *= (share * transit[part.segment] * (part.end - part.start) * np.exp(-late / T1_BLOOD_S))[:, None]
+            total += grid.gather(grid.of_points(part.middle), held)
+            place = np.arange(outflow.shape[1], dtype=float)
+            moved = _late(arriving, np.arange(nodes.size), delay[nodes], place) * np.exp(-delay[nodes] / T1_BLOOD_S)[:, None]
+            above = levels[depth - 1]
+            joined = np.searchsorted(above, forest.parent[nodes])
+            adder = sparse.csr_matrix((np.ones(nodes.size), (joined, np.arange(nodes.size))), shape=(above.size, nodes.size))
+            arriving = np.asarray(adder @ moved, np.float32)
+    return total
+
+
+def _late(series: NDArray[np.float32], row: Index, late_s: FloatArray, steps: FloatArray) -> FloatArray:
+    """Interpolate rows of series at places (in steps) before each one's delay, 0 before the start."""
+    place = steps[None] - late_s[:, None] / SERIES_STEP_S
+    clipped = np.clip(place, 0.0, series.shape[1] - 1.001)
+    low = clipped.astype(np.int64)
+    upper = clipped - low
+    values = (1.0 - upper) * series[row[:, None], low] + upper * series[row[:, None], low + 1]
+    return np.asarray(np.where(place > 0, values, 0.0))
