@@ -14,7 +14,7 @@ from .errors import InvalidInputError
 from .findings import QualityFinding
 from .geometry import BoolArray, FloatArray, check_affine, voxel_sizes
 from .series import Acquisition, Source
-from .values import Metrics, MotionReport, PerfusionMaps, TissueMasks
+from .values import LesionMasks, Metrics, MotionReport, PerfusionMaps, TissueMasks
 
 LabelingType = Literal["pcasl", "casl", "pasl"]
 
@@ -208,6 +208,11 @@ class AslStudy:
         All findings in the order of the chain.
     seconds : mapping of str to float, s
         Time each step took.
+    lesions : LesionMasks or None
+        Low flow against the other side as ``hypoperfusion``, with side and mid-sagittal plane; core and penumbra are empty.
+        None when it was not looked for.
+    tissue : mapping of str to ndarray, shape (I, J, K)
+        Fractions ``gm`` and ``wm``, 0 to 1, when they are known or were estimated.
     """
 
     series: AslSeries
@@ -219,3 +224,5 @@ class AslStudy:
     settings: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[QualityFinding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    lesions: LesionMasks | None = None
+    tissue: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)

@@ -64,9 +64,27 @@ _TABLE = (
     Quantity("baseline", "Mean before contrast arrival", "Baseline", "HU", "[hnsf'U]", "", (0, 80), "grey"),
     Quantity("fit_error", "Residual of the fit over the noise", "Fit error", "1", "1", "", (0, 5), "grey", "%.1f"),
     Quantity("cbf_sd", "Standard error of CBF", "CBF SE", "mL/100g/min", "mL/(100.g.min)", "", (0, 30), "grey"),
+    Quantity("cbv_sd", "Standard error of CBV", "CBV SE", "mL/100g", "mL/(100.g)", "", (0, 2), "grey", "%.1f"),
     Quantity("mtt_sd", "Standard error of MTT", "MTT SE", "s", "s", "", (0, 4), "grey", "%.1f"),
     Quantity("tmax_sd", "Standard error of Tmax", "Tmax SE", "s", "s", "", (0, 2), "grey", "%.1f"),
+    Quantity("att", "Arterial transit time", "ATT", "s", "s", "", (0, 3), "delay", "%.1f"),
+    Quantity("att_sd", "Standard error of ATT", "ATT SE", "s", "s", "", (0, 1), "grey", "%.1f"),
+    Quantity(
+        "cbf_gm", "Cerebral blood flow of pure gray matter", "CBF GM", "mL/100g/min", "mL/(100.g.min)", "", (0, 100), "perfusion"
+    ),
+    Quantity(
+        "cbf_wm", "Cerebral blood flow of pure white matter", "CBF WM", "mL/100g/min", "mL/(100.g.min)", "", (0, 50), "perfusion"
+    ),
+    Quantity("abv", "Arterial blood volume", "aBV", "mL/100g", "mL/(100.g)", "", (0, 3), "perfusion", "%.1f"),
+    Quantity("abat", "Arrival time in the artery", "aBAT", "s", "s", "", (0, 3), "delay", "%.1f"),
+    Quantity("rcbf_mirror", "Cerebral blood flow relative to the other side", "rCBF, sides", "%", "%", "", (0, 150), "perfusion"),
+    Quantity("gm", "Fraction of gray matter", "GM", "1", "1", "", (0, 1), "grey", "%.1f"),
+    Quantity("wm", "Fraction of white matter", "WM", "1", "1", "", (0, 1), "grey", "%.1f"),
     Quantity("delay_sd", "Standard error of the delay", "Delay SE", "s", "s", "", (0, 2), "grey", "%.1f"),
+    Quantity("prior_mtt", "Posterior over prior variance of ln MTT", "MTT prior share", "1", "1", "", (0, 1), "grey", "%.1f"),
+    Quantity(
+        "prior_delay", "Posterior over prior variance of the delay", "Delay prior share", "1", "1", "", (0, 1), "grey", "%.1f"
+    ),
 )
 
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType({q.key: q for q in _TABLE})
