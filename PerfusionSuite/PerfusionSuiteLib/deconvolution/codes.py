@@ -22,3 +22,7 @@ class QualityCode(IntEnum):
     """A fitted parameter stopped at its bound; the parameters are NaN."""
     POOR_FIT = 6
     """The model explains too little of the curve; the parameters are NaN."""
+    LOW_SNR = 7
+    """The fitted curve rises less than three standard deviations of the noise; the parameters are NaN."""
+    NOT_CONVERGED = 8
+    """The fit was still moving when it was stopped; the parameters are NaN."""

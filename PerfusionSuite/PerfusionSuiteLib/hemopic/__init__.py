@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HemoPIC: regional hemodynamics of DSC-MRI."""
+"""HemoPIC: regional hemodynamics of DSC-MRI, with and without an arterial input."""
+
+from .api import fit, reference_curve
+from .registry import METHODS, HemopicMethod
+
+__all__ = ["METHODS", "HemopicMethod", "fit", "reference_curve"]

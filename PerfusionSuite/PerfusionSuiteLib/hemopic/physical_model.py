@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What curves of a scan are compared with: the input, the family of residues that the scan chose, and the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.geometry import FloatArray
+from .physical_arrays import Arrays, NumpyArrays
+from .physical_families import Residue, find_residue
+from .physical_reference import blind_artery
+from .physical_response import Input, Response, make_input
+from .physical_settings import PhysicalSettings
+from .physical_solver import Priors, Solver
+from .physical_surface import DELAY_RANGE_S, Frames, Surface, find_basis, tabulate
+
+SAMPLE = 4000
+"""Curves that the family is judged by."""
+
+LARGEST_VOTE = 2.0
+"""Log evidence by which one curve can prefer one of two families: vessels and mixed voxels fit none and would outweigh tissue."""
+
+BEYOND_S = 20.0
+"""How long inputs are continued behind the last frame; negative delays look there."""
+
+MODEL_ERROR = 0.02
+"""Root mean square of what no model explains, as a share of the curve's; added to the noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A family with its input.
+
+    Parameters
+    ----------
+    family : str
+        Residue family.
+    source : Input
+        What goes in.
+    response : Response
+        Curves of tissue.
+    votes : mapping of str to float
+        Mean vote of a curve for each family in its worst duel.
+    """
+
+    family: str
+    source: Input
+    response: Response
+    votes: Mapping[str, float]
+
+
+def curve_noise(surface: Surface, few: NDArray[Any], rest: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the noise variance of each curve: what lies outside of all responses, plus a share of the curve.
+
+    Parameters
+    ----------
+    surface : Surface
+        The responses.
+    few, rest : ndarray
+        From `Surface.compress`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Variance of one number of `few`.
+    """
+    freedom = max(surface.frames.freedom - surface.rank, 1)
+    energy = np.einsum("nr,nr->n", few, few)
+    least = 1e-8 * float(np.median(energy) if energy.size else 1.0) + 1e-30
+    variance: NDArray[np.float32] = (
+        np.maximum(rest / freedom, least) + MODEL_ERROR**2 * energy / max(surface.frames.freedom, 1)
+    ).astype(np.float32)  # fmt: skip
+    return variance
+
+
+def choose_model(
+    curves: NDArray[Any], times_s: FloatArray, curve: FloatArray, settings: PhysicalSettings, *, blind: bool
+) -> Model:
+    """Let the curves of a scan choose the family.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (n, T)
+        Tissue.
+    times_s : ndarray, shape (T,), s
+        Frame times.
+    curve : ndarray, shape (T,)
+        Arterial input, or the reference curve when `blind`.
+    settings : PhysicalSettings
+        Families, assumed transit time, dispersion.
+    blind : bool
+        Whether the transit of the reference tissue has to be taken out of `curve`.
+
+    Returns
+    -------
+    Model
+        The family that wins most duels between two.
+    """
+    models = [_model(find_residue(name), times_s, curve, settings, blind=blind) for name in settings.families]
+    sample = curves[:: max(1, len(curves) // SAMPLE)][:SAMPLE]
+    if len(models) == 1 or not len(sample):
+        return models[0]
+    frames, arrays = Frames(np.ones(times_s.size)), NumpyArrays()
+    nodes = [tabulate(model.response, DELAY_RANGE_S) for model in models]
+    basis = find_basis(nodes, frames, settings.rank + 2)
+    found = []
+    for node in nodes:
+        surface = Surface(node, frames, arrays, basis=basis)
+        few, rest = surface.compress(np.asarray(sample, np.float32))
+        priors = Priors.same(len(few), settings.typical_mtt_s, settings.ln_mtt_sd, 0.0, settings.delay_sd_s)
+        found.append(Solver(surface).score(few, curve_noise(surface, few, rest), priors.stacked()))
+    score = np.stack(found).astype(np.float64)
+    duels = np.clip(score[:, None] - score[None], -LARGEST_VOTE, LARGEST_VOTE).mean(axis=2)
+    best = int(((duels > 0).sum(axis=1) + 1e-3 * duels.mean(axis=1)).argmax())
+    np.fill_diagonal(duels, np.inf)
+    votes = {model.family: float(vote) for model, vote in zip(models, duels.min(axis=1), strict=True)}
+    winner = models[best]
+    return Model(winner.family, winner.source, winner.response, votes)
+
+
+def _model(residue: Residue, times_s: FloatArray, curve: FloatArray, settings: PhysicalSettings, *, blind: bool) -> Model:
+    if blind:
+        source = blind_artery(times_s, curve, residue, settings.reference_mtt_s, BEYOND_S)
+    else:
+        source = make_input(times_s, curve, BEYOND_S)
+    return Model(residue.name, source, Response(times_s, source, residue, settings.dispersion), {})
+
+
+def make_solver(model: Model, frames: Frames, arrays: Arrays, rank: int | None) -> Solver:
+    """Tabulate a model.
+
+    Parameters
+    ----------
+    model : Model
+        Input and family.
+    frames : Frames
+        Weights of the frames.
+    arrays : Arrays
+        Library that computes.
+    rank : int or None
+        Directions that curves are told in; None for all.
+
+    Returns
+    -------
+    Solver
+        Ready to fit.
+    """
+    return Solver(Surface(tabulate(model.response, DELAY_RANGE_S), frames, arrays, rank))
