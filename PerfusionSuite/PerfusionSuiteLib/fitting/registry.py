@@ -34,6 +34,8 @@ class FitMethod:
         noise reduction.
     gpu : bool
         Whether it can compute on a GPU; such methods need PyTorch.
+    modalities : tuple of str
+        Kinds of scans it is meant for.
     """
 
     name: str
@@ -43,6 +45,7 @@ class FitMethod:
     tmax_note: str = "delay + MTT/2 of the fitted model."
     on_grid: bool = False
     gpu: bool = False
+    modalities: tuple[str, ...] = ("ctp", "dsc")
 
     def complete(self, settings: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the settings with defaults filled in.
