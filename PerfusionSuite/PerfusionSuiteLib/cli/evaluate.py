@@ -14,7 +14,7 @@ from ..core.files import check_output_folder
 from ..evaluation import Condition, Design
 from ..phantom.lesion import SITES
 from ..phantom.residues import parse_family
-from . import evaluate_neural
+from . import evaluate_hemopic, evaluate_neural
 from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
 
@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> None:
     _add_factors(maps.add_argument_group("what the study varies"))
     maps.set_defaults(execute=execute_maps)
     evaluate_neural.add_parser(parts)
+    evaluate_hemopic.add_parser(parts)
 
 
 def _add_patients(group: Any) -> None:
@@ -59,7 +60,7 @@ def _add_patients(group: Any) -> None:
 
 
 def _add_factors(group: Any) -> None:
-    names = list(pipeline.methods())
+    names = [name for name, method in pipeline.methods().items() if "ctp" in getattr(method, "modalities", ("ctp",))]
     group.add_argument("--methods", nargs="+", choices=names, default=names, help="methods (default: all)")
     group.add_argument("--numbers-method", choices=names, help="the method recommended for absolute flow")
     group.add_argument("--residues", nargs="*", default=["box", "exponential", "gamma:3", "mixed"], help="families of residues")
