@@ -37,6 +37,7 @@ class PerfusionFitParameterNode:
     arteryMethod: str = ""
     aifTable: vtkMRMLTableNode
     vofTable: vtkMRMLTableNode
+    tissueLabels: vtkMRMLNode
     method: str = "spatial"
     options: str = ""
     watch: bool = True
@@ -56,6 +57,7 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         from PerfusionSuiteSlicer.ui.FieldPanel import FieldPanel
         from PerfusionSuiteSlicer.ui.FitView import FitView
         from PerfusionSuiteSlicer.ui.ModelChoice import ModelChoice
+        from PerfusionSuiteSlicer.ui.NodeBox import NodeBox
         from PerfusionSuiteSlicer.ui.StudyPanel import StudyPanel
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/PerfusionFit.ui"))
@@ -65,8 +67,9 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         self.logic = PerfusionFitLogic()
         self.view = FitView()
         self.model = ModelChoice(self.ui, self.update)
+        boxes = {"method": self.model.methodBox, "tissueLabels": NodeBox(self.ui.tissueSelector)}
         self.panel = StudyPanel(
-            uiWidget, self.ui, self.logic.getParameterNode, self.startJob, self.studyName, {"method": self.model.methodBox},
+            uiWidget, self.ui, self.logic.getParameterNode, self.startJob, self.studyName, boxes,
             self.describeModel, packages=("safetensors",), done=self.onDone,
         )  # fmt: skip
         self.field = FieldPanel(self.ui, self.panel.jobPanel, self.logic, lambda: self.model.device)
@@ -91,10 +94,10 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         return self.logic.studyName(node.inputScan, node.method)
 
     def describeModel(self, node, modality):
-        """Show what the model is and its options; return why it cannot be fitted here, any model fits any scan."""
+        """Show what the model is and its options; return why it cannot be fitted here."""
         if hasattr(self, "field"):
             self.field.update()
-        return self.model.show(node)
+        return self.model.show(node, modality)
 
     def onDone(self, nodes):
         self.field.choose(nodes)
@@ -112,6 +115,7 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
             arteryMethod=node.arteryMethod or None,
             aifTable=node.aifTable,
             vofTable=node.vofTable,
+            tissueLabels=node.tissueLabels if self.ui.tissueSelector.enabled else None,
             outputFolder=folder,
             watcher=self.view.watch(node.inputScan, self.studyName(node)) if node.watch else None,
             **callbacks,
@@ -147,6 +151,7 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         arteryMethod=None,
         aifTable=None,
         vofTable=None,
+        tissueLabels=None,
         outputFolder=None,
         jobFolder=None,
         waitForCompletion=False,
@@ -157,7 +162,8 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         """Fit a perfusion model to a perfusion scan, in a process of its own.
 
         :param sequenceNode: vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode with frame times.
-        :param method: "spatial", "neural", "resppinn", "sppinn", "nlr" or "bayes".
+        :param method: "spatial", "neural", "resppinn", "sppinn", "nlr" or "bayes"; of DSC-MRI also "hemopic", which needs no
+          artery, and "hemopic-compat".
         :param options: options of the method by name, such as {"family": "box"}; ``perfusion-suite methods --options`` lists all.
         :param device: "auto", "cpu" or "cuda" ("cuda:1" for the second GPU).
         :param modality: "ctp", "dsc", or "auto" for what the scan says.
@@ -167,6 +173,8 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         :param arteryMethod: how the artery is found, such as "score".
         :param aifTable: vtkMRMLTableNode with time and arterial curve, instead of the automatic choice.
         :param vofTable: vtkMRMLTableNode with time and venous curve, instead of the automatic choice.
+        :param tissueLabels: vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode or vtkMRMLSegmentationNode with gray matter, white
+          matter, CSF and brain stem, for the methods that fit regions; by default they are estimated from the scan.
         :param outputFolder: also write all results, pictures and report to this folder.
         :param jobFolder: empty folder that the job leaves behind when it is interrupted, for resume() in another session.
         :param waitForCompletion: return only when the results are in the scene.
@@ -176,7 +184,7 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         :return: StudyJob with state, cancel(), canResume and wait(), or with waitForCompletion the StudyNodes that were
           created or updated in the scene.
         """
-        from PerfusionSuiteLib.core.fit_choices import DEFAULT_FIT, NEEDS_TORCH
+        from PerfusionSuiteLib.core.fit_choices import DEFAULT_FIT, USES_GPU
         from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob, userInputs
         from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
@@ -184,7 +192,7 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         choices = {
             "method": method,
             "method_options": options or None,
-            "device": device if method in NEEDS_TORCH else None,
+            "device": device if method in USES_GPU else None,
             "motion_correction": motionCorrection,
             "noise_reduction": noiseReduction,
             "aif_method": arteryMethod,
@@ -197,7 +205,7 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
             name=self.studyName(sequenceNode, method),
             modality=modality,
             interval_s=interval,
-            inputs=userInputs(aifTable, vofTable),
+            inputs=userInputs(aifTable, vofTable, tissue=tissueLabels, scan=sequenceNode),
             output=outputFolder,
             progress=progressCallback,
             finished=finishedCallback,

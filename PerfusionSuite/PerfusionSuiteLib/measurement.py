@@ -56,6 +56,7 @@ def find_lesions(
     modality: str,
     vof: InputFunction | None = None,
     later: LaterScan | None = None,
+    method: str | None = None,
 ) -> Found:
     """Segment lesions and compare them with those of a later scan.
 
@@ -75,6 +76,8 @@ def find_lesions(
         Helps to find the sinuses.
     later : LaterScan, optional
         A later scan of the patient, see `later_scan`.
+    method : str, optional
+        Under which name thresholds know the maps, when it is not that of the settings.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def find_lesions(
         contra_mask=inputs.contra_mask,
         midplane=inputs.midplane,
         baseline=image,
-        method=settings.method,
+        method=method or settings.method,
         vof=vof,
         side=inputs.side,
         sss=inputs.sss,
@@ -103,7 +106,7 @@ def find_lesions(
     )
     numbers = None
     if later is not None:
-        lesions, numbers = compared(lesions, image, later, modality=modality, method=settings.method)
+        lesions, numbers = compared(lesions, image, later, modality=modality, method=method or settings.method)
     maps, tumor = _tumor(maps, masks, lesions, settings, inputs)
     return Found(maps, lesions, numbers, tumor)
 

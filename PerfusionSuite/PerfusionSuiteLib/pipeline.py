@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, deconvolution, fitting, input_function, lesion, prepare
+from . import __version__, deconvolution, fitting, input_function, lesion, prepare, regional
 from .core import (
     QUANTITIES,
     Concentration,
@@ -27,6 +27,7 @@ from .core import (
     ProgressCallback,
     Provenance,
     QualityFinding,
+    RegionFit,
     Study,
     TissueMasks,
     part_of,
@@ -108,17 +109,23 @@ def run(
     prepared = without_remaining_motion(prepared, aif, clock, part_of(progress, 0.6, 0.62))
     masks, concentration, motion = prepared.masks, prepared.concentration, prepared.motion
     keeper = NoteKeeper(watch or NoWatch())
-    maps, fitted = _maps(concentration, masks, aif, settings, clock, part_of(progress, 0.62, 0.95), keeper)
-    maps, noted = _added_maps(maps, prepared, settings, inputs)
+    maps, learned = _maps(concentration, masks, aif, settings, inputs, clock, part_of(progress, 0.62, 0.95), keeper)
+    regions = learned if isinstance(learned, RegionFit) else None
+    before = maps
+    maps, noted = _added_maps(maps, prepared, aif, settings, inputs)
+    regions = regional.on_scale_of(maps, before, regions)
+    key = regional.threshold_key(settings.method, aif)
     with clock.step("lesion"):
-        found = find_lesions(maps, concentration, masks, settings, inputs, modality=series.modality, vof=vof, later=later)
+        found = find_lesions(
+            maps, concentration, masks, settings, inputs, modality=series.modality, vof=vof, later=later, method=key
+        )
         maps, lesions = found.maps, found.lesions
-    findings = _all_findings(series, motion, masks, concentration, aif, vof, keeper, noted, lesions)
+    findings = _all_findings(series, motion, masks, concentration, aif, vof, keeper, regions, noted, lesions)
     settings_used = {**asdict(settings), "noise_reduction": settings.noise_reduction_used}
     metrics = lesion.metrics(
         maps,
         lesions,
-        aif=aif,
+        aif=aif if aif.kind == "aif" else None,
         vof=vof,
         case_id=series.source.case_id,
         acquisition=_acquisition_facts(series),
@@ -129,11 +136,13 @@ def run(
         nihss=inputs.nihss,
         follow_up=found.follow_up,
     )
+    metrics = regional.with_meaning(metrics, series.modality, aif, settings, regions)
     metrics = replace(metrics, values={**metrics.values, **found.tumor})
     if progress is not None:
         progress(1.0, "Done")
     return Study(
-        series, masks, concentration, aif, vof, maps, lesions, metrics, motion, settings_used, findings, clock.seconds, fitted
+        series, masks, concentration, aif, vof, maps, lesions, metrics, motion, settings_used, findings, clock.seconds,
+        learned if isinstance(learned, FittedField) else None, regions,
     )  # fmt: skip
 
 
@@ -142,6 +151,10 @@ def _curves(
 ) -> tuple[InputFunction, InputFunction | None]:
     """Choose AIF and VOF and scale the artery for partial volume."""
     c, image = prepared.concentration, prepared.density_image
+    if not regional.needs_artery(settings, inputs):
+        with clock.step("input_function"):
+            progress(0.0, "Reference curve")
+            return regional.reference_input(c, prepared.masks), None
     with clock.step("input_function"):
         progress(0.0, "Arterial input function")
         aif = _at_times(inputs.aif, c) or input_function.select_aif(
@@ -182,11 +195,12 @@ def _maps(
     masks: TissueMasks,
     aif: InputFunction,
     settings: Settings,
+    inputs: UserInputs,
     clock: Clock,
     progress: ProgressCallback,
     watch: FitWatch,
-) -> tuple[PerfusionMaps, FittedField | None]:
-    """Reduce noise and compute all maps."""
+) -> tuple[PerfusionMaps, FittedField | RegionFit | None]:
+    """Reduce noise and compute all maps; also what the method learned, a field or regions."""
     times, mask = concentration.times_s, concentration.mask
     used = {**asdict(settings), "noise_reduction": settings.noise_reduction_used, "interval_s": float(np.median(np.diff(times)))}
     provenance = Provenance(settings.method, used, SOFTWARE)
@@ -201,6 +215,10 @@ def _maps(
         )
     fitted = None
     with clock.step("maps"):
+        if regional.is_regional(settings.method):
+            later = part_of(progress, ready, 1.0)
+            found = regional.fit_regions(concentration, aif, settings, inputs, masks, provenance, later, watch)
+            return found.maps.added(*_curve_maps(concentration, curves, found.provenance)), found.regions
         if settings.on_grid:
             arrays, fitted = _whole_volume(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
         else:
@@ -288,7 +306,9 @@ def _curve_maps(raw: Concentration, curves: NDArray[np.float32], provenance: Pro
     return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance) for key, v in values.items()]
 
 
-def _added_maps(maps: PerfusionMaps, prepared: Prepared, settings: Settings, inputs: UserInputs) -> tuple[PerfusionMaps, _Noted]:
+def _added_maps(
+    maps: PerfusionMaps, prepared: Prepared, aif: InputFunction, settings: Settings, inputs: UserInputs
+) -> tuple[PerfusionMaps, _Noted]:
     """Add leakage and diffusion, and bring DSC to the scale of white matter."""
     findings: tuple[QualityFinding, ...] = ()
     if prepared.series.modality == "dsc" and settings.scale_to_white_matter:
@@ -304,7 +324,7 @@ def _added_maps(maps: PerfusionMaps, prepared: Prepared, settings: Settings, inp
             *findings,
             QualityFinding("adc_map_given", "info", text, "Look at the core: it must lie where diffusion is low."),
         )
-    return maps, _Noted(findings)
+    return maps, _Noted((*findings, *regional.findings_of(aif, settings, inputs)))
 
 
 @dataclass(frozen=True, slots=True)

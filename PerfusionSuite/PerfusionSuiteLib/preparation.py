@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from . import fitting, prepare
+from . import fitting, prepare, regional
 from .core import (
     Concentration,
     InputFunction,
@@ -67,6 +67,7 @@ def check_inputs(series: PerfusionSeries, settings: Settings, inputs: UserInputs
     if series.modality not in ("ctp", "dsc"):
         msg = f"This chain analyses CT perfusion and DSC-MRI, but the series is of modality '{series.modality}'. Choose another."
         raise InvalidInputError(msg)
+    regional.check_regional(series.modality, settings, inputs)
     check_enough_times(series.times_s)
     if series.modality == "ctp" and (inputs.second_echo is not None or settings.leakage_correction in prepare.LEAKAGE[1:]):
         msg = "A second echo and the correction of leakage belong to DSC-MRI, but the series is CT. Leave them out."
@@ -74,7 +75,7 @@ def check_inputs(series: PerfusionSeries, settings: Settings, inputs: UserInputs
     if settings.preset_used.core_rule == "adc" and inputs.adc is None:
         msg = f"The preset '{settings.preset}' needs a map of apparent diffusion (ADC). Give one, or choose another preset."
         raise InvalidInputError(msg)
-    for name in ("brain_mask", "roi_mask", "contra_mask", "sss", "torcula", "adc"):
+    for name in ("brain_mask", "roi_mask", "contra_mask", "sss", "torcula", "adc", "tissue_labels"):
         volume = getattr(inputs, name)
         if volume is not None:
             check_same_grid(f"The {name.replace('_', ' ')}", volume.shape, series.affine, series.shape, series.affine)

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import deconvolution, fitting, input_function, lesion, prepare
+from . import deconvolution, fitting, hemopic, input_function, lesion, prepare
 from .core import InputFunction, InvalidInputError, LesionMasks, PerfusionMaps, PerfusionSeries
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
 from .core.geometry import BoolArray
 
-GPU_METHODS = frozenset(name for name, method in fitting.METHODS.items() if method.gpu)
+GPU_METHODS = frozenset(
+    [name for name, fit in fitting.METHODS.items() if fit.gpu] + [name for name, fit in hemopic.METHODS.items() if fit.gpu]
+)
 """Methods that can use a GPU; the classical ones are memory-bound and gain nothing from it."""
 
 DEFAULT_METHOD = "bayes"
@@ -202,6 +204,9 @@ class UserInputs:
         Apparent diffusion coefficient, for the preset ``adc``.
     second_echo : PerfusionSeries, optional
         The same DSC scan at a later echo.
+    tissue_labels : ndarray of int, shape (I, J, K), optional
+        For methods that fit regions: 0 background, 1 gray matter, 2 white matter, 3 CSF, 4 brain stem, or labels of FreeSurfer
+        and SynthSeg, which are collapsed to these.
     sss, torcula : ndarray of bool, shape (I, J, K), optional
         Superior sagittal sinus and torcula, instead of the regions that are found.
     midplane : array-like, shape (4,), mm, optional
@@ -228,6 +233,7 @@ class UserInputs:
     contra_mask: BoolArray | None = None
     adc: NDArray[np.float32] | None = None
     second_echo: PerfusionSeries | None = None
+    tissue_labels: NDArray[Any] | None = None
     sss: BoolArray | None = None
     torcula: BoolArray | None = None
     midplane: Any | None = None
@@ -254,6 +260,6 @@ def methods() -> dict[str, Any]:
     Returns
     -------
     dict
-        Registry entries by name, deconvolution first.
+        Registry entries by name, deconvolution first, regional methods last.
     """
-    return {**deconvolution.METHODS, **fitting.METHODS}
+    return {**deconvolution.METHODS, **fitting.METHODS, **hemopic.METHODS}

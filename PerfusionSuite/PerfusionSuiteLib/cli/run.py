@@ -17,6 +17,7 @@ from scipy import ndimage
 from .. import input_function, pipeline, prepare, results, series
 from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
 from ..core.files import check_output_folder, staged_folder
+from ..hemopic import tissue_labels
 from .console import ConsoleProgress
 from .dicom_options import DicomWriter, add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
 from .fit_options import add_fit_options, method_options, watched_fit
@@ -71,6 +72,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--brain-mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
     parser.add_argument("--adc", metavar="FILE", type=Path, help="map of apparent diffusion; makes 'adc' the default preset")
     parser.add_argument("--second-echo", metavar="PATH|N", help="later echo of a DSC scan: a file, a folder, or a series of IN")
+    parser.add_argument(
+        "--tissue-labels", metavar="FILE",  type=Path,
+        help="tissue of a DSC scan, for hemopic: 1 gray matter, 2 white matter, 3 CSF, 4 brain stem, or labels of FreeSurfer "
+        "or SynthSeg, on any grid (default: estimated from the scan)",
+    )  # fmt: skip
     parser.add_argument(
         "--leakage", choices=("auto", *prepare.LEAKAGE), help="correction of a DSC scan (default auto: bsw for the preset tumor)"
     )
@@ -206,6 +212,7 @@ def user_inputs(
         adc=_diffusion(options.adc, scan),
         second_echo=_second_echo(options, scan),
         follow_up=later,
+        tissue_labels=_tissue(options.tissue_labels, scan),
         **given_by_user(options, scan.shape, scan.affine),
     )
 
@@ -229,6 +236,19 @@ def _diffusion(path: Path | None, scan: PerfusionSeries) -> NDArray[np.float32] 
     )
     found = np.where(share > 0.5, amount / np.maximum(share, 0.5), 0.0)  # no mixture of diffusion with nothing
     return found.reshape(scan.shape).astype(np.float32)
+
+
+def _tissue(path: Path | None, scan: PerfusionSeries) -> NDArray[np.int32] | None:
+    """Read tissue labels and bring them to the grid of the scan by the positions that both files state."""
+    if path is None:
+        return None
+    values, affine = results.read_volume(path)
+    whole: NDArray[Any] = tissue_labels.whole_numbers(values)
+    labels = tissue_labels.resample_nearest(whole, affine, scan.shape, scan.affine)
+    if not labels.any():
+        msg = f"The tissue labels '{path.name}' hold nothing where the scan lies. Give labels of this patient."
+        raise InvalidInputError(msg)
+    return labels.astype(np.int32)
 
 
 def _second_echo(options: argparse.Namespace, scan: PerfusionSeries) -> PerfusionSeries | None:

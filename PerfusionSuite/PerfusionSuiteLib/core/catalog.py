@@ -48,8 +48,22 @@ FITTING = (
     Choice("resppinn", "ReSPPINN", "Physics-informed neural field over a hash encoding (ReSPPINN)."),
 )
 
-METHODS = (*DECONVOLUTION, *FITTING)
-"""The methods that make maps from a CT perfusion scan."""
+REGIONAL = (
+    Choice(
+        "hemopic",
+        "HemoPIC (DSC-MRI)",
+        "Regions and voxels of DSC-MRI fitted without an artery (or with one): delay, transit, flow, and their uncertainty.",
+    ),
+    Choice(
+        "hemopic-compat",
+        "HemoPIC as published (DSC-MRI)",
+        "HemoPIC as published (regional fits around finished maps), for comparison.",
+    ),
+)
+"""Methods that fit regions; they are made for DSC-MRI."""
+
+METHODS = (*DECONVOLUTION, *FITTING, *REGIONAL)
+"""The methods that make maps from a CT perfusion scan or from DSC-MRI."""
 
 PRESETS = (
     Choice("ct-perfusion-auto", "ct-perfusion-auto", "Tmax above 6 s; core: relative CBF below 30 % within it."),

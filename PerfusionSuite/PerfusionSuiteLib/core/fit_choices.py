@@ -16,6 +16,12 @@ DEFAULT_FIT = "spatial"
 NEEDS_TORCH = ("spatial", "neural", "sppinn", "resppinn")
 """Methods that need PyTorch, and can use a GPU."""
 
+USES_GPU = (*NEEDS_TORCH, "hemopic")
+"""Methods that can use a GPU; those that do not need PyTorch do so when it is there."""
+
+MODALITIES: Mapping[str, tuple[str, ...]] = MappingProxyType({"hemopic": ("dsc",), "hemopic-compat": ("dsc",)})
+"""Kinds of scans that a method is made for; those that are missing here take CT perfusion and DSC-MRI."""
+
 DECIDED = "as the method decides"
 """What a form says for an option that is None."""
 
@@ -82,6 +88,17 @@ FIT_PRESETS = (
         "sppinn", "Published (SPPINN)", "Slice by slice by networks, with the published numbers: slow without a GPU.",
         "sppinn", {"preset": "published"},
     ),
+    FitPreset(
+        "hemopic", "HemoPIC, no artery (DSC-MRI)", "Regions and voxels without an artery: flow is relative.", "hemopic"
+    ),
+    FitPreset(
+        "hemopic-artery", "HemoPIC, with artery (DSC-MRI)", "The same with the arterial curve of the scan as input.", "hemopic",
+        {"input": "aif"},
+    ),
+    FitPreset(
+        "hemopic-published", "Published (HemoPIC, DSC-MRI)", "Regional fits around maps of a block-circulant SVD, as published.",
+        "hemopic-compat",
+    ),
     FitPreset("box", "Every voxel: box (NLR)", "Regression of a box-shaped residue in every voxel.", "nlr"),
     FitPreset("posterior", "Every voxel: posterior means", "The default of the whole job, without networks.", "bayes"),
 )  # fmt: skip
@@ -101,6 +118,7 @@ def _number(name: str, label: str, description: str, default: Any, low: float, h
 
 
 _FAMILIES = ("auto", "box", "exponential", "gamma:2", "gamma:3", "gamma:6")
+_HEMOPIC_FAMILIES = ("auto", "box", "exponential", "gamma:2", "gamma:3", "fermi")
 _RESIDUE = "How blood leaves the tissue; auto takes what the curves fit better, and the findings say what was taken."
 _GUIDE = "Where the static CT image changes, blood volume may change as well; auto trusts it where it can."
 _OBJECTIVE = (
@@ -129,6 +147,14 @@ _MODEL_ERROR = "Share of a curve that the model may miss beside the noise, so th
 _NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
 _START = "Path of trained weights or name of a shipped start; empty for a random one."
 _VARIANT = "Configuration of the original for phantoms or patients, or of the ReSPPINN paper."
+_INPUT = "The mean curve of tissue (relative flow and volume), or the arterial curve of the scan, chosen or given."
+_DIVIDED = "auto: gray matter, white matter and fluid, given or estimated; single: the brain is not divided into tissues."
+_CLUSTERS = "Regions that {tissue} is divided into, before small ones are joined."
+_ASSUMED = "Transit time that is assumed for normal early tissue, where no artery says it."
+_DRAWN = "Voxels are drawn to their region as far as the voxels of the region agree."
+_WINDKESSEL = "Experimental: a two-element Windkessel of each region, with a flag that says whether the data tell it."
+_SPREAD = "Share of a late arrival that the vessels spread over time."
+_SMALLEST = "Smaller regions join the one most alike."
 _VARIANTS = ("resppinn-paper", "original-patients", "original-phantom")
 
 FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
@@ -153,6 +179,25 @@ FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
             ),
             _choice("variant", "Configuration", _VARIANT, "resppinn-paper", *_VARIANTS),
             *_PUBLISHED,
+        ),
+        "hemopic": (
+            _choice("input", "Input", _INPUT, "reference", "reference", "aif"),
+            _choice("family", "Residue", _RESIDUE, "auto", *_HEMOPIC_FAMILIES),
+            _choice("tissue", "Tissue", _DIVIDED, "auto", "auto", "single"),
+            _whole("k_gm", "Regions of gray matter", _CLUSTERS.format(tissue="gray matter"), 8, 1, 100),
+            _whole("k_wm", "Regions of white matter", _CLUSTERS.format(tissue="white matter"), 6, 1, 100),
+            _number("min_region_ml", "Smallest region [mL]", _SMALLEST, 2.0, 0.0, 1000.0),
+            _number("reference_mtt_s", "Transit time of the reference [s]", _ASSUMED, 4.5, 1.0, 15.0),
+            _number("dispersion", "Dispersion", _SPREAD, 0.25, 0.0, 0.9),
+            _choice("shrinkage", "Draw voxels to regions", _DRAWN, True, True, False),
+            _choice("robust", "Robust", "Single frames that are off count less.", False, False, True),
+            _choice("windkessel", "Windkessel", _WINDKESSEL, False, False, True),
+            _SEED,
+        ),
+        "hemopic-compat": (
+            _whole("k_gm", "Regions of gray matter", _CLUSTERS.format(tissue="gray matter"), 8, 1, 100),
+            _whole("k_wm", "Regions of white matter", _CLUSTERS.format(tissue="white matter"), 6, 1, 100),
+            _whole("seed", "Seed", "Of the clusters: same seed, same regions.", 0, 0, 2**31 - 1),
         ),
     }
 )

@@ -29,8 +29,8 @@ _HEADS: Mapping[str, str] = {
     "mtt": "MTT (s)",
     "delay": "Delay (s)",
     "dispersion": "Dispersion (s)",
-    "F_fit": "F",
-    "V_fit": "V",
+    "F_fit": "CBF",
+    "V_fit": "CBV",
     "tau_fit": "τ (s)",
     "Cin_bar_fit": "C̄in",
     "nmse": "Misfit",
@@ -131,7 +131,7 @@ def region_table(study: AnyStudy) -> dict[str, Any] | None:
     if regions is None:
         return None
     keys = [key for key in _HEADS if any(key in row for row in regions.rows)]
-    keys = [key for key in keys if not (key == "loss" and "nmse" in keys)]
+    keys = [key for key in keys if not (key == "loss" and "nmse" in keys) and not (key == "success" and "status" in keys)]
     colors = region_colors(regions.tissues)
     voxel_ml = voxel_volume_ml(regions.affine)
     rows = [

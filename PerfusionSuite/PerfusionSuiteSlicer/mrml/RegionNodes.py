@@ -21,9 +21,9 @@ from .VolumeArrays import affineFromMatrix
 TABLE, CURVES, CHART = "table.regions", "curve.regions", "chart.regions"
 OBSERVED, FITTED = "observed", "fitted"
 UNITS = {
-    "cbf": "flow", "cbv": "volume", "mtt": "s", "delay": "s", "dispersion": "s", "tau_fit": "s",
-    "mtt_sd": "s", "delay_sd": "s",
+    "mtt": "s", "delay": "s", "dispersion": "s", "tau_fit": "s", "sd_delay": "s", "mtt_sd": "s", "delay_sd": "s",
 }  # fmt: skip
+OF_MAPS = {"cbf": "cbf", "F_fit": "cbf", "F_prior": "cbf", "cbv": "cbv", "V_fit": "cbv", "V_prior": "cbv"}
 """Units of columns that have one; flow and volume are in the unit of the study's maps."""
 
 
@@ -81,8 +81,7 @@ def _table(scene: Any, regions: RegionFit, name: str, units: Mapping[str, str]) 
     columns |= {key: _column([row.get(key) for row in regions.rows]) for key in keys}
     setTable(node, columns)
     for key in keys:
-        quantity = key.removesuffix("_sd")
-        unit = units.get(quantity, "") if quantity in ("cbf", "cbv") else UNITS.get(key, "")
+        unit = units.get(OF_MAPS[key], "") if key in OF_MAPS else UNITS.get(key, "")
         if unit:
             node.SetColumnUnitLabel(key, unit)
     return node
@@ -115,7 +114,8 @@ def regionSentence(nodes: Mapping[str, Any], region: str) -> str:
     """Say in a line what a region is like: flow, volume, times, how well the model fits, and whether that can be trusted."""
     facts, table = regionFacts(nodes, region), nodes[TABLE]
     words = (
-        ("cbf", "CBF", 1), ("cbv", "CBV", 2), ("mtt", "MTT", 1), ("delay", "delay", 1), ("tau_fit", "τ", 1),
+        ("cbf", "CBF", 1), ("F_fit", "CBF", 1), ("cbv", "CBV", 2), ("V_fit", "CBV", 2), ("mtt", "MTT", 1), ("delay", "delay", 1),
+        ("tau_fit", "τ", 1),
         ("nmse", "misfit", 3), ("loss", "misfit", 3),
     )  # fmt: skip
     parts = []

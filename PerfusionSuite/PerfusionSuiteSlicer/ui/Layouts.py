@@ -10,6 +10,7 @@ from ..mrml.ViewLayouts import (
     DECISION_WITHOUT_CURVES,
     FIT,
     MAPS,
+    REGIONS_LAYOUT,
     RUNNING,
     centerOnLesions,
     registerLayouts,
@@ -17,7 +18,7 @@ from ..mrml.ViewLayouts import (
     showTableInView,
 )
 
-__all__ = ["DECISION", "FIT", "MAPS", "RUNNING", "showStudy", "showTable"]
+__all__ = ["DECISION", "FIT", "MAPS", "REGIONS_LAYOUT", "RUNNING", "showStudy", "showTable"]
 
 
 def registerWithApplication():
@@ -56,6 +57,6 @@ def showTable(table):
     if layoutManager is None:
         return
     registerWithApplication()
-    if layoutManager.layout not in (MAPS, DECISION, DECISION_WITHOUT_CURVES):
+    if layoutManager.layout not in (MAPS, DECISION, DECISION_WITHOUT_CURVES, REGIONS_LAYOUT):
         layoutManager.setLayout(DECISION_WITHOUT_CURVES)
     showTableInView(slicer.mrmlScene, table)

@@ -4,13 +4,26 @@
 from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core import catalog
-from PerfusionSuiteLib.core.fit_choices import CUSTOM, DEFAULT_FIT, FIT_OPTIONS, FIT_PRESETS, NEEDS_TORCH, preset_of
+from PerfusionSuiteLib.core.fit_choices import (
+    CUSTOM,
+    DEFAULT_FIT,
+    FIT_OPTIONS,
+    FIT_PRESETS,
+    MODALITIES,
+    NEEDS_TORCH,
+    USES_GPU,
+    preset_of,
+)
 
 from .ChoiceBox import ChoiceBox
 from .DeviceBox import DeviceBox
 from .OptionForm import OptionForm, optionsOf, textOf
 
-_METHODS = {choice.name: choice for choice in catalog.FITTING}
+_METHODS = {choice.name: choice for choice in (*catalog.FITTING, *catalog.REGIONAL)}
+TISSUE_TIP = (
+    "A label volume (0 background, 1 gray matter, 2 white matter, 3 CSF, 4 brain stem, or labels of FreeSurfer or SynthSeg) or a "
+    "segmentation with segments of these names, on any grid. Without one the tissue is estimated from the scan."
+)
 _OWN = catalog.Choice(CUSTOM, _("Own choice"), _("Method and options as chosen below."))
 _PRESETS = (*(preset for preset in FIT_PRESETS if preset.method in _METHODS), _OWN)
 
@@ -27,7 +40,7 @@ class ModelChoice:
         self._ui = ui
         self._node = None
         self._shownMethod = None
-        self.methodBox = ChoiceBox(ui.methodComboBox, catalog.FITTING, DEFAULT_FIT)
+        self.methodBox = ChoiceBox(ui.methodComboBox, tuple(_METHODS.values()), DEFAULT_FIT)
         self._presetBox = ChoiceBox(ui.presetComboBox, _PRESETS, CUSTOM)
         self._presetBox.bind(self.onPreset)
         self._deviceBox = DeviceBox(ui, changed)
@@ -51,10 +64,11 @@ class ModelChoice:
         """Return the options that differ from the method's own."""
         return {} if self._node is None else optionsOf(self._node.options)
 
-    def show(self, node):
+    def show(self, node, modality=None):
         """Show what a parameter node says.
 
         :param node: has method and options.
+        :param modality: kind of the scan, None when it is not known.
         :return: why this cannot be fitted here, or an empty text.
         """
         self._node = node
@@ -68,10 +82,19 @@ class ModelChoice:
         self._form.show(method, node.options)
         ui.optionsResetButton.enabled = bool(node.options)
         ui.optionsResetButton.toolTip = _("Forget what you changed") if node.options else _("The options are the method's own")
-        self._deviceBox.setNeeded(method in NEEDS_TORCH)
+        self._showTissue(method in {choice.name for choice in catalog.REGIONAL})
+        self._deviceBox.setNeeded(method in USES_GPU and (method in NEEDS_TORCH or not self._deviceBox.lacksTorch))
+        if modality is not None and modality not in MODALITIES.get(method, (modality,)):
+            return _("This model is made for DSC-MRI, and the scan is {kind}: choose another model").format(kind=modality.upper())
         if method in NEEDS_TORCH and self._deviceBox.lacksTorch:
             return _("This model needs PyTorch: press Install PyTorch, or choose one that looks at every voxel by itself")
         return ""
+
+    def _showTissue(self, isUsed):
+        ui = self._ui
+        ui.tissueSelector.enabled = isUsed
+        ui.tissueSelector.visible = ui.tissueSelectorLabel.visible = isUsed
+        ui.tissueSelector.toolTip = _(TISSUE_TIP)
 
     def onPreset(self, name):
         """Take method and options of a preset."""

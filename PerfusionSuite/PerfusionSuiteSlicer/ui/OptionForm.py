@@ -93,8 +93,13 @@ class _ChoiceEditor:
     def __init__(self, option, changed):
         self._choices = option.choices
         self.widget = qt.QComboBox()
-        self.widget.addItems([_(DECIDED) if choice is None else str(choice) for choice in option.choices])
+        self.widget.addItems([self._label(choice) for choice in option.choices])
         self.widget.connect("currentIndexChanged(int)", changed)
+
+    def _label(self, choice):
+        if isinstance(choice, bool):
+            return _("yes") if choice else _("no")
+        return _(DECIDED) if choice is None else str(choice)
 
     def show(self, value):
         self.widget.currentIndex = self._choices.index(value) if value in self._choices else 0

@@ -9,13 +9,17 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..mrml.RegionNodes import isRelative
+from ..mrml.StudyRoles import REGIONS
 from ..mrml.StudyScene import findStudy
 from ..mrml.SummaryTable import summarySentence
 from ..mrml.TableNodes import textToMetrics
-from .Layouts import DECISION, FIT, MAPS, showStudy
+from .Layouts import DECISION, FIT, MAPS, REGIONS_LAYOUT, showStudy, showTable
+from .RegionPanel import RegionPanel
 from .ResultFolders import fileOf, keepFolder, newFolder, removeFolders
 
 RESEARCH = "Research use only."
+RELATIVE = "Flow and volume are relative, because no artery was used; times count from the mean curve of tissue."
 
 
 class ResultsPanel:
@@ -35,6 +39,10 @@ class ResultsPanel:
         self._fitButton = getattr(ui, "fitLayoutButton", None)  # of the panel for fits
         if self._fitButton is not None:
             self._fitButton.connect("clicked(bool)", self.onFitLayoutButton)
+        self._regionsButton = getattr(ui, "regionsLayoutButton", None)
+        if self._regionsButton is not None:
+            self._regionsButton.connect("clicked(bool)", self.onRegionsLayoutButton)
+        self._regions = None if self._regionsButton is None else RegionPanel(ui)
         ui.reportButton.connect("clicked(bool)", self.onReportButton)
         ui.saveButton.connect("clicked(bool)", self.onSaveButton)
         ui.resultsPathLineEdit.connect("currentPathChanged(QString)", self.update)
@@ -71,19 +79,23 @@ class ResultsPanel:
         words = _("No results yet for this scan.")
         if study is not None:
             words = summarySentence(textToMetrics(study.report)) if study.report is not None else ""
-            words = f"{words or _('Maps without lesions.')} {_(RESEARCH)}"
+            scale = f" {_(RELATIVE)}" if isRelative(study) else ""
+            words = f"{words or _('Maps without lesions.')}{scale} {_(RESEARCH)}"
         ui.summaryLabel.text = words
         needsStudy = "" if study is not None else _("Press Apply first")
         needsFiles = needsStudy or ("" if self._file(".") else _("The files of this study are gone: press Apply again"))
         needsReport = needsFiles or ("" if report else _("The report could not be made; the findings above say why"))
         needsFolder = needsFiles or ("" if ui.resultsPathLineEdit.currentPath else _("Choose a folder first"))
+        needsRegions = needsStudy or ("" if REGIONS in (study or ()) else _("This model fitted no regions"))
         needsFit = needsStudy or ("" if "fit.loss" in (study or ()) else _("This model was not fitted step by step"))
+        if self._regions is not None:
+            self._regions.show(study)
+        optional = (
+            (self._fitButton, needsFit, _("Maps with their standard errors, and how the fit came there")),
+            (self._regionsButton, needsRegions, _("Regions beside flow and transit time, with the curve of the chosen one")),
+        )
         for button, problem, hint in (
-            *(
-                [(self._fitButton, needsFit, _("Maps with their standard errors, and how the fit came there"))]
-                if self._fitButton
-                else []
-            ),
+            *(item for item in optional if item[0] is not None),
             (ui.mapsLayoutButton, needsStudy, _("All maps in linked views, curves and numbers")),
             (ui.decisionLayoutButton, needsStudy, _("Tmax beside core and penumbra, curves and numbers")),
             (ui.reportButton, needsReport, _("Open the report in the web browser")),
@@ -107,6 +119,13 @@ class ResultsPanel:
         """Show the study in the layout for fits."""
         showStudy(self._study, FIT)
 
+    def onRegionsLayoutButton(self):
+        """Show the study in the layout for regions, and the regions themselves."""
+        showStudy(self._study, REGIONS_LAYOUT)
+        showTable(self._study["table.regions"])
+        self._ui.regionShowCheckBox.checked = True
+        self._ui.regionsCollapsibleButton.collapsed = False
+
     def onReportButton(self):
         """Open the report in the web browser."""
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._file("report.html"))))
@@ -119,5 +138,7 @@ class ResultsPanel:
             self._ui.summaryLabel.text = _("Saved to {folder}").format(folder=target)
 
     def cleanup(self):
-        """Remove the files, when the module is unloaded."""
+        """Remove the files and let everything go, when the module is unloaded."""
         removeFolders()
+        if self._regions is not None:
+            self._regions.cleanup()

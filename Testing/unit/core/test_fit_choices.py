@@ -3,9 +3,20 @@
 
 import pytest
 
+from PerfusionSuiteLib import fitting, hemopic
 from PerfusionSuiteLib.core import catalog
-from PerfusionSuiteLib.core.fit_choices import CUSTOM, FIT_OPTIONS, FIT_PRESETS, NEEDS_TORCH, preset_of
-from PerfusionSuiteLib.fitting import METHODS
+from PerfusionSuiteLib.core.fit_choices import (
+    CUSTOM,
+    FIT_OPTIONS,
+    FIT_PRESETS,
+    MODALITIES,
+    NEEDS_TORCH,
+    USES_GPU,
+    preset_of,
+)
+from PerfusionSuiteLib.hemopic.physical_families import FAMILIES
+
+METHODS = {**fitting.METHODS, **hemopic.METHODS}
 
 OFFERED = [(method, option) for method, options in FIT_OPTIONS.items() if method in METHODS for option in options]
 
@@ -21,12 +32,24 @@ def test_an_option_of_the_panel_is_one_of_the_method_with_its_default(method, op
     assert option.description
 
 
-def test_the_methods_that_need_pytorch_are_those_that_can_use_a_gpu():
-    assert {name for name, method in METHODS.items() if method.gpu} == set(NEEDS_TORCH) & set(METHODS)
+def test_the_methods_that_need_pytorch_and_those_that_can_use_a_gpu_are_told_apart():
+    assert {name for name, method in fitting.METHODS.items() if method.gpu} == set(NEEDS_TORCH)
+    assert {name for name, method in METHODS.items() if method.gpu} == set(USES_GPU)
+    assert not any(method.needs_torch for method in hemopic.METHODS.values())
+
+
+def test_the_kinds_of_scans_are_those_of_the_registry():
+    known = {name: tuple(method.modalities) for name, method in METHODS.items() if set(method.modalities) != {"ctp", "dsc"}}
+    assert dict(MODALITIES) == known
+
+
+def test_every_family_that_a_scan_may_choose_from_is_offered():
+    offered = next(option for option in FIT_OPTIONS["hemopic"] if option.name == "family")
+    assert set(offered.choices) == {"auto", *FAMILIES}
 
 
 def test_presets_are_complete_choices_of_known_methods():
-    assert {preset.method for preset in FIT_PRESETS} >= {choice.name for choice in catalog.FITTING}
+    assert {preset.method for preset in FIT_PRESETS} >= {choice.name for choice in (*catalog.FITTING, *catalog.REGIONAL)}
     for preset in FIT_PRESETS:
         if preset.method in METHODS:
             METHODS[preset.method].complete(preset.options)

@@ -84,7 +84,7 @@ def _heading(figure: Any, regions: RegionFit) -> None:
     figure.text(
         0.15 / width, 1 - 0.25 / height, "Regions and their curves", color=INK, fontsize=12, fontweight="bold", va="center"
     )
-    input_words = "reference curve (mean of tissue), not an artery" if regions.relative else "arterial input"
+    input_words = "input derived from the mean curve of early tissue, not an artery" if regions.relative else "arterial input"
     notes = (
         f"Mean curve of each region (dots) and the model's (line): ΔR2* in {regions.unit}, each on its own scale.",
         f"Gray line: {input_words}, scaled to half height. Radiological convention: the patient's right is on the left.",
