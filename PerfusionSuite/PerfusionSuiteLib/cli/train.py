@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``perfusion-suite train``: learn what fits start from, on digital patients or a folder of own scans."""
+"""``perfusion-suite train``: learn what fits start from, or the ASL network, on digital patients or a folder of own scans."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..training import learners
 from ..training.model_card import Score, Training, provenance, write_card
 from ..training.patients import Cohort, scans_in, usable
 from ..training.reptile import COLUMNS, Plan, Reptile
+from . import train_qtmnet
 from .console import ConsoleProgress
 
 FIRST_SEED = 200
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
     commands : argparse sub-parsers action
         Where to add it.
     """
-    parser = commands.add_parser("train", help="learn what fits start from")
+    parser = commands.add_parser("train", help="learn what fits start from, and the ASL network")
     parts = parser.add_subparsers(dest="part", required=True, metavar="WHAT")
     reptile = parts.add_parser(
         "reptile",
@@ -60,6 +61,7 @@ def add_parser(commands: Any) -> None:
     reptile.add_argument("--minutes", metavar="M", type=float, help="time limit of all fits together")
     reptile.add_argument("--device", default="auto", help="auto (default), cpu or cuda[:n]")
     reptile.set_defaults(execute=execute)
+    train_qtmnet.add_parser(parts)
 
 
 def execute(options: argparse.Namespace) -> int:

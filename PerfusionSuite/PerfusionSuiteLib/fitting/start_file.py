@@ -19,6 +19,9 @@ from .tensor_file import read_tensors, write_tensors
 
 KIND, VERSION = "start", 1
 MODELS = "PerfusionSuiteLib.data"
+OTHERS = "qtmnet"
+"""What names of shipped weights begin with that are no starts."""
+
 STANDARD = "standard"
 
 SPACING_TOLERANCE = 0.02
@@ -131,9 +134,8 @@ def shipped_starts() -> tuple[str, ...]:
     folder = resources.files(MODELS) / "models"
     if not folder.is_dir():
         return ()
-    return tuple(
-        sorted(entry.name.removesuffix(".safetensors") for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
-    )
+    names = (entry.name.removesuffix(".safetensors") for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
+    return tuple(sorted(name for name in names if not name.startswith(OTHERS)))
 
 
 def load_start(name: str | Path, method: str) -> Start:

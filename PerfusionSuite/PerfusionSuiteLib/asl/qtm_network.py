@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network of QTMnet: a 3D U-Net without normalization, with channel and spatial attention at its bottom. Needs PyTorch.
+
+The publication (Hu et al., arXiv 2311.10640) gives no channel counts; the plan below is that of Cicek et al., MICCAI 2016, with
+twice as many channels per level. Voxels are 2 x 2 x 4 mm, so the first pooling leaves the third axis alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+POOLS: tuple[tuple[int, int, int], ...] = ((2, 2, 1), (2, 2, 2), (2, 2, 2))
+"""By how much each level is smaller than the one above, along each axis."""
+
+DIVISOR = (8, 8, 4)
+"""Sizes of images are filled up with zeros to multiples of this."""
+
+SMALLEST = 0.005
+"""Components of curves that are smaller (in units of the scaled label density) are not blown up to size 1."""
+
+REDUCTION, KERNEL = 8, 7
+"""Of the attention: channels over hidden units, and width of the spatial kernel (Woo et al., ECCV 2018, take 16 and 7)."""
+
+
+class Attention(nn.Module):
+    """Convolutional block attention (CBAM; Woo et al., ECCV 2018, equations 1 to 3) in three dimensions.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(1, channels // REDUCTION)
+        self.channel = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+        self.spatial = nn.Conv3d(2, 1, KERNEL, padding=KERNEL // 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Weigh channels, then places.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, C, I, J, K)
+            Features.
+
+        Returns
+        -------
+        Tensor, shape (N, C, I, J, K)
+            Weighted features.
+        """
+        gate = torch.sigmoid(self.channel(x.mean((2, 3, 4))) + self.channel(x.amax((2, 3, 4))))
+        x = x * gate[:, :, None, None, None]
+        seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.spatial(seen))
+
+
+def _pair(before: int, after: int, slope: float) -> nn.Sequential:
+    first, second = nn.Conv3d(before, after, 3, padding=1), nn.Conv3d(after, after, 3, padding=1)
+    return nn.Sequential(first, nn.LeakyReLU(slope), second, nn.LeakyReLU(slope))
+
+
+class Regression(nn.Module):
+    """A linear map of each voxel's curve that knows the noise: what the U-Net only has to correct.
+
+    Curves are turned into principal components of the training. Each is divided by its usual size with the noise for the U-Net,
+    and shrunk by its share of signal (Wiener) for the sum that is perfusion already.
+
+    Parameters
+    ----------
+    delays : int
+        Images, without that of the noise.
+    """
+
+    basis: torch.Tensor
+    sizes: torch.Tensor
+
+    def __init__(self, delays: int) -> None:
+        super().__init__()
+        self.register_buffer("basis", torch.eye(delays))
+        self.register_buffer("sizes", torch.ones(delays))
+        self.weights = nn.Parameter(torch.zeros(delays))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Split images into components.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, channels, I, J, K)
+            Scaled label density, and the noise where it is told.
+
+        Returns
+        -------
+        components : Tensor, shape (N, channels, I, J, K)
+            Of usual size 1, and the noise unchanged.
+        flow : Tensor, shape (N, 1, I, J, K)
+            Perfusion over its reference value.
+        """
+        delays = self.sizes.numel()
+        found = torch.einsum("ed,ndijk->neijk", self.basis, x[:, :delays])
+        told = x[:, delays:]
+        noise = told.square() if told.shape[1] else x.new_zeros(())
+        signal = self.sizes.square()[:, None, None, None]
+        flow = (self.weights[:, None, None, None] * found * signal / (signal + noise)).sum(1, keepdim=True)
+        return torch.cat([found / (signal + noise + SMALLEST**2).sqrt(), told], 1), flow
+
+
+class QtmNetwork(nn.Module):
+    """Perfusion from the label that was seen at several delays.
+
+    Parameters
+    ----------
+    delays : int
+        Images.
+    base : int
+        Channels of the first level; each further one has twice as many.
+    noise_channel : bool
+        Whether the standard deviation of the noise comes as one more image.
+    slope : float
+        Of the leaky rectifiers; 0 is the plain one of the publication.
+    regression : bool
+        Begin with a linear map of each voxel's curve, so that the U-Net learns only what a voxel by itself does not tell.
+    """
+
+    def __init__(
+        self, delays: int, base: int = 16, *, noise_channel: bool = False, slope: float = 0.01, regression: bool = False
+    ) -> None:
+        super().__init__()
+        widths = [base * 2**level for level in range(len(POOLS) + 1)]
+        entering = [delays + int(noise_channel), *widths]
+        self.down = nn.ModuleList(_pair(before, after, slope) for before, after in zip(entering, widths[:-1], strict=False))
+        self.bottom = nn.Sequential(*_pair(widths[-2], widths[-1], slope), Attention(widths[-1]))
+        levels = tuple(reversed(range(len(POOLS))))
+        self.up = nn.ModuleList(nn.ConvTranspose3d(widths[at + 1], widths[at], POOLS[at], stride=POOLS[at]) for at in levels)
+        self.join = nn.ModuleList(_pair(2 * widths[at], widths[at], slope) for at in levels)
+        self.out = nn.Conv3d(base, 1, 1)
+        self._initialize(slope)
+        self.regression = Regression(delays) if regression else None
+
+    def _initialize(self, slope: float) -> None:
+        """Draw weights after He et al. (ICCV 2015), because nothing normalizes features on the way."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, a=slope, nonlinearity="leaky_relu")
+                nn.init.zeros_(module.bias)
+        # No rectifier follows the last layer, and an output near zero is nearer to any perfusion than a large one.
+        nn.init.normal_(self.out.weight, std=0.1 / self.out.in_channels**0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Estimate perfusion.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, channels, I, J, K)
+            Scaled label density, and the noise where it is told; sizes must be divisible by `DIVISOR`.
+
+        Returns
+        -------
+        Tensor, shape (N, 1, I, J, K)
+            Perfusion over its reference value.
+        """
+        if self.regression is None:
+            return self._body(x)
+        with exact(x):
+            components, flow = self.regression(x.float())
+        return flow + self._body(components)
+
+    def _body(self, x: torch.Tensor) -> torch.Tensor:
+        kept = []
+        for level, pool in zip(self.down, POOLS, strict=True):
+            x = level(x)
+            kept.append(x)
+            x = functional.max_pool3d(x, pool)
+        with exact(x):  # PyTorch 2.13 returns wrong gradients for 2 x 2 x 2 voxels in bfloat16 on a CPU
+            x = self.bottom(x.float())
+        for up, join in zip(self.up, self.join, strict=True):
+            x = join(torch.cat([up(x), kept.pop().to(x.dtype)], 1))
+        with exact(x):
+            return self.out(x.float())
+
+
+def exact(x: torch.Tensor) -> Any:
+    """Return a context in which nothing is computed with fewer digits than float32."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def padded(x: torch.Tensor) -> torch.Tensor:
+    """Fill up with zeros behind, to sizes that the network can halve.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, I, J, K)
+        Images.
+
+    Returns
+    -------
+    Tensor
+        Sizes are multiples of `DIVISOR`.
+    """
+    behind = [-size % step for size, step in zip(x.shape[2:], DIVISOR, strict=True)]
+    pads: list[int] = []
+    for width in reversed(behind):
+        pads += [0, width]
+    return functional.pad(x, pads)
+
+
+def estimate(network: QtmNetwork, x: torch.Tensor) -> torch.Tensor:
+    """Apply the network to images of any size.
+
+    Parameters
+    ----------
+    network : QtmNetwork
+        The network.
+    x : Tensor, shape (N, C, I, J, K)
+        Scaled label density.
+
+    Returns
+    -------
+    Tensor, shape (N, 1, I, J, K)
+        Perfusion over its reference value.
+    """
+    sizes: Any = x.shape[2:]
+    return network(padded(x))[:, :, : sizes[0], : sizes[1], : sizes[2]]

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``perfusion-suite train qtmnet``: train the ASL network on cubes of simulated vessels."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..asl.qtm_weights import SCALES, Protocol, save_weights
+from ..core import CancelledError, InvalidInputError, part_of
+from ..core.errors import require_package
+from ..core.files import check_output_folder, write_text
+from ..fitting.devices import choose_device
+from .console import ConsoleProgress
+
+if TYPE_CHECKING:
+    from ..training.qtmnet import Plan, Trainer
+
+PRESETS = ("default", "published")
+SCORED_CUBES = 640
+
+
+def add_parser(parts: Any) -> None:
+    """Register the command.
+
+    Parameters
+    ----------
+    parts : argparse sub-parsers action
+        Where to add it.
+    """
+    parser = parts.add_parser(
+        "qtmnet",
+        help="the ASL network, on cubes of 'phantom asl-cubes'",
+        description="Writes qtmnet.safetensors with a model card and scores beside kinetic models and a linear regression; an "
+        "interrupted training goes on when the same command is given again. Use the result with 'run IN OUT --modality asl "
+        "--method qtmnet --option weights=OUT/qtmnet.safetensors'.",
+    )
+    parser.add_argument("data", metavar="DATA", type=Path, help="folder of cubes")
+    parser.add_argument("output", metavar="OUT", type=Path, help="folder for weights, card, scores and record")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="default, or optimizer and scale as published")
+    parser.add_argument("--cubes", metavar="N", type=int, help="use only the first N cubes")
+    parser.add_argument(
+        "--unseen", metavar="FOLDER", type=Path, help="cubes of other seeds to score on (default: those kept back)"
+    )
+    parser.add_argument("--held-out", metavar="SHARE", type=float, help="cubes kept back (default 0.1)")
+    parser.add_argument(
+        "--protocol", metavar="S", type=float, nargs="+",
+        help="labeling duration and post-label delays in s (default 1.45 1.025 1.525 2.025 2.525)",
+    )  # fmt: skip
+    parser.add_argument("--epochs", metavar="N", type=int, help="times that every cube is seen (default 40)")
+    parser.add_argument("--minutes", metavar="M", type=float, help="time limit, within which the schedule comes to its end")
+    parser.add_argument("--base", metavar="N", type=int, help="channels of the first level (default 16; published preset 32)")
+    parser.add_argument("--batch", metavar="N", type=int, help="cubes of a step (default 16; published preset 8)")
+    parser.add_argument("--rate", metavar="X", type=float, help="learning rate at the start (default 0.001)")
+    parser.add_argument("--smoothness", metavar="X", type=float, help="weight of the gradient in the loss (default 0.01)")
+    parser.add_argument("--scale", choices=SCALES, help="divide images by a constant or by their maximum")
+    parser.add_argument(
+        "--augmentation", metavar="KEY=X", nargs="*",
+        help="noise, clean, blank, gain, mirror (0 or 1); 'none' for mirroring alone (default noise=0.08 clean=0.2 blank=0.5 "
+        "gain=0.05 mirror=1)",
+    )  # fmt: skip
+    parser.add_argument("--noise-channel", action=argparse.BooleanOptionalAction, help="tell the network the noise")
+    parser.add_argument("--regression", action=argparse.BooleanOptionalAction, help="begin with a linear regression")
+    parser.add_argument(
+        "--half", action=argparse.BooleanOptionalAction, help="convolutions in bfloat16 (default: where the processor knows it)"
+    )
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of weights, draws and split (default 0)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda[:n]")
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    require_package("torch", "train networks")
+    require_package("safetensors", "write learned weights")
+    from ..training.qtmnet import Trainer
+    from ..training.qtmnet_data import load
+    from ..training.qtmnet_outcome import Facts, card, finished, provenance, scored
+
+    check_output_folder(options.output)
+    console = ConsoleProgress(check_stop=options.check_stop)
+    try:
+        device = choose_device(options.device)
+        plan, protocol = plan_of(options, device), protocol_of(options)
+        cubes = load(options.data, protocol, limit=options.cubes, progress=part_of(console, 0.0, 0.02))
+        trained, kept = cubes.split(plan.held_out, plan.seed)
+        unseen = kept
+        if options.unseen is not None:
+            unseen = load(options.unseen, protocol, limit=SCORED_CUBES, progress=part_of(console, 0.02, 0.03))
+            if set(unseen.seeds.tolist()) & set(cubes.seeds.tolist()):
+                msg = f"'{options.unseen}' and '{options.data}' hold cubes of the same seeds. Give cubes that are not trained on."
+                raise InvalidInputError(msg)
+        trainer = Trainer(trained, kept, plan, device, folder=options.output)
+        if trainer.state.epoch:
+            console.message(f"Going on after {trainer.state.epoch} epochs.")
+        network = _trained(trainer, console)
+        weights = finished(network, plan, trained, kept, part_of(console, 0.93, 0.95))
+        rows = scored(weights, unseen, seed=plan.seed, device=device, progress=part_of(console, 0.95, 1.0))
+        state = trainer.state
+        done = (state.epoch, state.epoch * trainer.steps, state.seconds)
+        facts = Facts(plan, *done, _words(trained), _words(unseen), command(options, plan), machine(device))
+        weights = replace(weights, provenance=provenance(facts, rows))
+        save_weights(options.output / "qtmnet.safetensors", weights)
+        write_text(options.output / "qtmnet.md", card(weights, facts, rows))
+        _write_table(options.output / "training.csv", trainer)
+        trainer.forget()
+        console(1.0, "Done")
+        for row in rows:
+            if row.noise == 0.0:
+                console.message(f"{row.method}: NRMSE {row.nrmse_percent:.2f} %, bias {row.bias:+.2f}")
+        console.message(f"Weights and model card in {options.output}")
+    finally:
+        console.close()
+    return 0
+
+
+def _trained(trainer: Trainer, console: ConsoleProgress) -> Any:
+    try:
+        return trainer.run(part_of(console, 0.03, 0.93), console.message)
+    except (CancelledError, KeyboardInterrupt):
+        console.message(f"{trainer.state.epoch} epochs are kept: give the same command again to go on.")
+        raise
+
+
+def protocol_of(options: argparse.Namespace) -> Protocol:
+    """Return the protocol that was asked for.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    Protocol
+        The published one by default.
+
+    Raises
+    ------
+    InvalidInputError
+        If delays are missing.
+    """
+    if options.protocol is None:
+        return Protocol()
+    if len(options.protocol) < 2:
+        msg = "--protocol needs the labeling duration and at least one delay in s, for example --protocol 1.8 1.0 1.5 2.0 2.5."
+        raise InvalidInputError(msg)
+    return Protocol(options.protocol[0], tuple(options.protocol[1:]))
+
+
+def plan_of(options: argparse.Namespace, device: Any) -> Plan:
+    """Return the plan that was asked for.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+    device : torch.device
+        Where.
+
+    Returns
+    -------
+    Plan
+        The preset with what was given instead.
+    """
+    from ..training.qtmnet import PRESETS as PLANS
+    from ..training.qtmnet import knows_half
+
+    plan = PLANS[options.preset]
+    names = (
+        "epochs", "minutes", "base", "batch", "rate", "smoothness", "scale", "noise_channel", "regression", "held_out", "seed",
+    )  # fmt: skip
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    half = knows_half(device) and options.preset != "published" if options.half is None else options.half
+    plan = replace(plan, **given, half=half, augmentation=_augmentation(plan.augmentation, options.augmentation))
+    plan.check()
+    return plan
+
+
+def _augmentation(usual: Any, words: list[str] | None) -> Any:
+    if words is None:
+        return usual
+    if words == ["none"]:
+        return replace(usual, noise=0.0, clean=0.0, blank=0.0, gain=0.0)
+    given: dict[str, Any] = {}
+    for word in words:
+        key, _, text = word.partition("=")
+        if key not in ("noise", "clean", "blank", "gain", "mirror"):
+            msg = f"'{word}' is no augmentation. Write noise=0.08, clean=0.2, blank=0.5, gain=0.05, mirror=1, or none."
+            raise InvalidInputError(msg)
+        try:
+            given[key] = bool(int(text)) if key == "mirror" else float(text)
+        except ValueError:
+            msg = f"'{word}' has no number. Write, for example, {key}={getattr(usual, key):g}."
+            raise InvalidInputError(msg) from None
+    return replace(usual, **given)
+
+
+def command(options: argparse.Namespace, plan: Plan) -> str:
+    """Return the command without folders, which are nobody's business.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+    plan : Plan
+        What they mean.
+
+    Returns
+    -------
+    str
+        Words to type.
+    """
+    words = f"perfusion-suite train qtmnet DATA OUT --preset {options.preset} --seed {options.seed}"
+    words += " --unseen FOLDER" if options.unseen is not None else ""
+    for name in ("cubes", "epochs", "minutes", "base", "batch", "rate", "smoothness", "scale", "held_out"):
+        if getattr(options, name) is not None:
+            words += f" --{name.replace('_', '-')} {getattr(options, name)}"
+    for name in ("noise_channel", "regression"):
+        if getattr(options, name) is not None:
+            words += f" --{'' if getattr(options, name) else 'no-'}{name.replace('_', '-')}"
+    words += f" --{'' if plan.half else 'no-'}half"
+    for name in ("protocol", "augmentation"):
+        if getattr(options, name) is not None:
+            words += f" --{name} {' '.join(map(str, getattr(options, name)))}"
+    return words
+
+
+def machine(device: Any) -> str:
+    """Name the machine of a training.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where.
+
+    Returns
+    -------
+    str
+        Processor and threads, or the GPU.
+    """
+    import torch
+
+    if device.type == "cpu":
+        return f"a shared CPU with {torch.get_num_threads()} thread(s) ({platform.machine()})"
+    return str(torch.cuda.get_device_name(device))
+
+
+def _words(cubes: Any) -> str:
+    preset = cubes.facts.get("preset", "unknown")
+    return f"{cubes.words()} of preset {preset}"
+
+
+def _write_table(path: Path, trainer: Trainer) -> None:
+    from ..training.qtmnet import COLUMNS
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([f"{value:.6g}" for value in row] for row in trainer.state.record)
+    write_text(path, text.getvalue())

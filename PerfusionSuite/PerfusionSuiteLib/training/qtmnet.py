@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train QTMnet: from cubes of simulated vessels to weights that a scan is analyzed with. Needs PyTorch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..asl.qtm_network import QtmNetwork
+from ..asl.qtm_weights import Q_REF, SCALES
+from ..core.errors import CancelledError, InvalidInputError, NumericalError
+from ..core.progress import ProgressCallback, part_of
+from ..fitting.checkpoint import Checkpoint, fingerprint
+from .qtmnet_batches import Augmentation, Batches
+from .qtmnet_data import Cubes
+
+COLUMNS = ("epoch", "seconds", "rate", "loss", "nrmse_percent", "bias")
+"""Of the record: the last two on the cubes that are kept back, without noise; NaN in epochs that are not scored."""
+
+KEPT_S, SCORED_EVERY, SCORED_BATCH = 60.0, 5, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train.
+
+    Parameters
+    ----------
+    preset : str
+        Name of what the other values started from.
+    epochs : int
+        Times that every cube is seen.
+    base : int
+        Channels of the network's first level.
+    slope : float
+        Of its leaky rectifiers.
+    regression : bool
+        Begin with the linear regression of perfusion from the delays, which the U-Net corrects.
+    noise_channel : bool
+        Tell the network the noise.
+    scale : {"physical", "image-max"}
+        What images are divided by.
+    optimizer : {"adamw", "sgd"}
+        SGD has a momentum of 0.9.
+    rate, rate_end : float
+        Learning rate at the start and the end of a half cosine.
+    decay : float
+        Weight decay of AdamW.
+    clip : float
+        Largest norm of the gradient; 0 does not clip.
+    batch : int
+        Cubes of a step.
+    smoothness : float
+        Weight of the gradient of the output in the loss.
+    augmentation : Augmentation
+        What is done to cubes.
+    held_out : float
+        Share of the cubes that is kept back to score.
+    seed : int
+        Of weights, draws and split.
+    minutes : float, optional
+        Time limit; the schedule then comes to its end within it.
+    half : bool
+        Convolutions in bfloat16, which halves the time where the processor knows it.
+    """
+
+    preset: str = "default"
+    epochs: int = 40
+    base: int = 16
+    slope: float = 0.01
+    regression: bool = True
+    noise_channel: bool = True
+    scale: str = "physical"
+    optimizer: str = "adamw"
+    rate: float = 1e-3
+    rate_end: float = 1e-6
+    decay: float = 1e-4
+    clip: float = 1.0
+    batch: int = 16
+    smoothness: float = 0.01
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(noise=0.08, clean=0.2, blank=0.5, gain=0.05))
+    held_out: float = 0.1
+    seed: int = 0
+    minutes: float | None = None
+    half: bool = False
+
+    def check(self) -> None:
+        """Refuse what cannot work.
+
+        Raises
+        ------
+        InvalidInputError
+            If a value is out of range.
+        """
+        for name in ("epochs", "base", "rate", "rate_end", "batch", "held_out", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                msg = f"{name} is {value!r}, but it must be above 0. Correct it."
+                raise InvalidInputError(msg)
+        if self.optimizer not in ("adamw", "sgd") or self.scale not in SCALES:
+            msg = f"'{self.optimizer}' with scale '{self.scale}' is unknown. Choose adamw or sgd, and {' or '.join(SCALES)}."
+            raise InvalidInputError(msg)
+        self.augmentation.check()
+
+
+PRESETS: Mapping[str, Plan] = {
+    "default": Plan(),
+    "published": Plan(
+        preset="published", base=32, slope=0.0, regression=False, noise_channel=False, scale="image-max", optimizer="sgd",
+        clip=0.0, decay=0.0, batch=8, augmentation=Augmentation(mirror=False),
+    ),
+}  # fmt: skip
+"""``published``: Hu et al.'s optimizer, schedule and scale; batch, channels and smoothness are not published."""
+
+
+@dataclass(slots=True)
+class State:
+    """Where a training is."""
+
+    network: QtmNetwork
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    seconds: float = 0.0
+    record: list[tuple[float, ...]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one network.
+
+    Parameters
+    ----------
+    trained, kept : Cubes
+        To learn from, and to score epochs on.
+    plan : Plan
+        How.
+    device : torch.device
+        Where.
+    folder : Path, optional
+        Where checkpoints are kept; a training that was interrupted goes on from one.
+    """
+
+    def __init__(self, trained: Cubes, kept: Cubes, plan: Plan, device: Any, *, folder: Path | None = None) -> None:
+        plan.check()
+        self.plan, self.device = plan, device
+        self._protocol = trained.protocol
+        options: dict[str, Any] = {"noise_channel": plan.noise_channel, "scale": plan.scale, "device": device}
+        self._batches = Batches.of(trained, plan.augmentation, **options)
+        self._scored = Batches.of(kept, Augmentation(mirror=False), **options)
+        facts = asdict(replace(plan, minutes=None))
+        mark = fingerprint({"seeds": trained.seeds, "kept": kept.seeds}, {**facts, "protocol": trained.protocol.words()})
+        self._keeper = Checkpoint(folder, "qtmnet", mark)
+        self.state = self._fresh()
+        self._resume()
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self._batches.x) // self.plan.batch)
+
+    def _fresh(self) -> State:
+        plan = self.plan
+        torch.manual_seed(plan.seed)
+        network = QtmNetwork(
+            self._batches.x.shape[1], plan.base, noise_channel=plan.noise_channel, slope=plan.slope, regression=plan.regression
+        )
+        if network.regression is not None:
+            begin_with_regression(network, self._batches.x, self._batches.y)
+        network = network.to(self.device)
+        if self.device.type == "cuda" or plan.half:
+            network = network.to(memory_format=torch.channels_last_3d)
+        if plan.optimizer == "adamw":
+            optimizer: torch.optim.Optimizer = torch.optim.AdamW(network.parameters(), plan.rate, weight_decay=plan.decay)
+        else:
+            optimizer = torch.optim.SGD(network.parameters(), plan.rate, momentum=0.9)
+        return State(network, optimizer)
+
+    def run(self, progress: ProgressCallback | None = None, told: Callable[[str], None] | None = None) -> QtmNetwork:
+        """Train to the end of epochs or time.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Progress and cancelling.
+        told : callable, optional
+            Takes a line after each scored epoch.
+
+        Returns
+        -------
+        QtmNetwork
+            After the last step; none is selected.
+
+        Raises
+        ------
+        CancelledError
+            If progress says so; a checkpoint was kept then.
+        NumericalError
+            If the loss ran away.
+        """
+        tell, say = part_of(progress, 0.0, 1.0), told or (lambda line: None)
+        kept_at = time.perf_counter()
+        try:
+            while self.state.epoch < self.plan.epochs and self.share(0) < 1.0:
+                say(self._epoch(tell))
+                if time.perf_counter() - kept_at > KEPT_S:
+                    self.keep()
+                    kept_at = time.perf_counter()
+        except (CancelledError, KeyboardInterrupt):
+            self.keep()
+            raise
+        self.keep()
+        return self.state.network
+
+    def share(self, step: int, more_s: float = 0.0) -> float:
+        """Return what is done, of epochs or of time."""
+        epochs = (self.state.epoch + step / self.steps) / self.plan.epochs
+        limit = self.plan.minutes
+        return epochs if limit is None else max(epochs, (self.state.seconds + more_s) / (60.0 * limit))
+
+    def _epoch(self, tell: ProgressCallback) -> str:
+        """See every cube once; an epoch that is interrupted is done again."""
+        state, plan = self.state, self.plan
+        began, losses = time.perf_counter(), []
+        before = {name: value.clone() for name, value in state.network.state_dict().items()}, _copied(state.optimizer)
+        order = np.random.default_rng([plan.seed, 2, state.epoch]).permutation(len(self._batches.x))
+        draw = torch.Generator().manual_seed(1_000_003 * plan.seed + state.epoch)
+        state.network.train()
+        rate = plan.rate
+        try:
+            for step in range(self.steps):
+                share = self.share(step, time.perf_counter() - began)
+                rate = plan.rate_end + 0.5 * (plan.rate - plan.rate_end) * (1.0 + np.cos(np.pi * min(share, 1.0)))
+                tell(min(share, 1.0), f"QTMnet, epoch {state.epoch + 1}")
+                losses.append(self._step(order[step * plan.batch : (step + 1) * plan.batch], draw, rate))
+        except (CancelledError, KeyboardInterrupt):
+            state.network.load_state_dict(before[0])
+            state.optimizer.load_state_dict(before[1])
+            raise
+        state.epoch += 1
+        state.seconds += time.perf_counter() - began
+        last = state.epoch >= plan.epochs or self.share(0) >= 1.0
+        nrmse, bias = self._score() if last or state.epoch % SCORED_EVERY == 0 else (float("nan"), float("nan"))
+        state.record.append((state.epoch, state.seconds, rate, float(np.mean(losses)), nrmse, bias))
+        words = "" if np.isnan(nrmse) else f"  unseen cubes: NRMSE {nrmse:.2f} %, bias {bias:+.2f}"
+        return f"epoch {state.epoch}  loss {np.mean(losses):.5f}  {state.seconds:.0f} s{words}"
+
+    def _step(self, numbers: NDArray[Any], draw: torch.Generator, rate: float) -> float:
+        state, plan = self.state, self.plan
+        x, y = self._batches.make(numbers, draw)
+        with self._precision():
+            found = state.network(x)
+        loss = objective(found.float(), y, plan.smoothness)
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            msg = f"The loss ran away in epoch {state.epoch + 1}. Lower the learning rate."
+            raise NumericalError(msg)
+        state.optimizer.zero_grad()
+        loss.backward()
+        if plan.clip:
+            torch.nn.utils.clip_grad_norm_(state.network.parameters(), plan.clip)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        state.optimizer.step()
+        return value
+
+    def _precision(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.plan.half else nullcontext()
+
+    def _score(self) -> tuple[float, float]:
+        """Return NRMSE (percent) and bias (mL/100 g/min) on the cubes that are kept back."""
+        network, batches = self.state.network.eval(), self._scored
+        squares = truth = bias = 0.0
+        with torch.inference_mode():
+            for start in range(0, len(batches.x), SCORED_BATCH):
+                x, y = batches.x[start : start + SCORED_BATCH], batches.y[start : start + SCORED_BATCH]
+                seen, factor = batches.scaled(x, torch.zeros((len(x), 1, 1, 1, 1), device=x.device))
+                off = network(seen) * factor - y
+                squares, truth = squares + float(off.square().sum()), truth + float(y.square().sum())
+                bias += float(off.sum())
+        return 100.0 * (squares / truth) ** 0.5, Q_REF * bias / batches.y.numel()
+
+    def keep(self) -> None:
+        """Write a checkpoint."""
+        state = self.state
+        tensors = {f"weights/{name}": value.cpu().numpy() for name, value in state.network.state_dict().items()}
+        for number, moments in state.optimizer.state_dict()["state"].items():
+            tensors |= {
+                f"moments/{number}/{name}": np.asarray(_array(value)) for name, value in moments.items() if value is not None
+            }
+        tensors["record"] = np.array(state.record, np.float64).reshape(-1, len(COLUMNS))
+        self._keeper.save(tensors, {"epoch": state.epoch, "seconds": state.seconds})
+
+    def _resume(self) -> None:
+        kept = self._keeper.load()
+        if kept is None:
+            return
+        tensors, facts = kept
+        state = self.state
+        weights = {name[8:]: torch.from_numpy(value) for name, value in tensors.items() if name.startswith("weights/")}
+        state.network.load_state_dict(weights)
+        moments: dict[int, dict[str, Any]] = {}
+        for name, value in tensors.items():
+            if name.startswith("moments/"):
+                _, number, key = name.split("/")
+                moments.setdefault(int(number), {})[key] = torch.from_numpy(value)
+        groups = state.optimizer.state_dict()["param_groups"]
+        state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        state.epoch, state.seconds = int(facts["epoch"]), float(facts["seconds"])
+        state.record = [tuple(float(v) for v in row) for row in tensors["record"]]
+
+    def forget(self) -> None:
+        """Remove the checkpoint."""
+        self._keeper.clear()
+
+
+def objective(found: torch.Tensor, truth: torch.Tensor, smoothness: float) -> torch.Tensor:
+    """Return the published loss: mean absolute error, and a weight times the mean absolute gradient of the output.
+
+    Parameters
+    ----------
+    found, truth : Tensor, shape (B, 1, I, J, K)
+        Perfusion over its reference value.
+    smoothness : float
+        The weight.
+
+    Returns
+    -------
+    Tensor
+        A number.
+    """
+    loss = (found - truth).abs().mean()
+    if smoothness:
+        for axis in (2, 3, 4):
+            loss = loss + smoothness * found.diff(dim=axis).abs().mean()
+    return loss
+
+
+def begin_with_regression(network: QtmNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
+    """Set the linear part to the regression of perfusion from the curves of single voxels, without noise.
+
+    Parameters
+    ----------
+    network : QtmNetwork
+        Changed in place.
+    x : Tensor, shape (N, D, I, J, K)
+        Label density over `S_REF`.
+    y : Tensor, shape (N, 1, I, J, K)
+        Perfusion over `Q_REF`.
+    """
+    regression = network.regression
+    if regression is None:
+        return
+    curves = x.movedim(1, 4).reshape(-1, x.shape[1]).double()
+    moments = curves.T @ curves / len(curves)
+    squares, vectors = torch.linalg.eigh(moments)
+    squares, basis = squares.flip(0).clamp(min=1e-12), vectors.flip(1).T
+    weights = basis @ (curves.T @ y.reshape(-1).double()) / len(curves) / squares
+    regression.basis.copy_(basis)
+    regression.sizes.copy_(squares.sqrt())
+    with torch.no_grad():
+        regression.weights.copy_(weights)
+
+
+def knows_half(device: Any) -> bool:
+    """Return whether bfloat16 is faster on a device.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where.
+
+    Returns
+    -------
+    bool
+        Whether the processor has instructions for it.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(known is not None and known())
+
+
+def _array(value: Any) -> NDArray[Any]:
+    return np.array(value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value)
+
+
+def _copied(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    import copy
+
+    return copy.deepcopy(optimizer.state_dict())

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches that QTMnet learns from: cubes are turned, blanked and made noisy. Needs PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..asl.qtm_weights import Q_REF, S_REF, VOXEL_MM
+from ..core.errors import InvalidInputError
+from .qtmnet_data import Cubes
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How a batch differs from the cubes it is made of.
+
+    Parameters
+    ----------
+    mirror : bool
+        Flips of all axes and exchange of the first two.
+    noise : float
+        Largest standard deviation of the noise, in units of `S_REF`; each cube has its own.
+    clean : float
+        Share of cubes that stay without noise.
+    blank : float
+        Share of cubes of which a random half-space is emptied, as outside the head.
+    gain : float
+        Largest deviation of a common factor from 1, for errors of M0 and efficiency.
+    """
+
+    mirror: bool = True
+    noise: float = 0.0
+    clean: float = 0.0
+    blank: float = 0.0
+    gain: float = 0.0
+
+    def check(self) -> None:
+        """Refuse what cannot be.
+
+        Raises
+        ------
+        InvalidInputError
+            If a value is out of range.
+        """
+        for name, most in (("noise", 1.0), ("clean", 1.0), ("blank", 1.0), ("gain", 0.5)):
+            if not 0.0 <= getattr(self, name) <= most:
+                msg = f"The augmentation '{name}' is {getattr(self, name)!r}. Choose a number from 0 to {most:g}."
+                raise InvalidInputError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Makes batches.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        Label density over `S_REF`, shape (N, D, I, J, K), and perfusion over `Q_REF`, shape (N, 1, I, J, K).
+    augmentation : Augmentation
+        What is done to them.
+    noise_channel : bool
+        Tell the noise in one more image.
+    scale : {"physical", "image-max"}
+        See `QtmWeights.scale`.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    augmentation: Augmentation
+    noise_channel: bool
+    scale: str
+
+    @classmethod
+    def of(cls, cubes: Cubes, augmentation: Augmentation, *, noise_channel: bool, scale: str, device: Any) -> Batches:
+        """Lay cubes onto a device."""
+        x = torch.from_numpy(cubes.density / np.float32(S_REF)).to(device)
+        y = torch.from_numpy(cubes.flow[:, None] / np.float32(Q_REF)).to(device)
+        return cls(x, y, augmentation, noise_channel, scale)
+
+    def make(self, numbers: NDArray[Any], draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make a batch.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (B,)
+            Which cubes.
+        draw : torch.Generator
+            Of the CPU: the same draws on every device.
+
+        Returns
+        -------
+        x : Tensor, shape (B, channels, I, J, K)
+            Input.
+        y : Tensor, shape (B, 1, I, J, K)
+            Target.
+        """
+        how = self.augmentation
+        rows = torch.from_numpy(np.asarray(numbers, np.int64)).to(self.x.device)
+        x, y = self.x[rows], self.y[rows]
+        if how.mirror:
+            x, y = mirrored(x, y, draw)
+        if how.gain:
+            x = x * (1.0 + how.gain * (2.0 * self._uniform(len(x), draw) - 1.0))
+        sd = how.noise * self._uniform(len(x), draw) * (self._uniform(len(x), draw) >= how.clean)
+        if how.noise:
+            x = x + sd * torch.randn(x.shape, generator=draw).to(x.device)
+        if how.blank:
+            kept = half_spaces(x.shape[2:], how.blank, len(x), draw).to(x.device)
+            x, y = x * kept, y * kept
+        x, factor = self.scaled(x, sd)
+        return x, y / factor
+
+    def _uniform(self, count: int, draw: torch.Generator) -> torch.Tensor:
+        return torch.rand((count, 1, 1, 1, 1), generator=draw).to(self.x.device)
+
+    def scaled(self, x: torch.Tensor, sd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Divide by each image's maximum where asked, and add the image of the noise.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, D, I, J, K)
+            Label density over `S_REF`.
+        sd : Tensor, shape (B, 1, 1, 1, 1)
+            Noise in the same unit.
+
+        Returns
+        -------
+        x : Tensor, shape (B, channels, I, J, K)
+            Input of the network.
+        factor : Tensor, shape (B, 1, 1, 1, 1)
+            What its output is multiplied with for perfusion over `Q_REF`.
+        """
+        factor = torch.ones_like(sd)
+        if self.scale == "image-max":
+            factor = x.amax((1, 2, 3, 4), keepdim=True).clamp(min=1e-3)
+            x, sd = x / factor, sd / factor
+        if self.noise_channel:
+            x = torch.cat([x, sd.expand(len(x), 1, *x.shape[2:])], 1)
+        return x, factor
+
+
+def mirrored(x: torch.Tensor, y: torch.Tensor, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flip axes and exchange the first two, each cube by its own draw.
+
+    Parameters
+    ----------
+    x, y : Tensor, shape (B, channels, I, I, K)
+        Images and target.
+    draw : torch.Generator
+        Of the CPU.
+
+    Returns
+    -------
+    x, y : Tensor
+        Turned alike.
+    """
+    for axes in ((2,), (3,), (4,), ()):
+        chosen = (torch.rand((len(x), 1, 1, 1, 1), generator=draw) < 0.5).to(x.device)
+        if axes:
+            x, y = (torch.where(chosen, part.flip(axes), part) for part in (x, y))
+        elif x.shape[2] == x.shape[3]:
+            x, y = (torch.where(chosen, part.transpose(2, 3), part) for part in (x, y))
+    return x, y
+
+
+def half_spaces(shape: Sequence[int], share: float, count: int, draw: torch.Generator) -> torch.Tensor:
+    """Draw masks that leave out a half-space, behind a plane of any direction through any point.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Voxels, of `VOXEL_MM`.
+    share : float
+        Of the masks that leave out something.
+    count : int
+        Number of masks.
+    draw : torch.Generator
+        Of the CPU.
+
+    Returns
+    -------
+    Tensor, shape (count, 1, I, J, K)
+        1 where something is kept.
+    """
+    grids = torch.meshgrid(*(torch.arange(n) * size for n, size in zip(shape, VOXEL_MM, strict=True)), indexing="ij")
+    places = torch.stack(grids)  # mm
+    edge = torch.tensor([n * size for n, size in zip(shape, VOXEL_MM, strict=True)])
+    point = torch.rand((count, 3), generator=draw) * edge
+    direction = torch.randn((count, 3), generator=draw)
+    side = torch.einsum("bc,cijk->bijk", direction, places) - (direction * point).sum(1)[:, None, None, None]
+    whole = torch.rand((count, 1, 1, 1), generator=draw) >= share
+    return ((side > 0) | whole).float()[:, None]
