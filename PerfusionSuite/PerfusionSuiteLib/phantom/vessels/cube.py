@@ -16,9 +16,8 @@ from .transport import arterial_label, capillary_label
 from .values import TISSUE_DENSITY, Forest, Preset, preset_named, response_times
 from .veins import venous_label
 
-_SHEAR = (300.0, 900.0)
 _VENOUS_SHEAR = 0.5
-_ENTRY_S, _ENTRY_SPREAD_S, _FIRST_ENTRY_S = (0.2, 1.2), 0.12, 0.05
+_ENTRY_SPREAD_S, _FIRST_ENTRY_S = 0.12, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +120,9 @@ def simulate(scene: Scene, preset: Preset, seed: int, times_s: FloatArray, build
     arteries = grow(need, np.random.default_rng([seed, 1]), builder=builder)
     veins = grow(need, np.random.default_rng([seed, 2]), builder=builder)
     rng = np.random.default_rng([seed, 3])
-    shear = float(_SHEAR[0] * (_SHEAR[1] / _SHEAR[0]) ** rng.random())
-    usual = rng.uniform(*_ENTRY_S)
+    slowest, fastest = preset.shear_per_s
+    shear = float(slowest * (fastest / slowest) ** rng.random())
+    usual = rng.uniform(*preset.entry_s)
     entry = np.maximum(_FIRST_ENTRY_S, usual + _ENTRY_SPREAD_S * rng.standard_normal(arteries.parent.size))[arteries.root]
     terminal = np.flatnonzero(arteries.terminal >= 0)
     voxel = arteries.terminal[terminal]

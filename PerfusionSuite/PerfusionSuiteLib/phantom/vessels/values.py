@@ -59,6 +59,10 @@ class Preset:
         Edge of the cube, 1 mm voxels.
     block : tuple of int
         Picture voxel in mm.
+    shear_per_s : tuple of float, 1/s
+        Range of the wall shear rate of arteries, drawn on a logarithmic scale for each cube; that of veins is half of it.
+    entry_s : tuple of float, s
+        Range of the time at which labeled blood enters, drawn for each cube.
     """
 
     name: str
@@ -67,6 +71,8 @@ class Preset:
     ischemia_share: float
     size_mm: int = 32
     block: tuple[int, int, int] = (2, 2, 4)
+    shear_per_s: tuple[float, float] = (300.0, 900.0)
+    entry_s: tuple[float, float] = (0.2, 1.2)
 
 
 PRESETS = {
