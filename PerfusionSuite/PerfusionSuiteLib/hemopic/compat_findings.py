@@ -14,6 +14,7 @@ from .compat_model import EPSILON
 from .compat_regions import RegionData
 
 POOR_LOSS = 0.5
+WEAK_PEAK = 0.02
 SHORT_SERIES = 10
 
 
@@ -74,12 +75,22 @@ def _about_maps(given: Mapping[str, FloatArray], voxels: int) -> list[QualityFin
 def _about_regions(data: Sequence[RegionData], fits: Sequence[FittedRegion]) -> list[QualityFinding]:
     found = []
     failed = [region.number for region, fit in zip(data, fits, strict=True) if not fit.success]
-    poor = [region.number for region, fit in zip(data, fits, strict=True) if fit.success and fit.loss > POOR_LOSS]
+    highest = max(float(region.observed.max()) for region in data)
+    poor = [
+        region.number
+        for region, fit in zip(data, fits, strict=True)
+        if fit.success and (fit.loss > POOR_LOSS or region.observed.max() < WEAK_PEAK * highest)
+    ]
     empty = [region.number for region in data if region.priors.flow <= EPSILON or region.priors.volume <= EPSILON]
     edges = [region.number for region, fit in zip(data, fits, strict=True) if fit.success and "tau" in fit.at_bound]
     for numbers, code, words, advice in (
         (failed, "compat_fallback", "could not be fitted and show the supplied maps' medians", "Do not read their values."),
-        (poor, "compat_no_tracer", "hold hardly any tracer (misfit above 0.5)", "Do not read their values."),
+        (
+            poor,
+            "compat_no_tracer",
+            "hold hardly any tracer (misfit above 0.5, or a peak below 2 % of the highest)",
+            "Do not read their values.",
+        ),
         (empty, "compat_no_prior", "have fewer than 20 positive values in a supplied map", "Check the supplied maps."),
         (edges, "compat_tau_at_bound", "ended with the time constant at its bound", "Their curves are not explained."),
     ):

@@ -85,7 +85,7 @@ class Subject:
         found = {stem: self.labels if stem == LABELS else self.find(stem) for stem in stems}
         missing = [_shown(stem) for stem, path in found.items() if path is None]
         if missing:
-            msg = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing in '{self.name}'. {_advice(missing)}"
+            msg = f"{_listed(missing)} {'are' if len(missing) > 1 else 'is'} missing in '{self.name}'. {_advice(missing)}"
             raise InvalidInputError(msg)
         return {stem: path for stem, path in found.items() if path is not None}
 
@@ -110,6 +110,10 @@ def is_filled(path: Path) -> bool:
         Whether something is in it.
     """
     return path.is_file() and path.stat().st_size > 0
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _shown(stem: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import affine_transform
 
 from ..core.errors import InvalidInputError
 from ..core.files import write_json, write_text
@@ -31,6 +30,7 @@ RIGHT_TO_LEFT = MappingProxyType(
 """FreeSurfer's labels of the right side and those of the left."""
 
 _LABEL_RANGE = 1 << 20
+_EDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +194,17 @@ def resample_nearest(
         0 where the center lies outside of the labels' voxel centers.
     """
     to_source = np.linalg.inv(check_affine(affine)) @ check_affine(target_affine)
-    # Header affines are single precision: a center that falls on a voxel's edge or on the last slice must not depend on that.
-    to_source = np.round(to_source, 7)
-    moved: NDArray[np.uint8] = affine_transform(
-        labels, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
-    )
+    moved = np.zeros(shape, np.uint8)
+    plane = np.indices(shape[:2]).reshape(2, -1)
+    last = np.array(labels.shape)[:, None] - 1
+    for k in range(shape[2]):
+        centers = to_source[:3, :2] @ plane + (to_source[:3, 2] * k + to_source[:3, 3])[:, None]
+        # Headers hold single precision: the centers of an outermost slice must not fall outside by rounding.
+        inside = ((centers >= -_EDGE) & (centers <= last + _EDGE)).all(axis=0)
+        nearest = np.clip(np.floor(centers[:, inside] + 0.5).astype(np.intp), 0, last)
+        flat = np.zeros(plane.shape[1], np.uint8)
+        flat[inside] = labels[tuple(nearest)]
+        moved[..., k] = flat.reshape(shape[:2])
     return moved
 
 

@@ -302,7 +302,9 @@ def _note(stored: float, choices: TracerChoices, lost: bool, end: int, frames: i
             f"The raw header has five axes, so {stored:g} s was saved as the interval instead of {choices.interval_s:g} s, "
             f"as the published program does; the fit will use {used}. Use --sidecar or --store-dt to save the true one."
         )
-    if end >= frames - 2:
+    if end == 1:
+        notes.append("The baseline rests on the first frame alone, which is often brighter than the others.")
+    if end >= max(frames - 2, 2):
         notes.append(
             f"The mean signal never changed by {100 * choices.change:g} %, so the baseline takes in the bolus. Lower --theta."
         )
