@@ -61,7 +61,11 @@ def _add_partition(parts: Any) -> None:
         "when a subject has it; otherwise runs FreeSurfer's mri_synthseg on MR_ADC.",
     )
     _common(parser)
-    parser.add_argument("--labels", metavar="FILE", type=Path, help="a structural label image of this one subject")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--labels", metavar="FILE", type=Path, help="a structural label image of this one subject")
+    source.add_argument(
+        "--estimate", action="store_true", help="estimate the classes from MR_4DPWI itself (no brain stem), without FreeSurfer"
+    )
     parser.add_argument(
         "--table",
         metavar="NAME|FILE",
@@ -131,14 +135,15 @@ def partition(options: argparse.Namespace) -> int:
     if options.labels is not None and not options.labels.is_file():
         msg = f"The label image '{options.labels}' does not exist. Check --labels."
         raise InvalidInputError(msg)
-    choices = PartitionChoices(table, options.labels, options.threads, options.overwrite)
+    choices = PartitionChoices(table, options.labels, options.estimate, options.threads, options.overwrite)
 
     def step(subject: Subject, progress: ProgressCallback) -> str | None:
         made = partition_subject(subject, choices, progress=progress)
         if made is None:
             return None
         counts = ", ".join(f"{name} {made.voxels[kind]}" for kind, name in enumerate(("GM", "WM", "CSF", "brain stem"), 1))
-        return f"voxels from {made.source} ({table.name} table): {counts}"
+        origin = made.source if options.estimate else f"{made.source} ({table.name} table)"
+        return f"voxels from {origin}: {counts}"
 
     return _for_all(options, step, single=options.labels is not None)
 

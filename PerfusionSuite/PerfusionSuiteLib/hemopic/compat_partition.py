@@ -14,6 +14,7 @@ from ..core.files import staged_folder
 from ..core.nifti import read_volume
 from ..core.nifti_like import SourceHeader, source_header, write_like
 from ..core.progress import ProgressCallback, part_of
+from .compat_estimate import estimate_labels
 from .subjects import DIFFUSION, DISPLAY, FLOW, LABELS, PARTITION_FOLDER, Subject, is_filled
 from .synthseg import SEGMENTATION, SYMMETRIC, segment
 from .tissue_labels import PUBLISHED, TissueTable, collapse, display_image, resample_nearest
@@ -32,6 +33,8 @@ class PartitionChoices:
         Which structure belongs to which class; the published one by default.
     labels : Path, optional
         Label image to take instead of looking for one.
+    estimate : bool
+        Estimate the classes from the subject's own series instead; no label image and no FreeSurfer is needed.
     threads : int, optional
         Of ``mri_synthseg``.
     overwrite : bool
@@ -40,6 +43,7 @@ class PartitionChoices:
 
     table: TissueTable = PUBLISHED
     labels: Path | None = None
+    estimate: bool = False
     threads: int | None = None
     overwrite: bool = False
 
@@ -53,7 +57,7 @@ class Partition:
     path : Path
         The label file.
     source : str
-        Name of the label image it came from.
+        Name of the label image it came from, or words about the estimate.
     voxels : dict of int to int
         Voxels of each class.
     """
@@ -96,21 +100,29 @@ def partition_subject(
     if reference is None:
         msg = f"{FLOW}.nii[.gz] is missing in '{subject.name}', and {DIFFUSION} too, so there is no grid. Put one of them there."
         raise InvalidInputError(msg)
+    header = source_header(reference)
+    on_grid, source = _classes(subject, choices, header, progress)
+    if not on_grid.any():
+        msg = f"No labeled voxel of '{source}' falls on the grid of '{reference.name}'. Check that both are of one patient."
+        raise InvalidInputError(msg)
+    _write(folder, on_grid, display_image(on_grid), header)
+    counts = np.bincount(on_grid.ravel(), minlength=5)
+    return Partition(folder / LABELS, source, {kind: int(counts[kind]) for kind in range(1, 5)})
+
+
+def _classes(
+    subject: Subject, choices: PartitionChoices, header: SourceHeader, progress: ProgressCallback | None
+) -> tuple[NDArray[np.uint8], str]:
+    """Return the classes on the perfusion grid, and in words where they come from."""
+    if choices.estimate:
+        return estimate_labels(subject, progress=progress), "the built-in estimate"
     source = choices.labels or find_labels(subject) or _made(subject, choices, part_of(progress, 0.0, 0.8))
     part_of(progress, 0.8, 1.0)(0.0, "Tissue classes")
     labels, affine = read_volume(source)
     if labels.ndim != 3:
         msg = f"The label image '{source.name}' has {labels.ndim} dimensions, not 3. Give one label per voxel."
         raise GridMismatchError(msg)
-    seg4 = collapse(labels, choices.table)
-    header = source_header(reference)
-    on_grid = resample_nearest(seg4, affine, _grid(header), header.affine)
-    if not on_grid.any():
-        msg = f"No labeled voxel of '{source.name}' falls on the grid of '{reference.name}'. Check that both are of one patient."
-        raise InvalidInputError(msg)
-    _write(folder, on_grid, display_image(on_grid), header)
-    counts = np.bincount(on_grid.ravel(), minlength=5)
-    return Partition(folder / LABELS, source.name, {kind: int(counts[kind]) for kind in range(1, 5)})
+    return resample_nearest(collapse(labels, choices.table), affine, _grid(header), header.affine), source.name
 
 
 def find_labels(subject: Subject) -> Path | None:

@@ -122,6 +122,34 @@ class TestTables:
         assert "published or corrected" in capsys.readouterr().err
 
 
+class TestEstimate:
+    def test_tissue_is_told_from_the_series_itself(self, tmp_path: Path, a_patient: tuple[Any, Any]) -> None:
+        series, truth = a_patient
+        subject = isles_subject.write(tmp_path / "training_3", series, truth, without=("synthseg/seg_synthseg", "MR_ADC"))
+        assert main(["hemopic", "partition", str(subject), "--estimate"]) == 0
+        labels = np.asarray(nibabel.load(subject / "hemopic_seg4" / "seg4_label_ref24.nii.gz").dataobj)
+        gray, white = (truth.fractions[name] > 0.8 for name in ("gm", "wm"))
+        assert np.mean(labels[white] == 2) > 0.8
+        assert np.mean(labels[gray & (labels > 0)] == 1) > 0.7
+
+    def test_without_labels_and_freesurfer_the_ways_out_are_named(
+        self, tmp_path: Path, a_patient: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.delenv("FREESURFER_HOME", raising=False)
+        subject = isles_subject.write(tmp_path / "training_3", *a_patient, without=("synthseg/seg_synthseg",))
+        assert main(["hemopic", "partition", str(subject)]) == 2
+        assert "--estimate" in capsys.readouterr().err
+
+    def test_a_flow_map_without_background_shows_no_brain(
+        self, a_subject: Path, a_patient: tuple[Any, Any], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        series, _ = a_patient
+        isles_subject.save(a_subject / "MR_rCBF.nii.gz", np.ones(series.data.shape[:3], np.float32), series.affine)
+        assert main(["hemopic", "partition", str(a_subject), "--estimate"]) == 2
+        assert "does not show where the brain is" in capsys.readouterr().err
+
+
 class TestDatasets:
     def test_a_subject_that_lacks_something_is_counted_and_the_others_go_on(
         self, a_subject: Path, capsys: pytest.CaptureFixture[str]
