@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole job for an ASL scan: a series and settings go in, an `AslStudy` comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__, asl, lesion
+from .asl.difference import DifferenceSettings, difference_of
+from .asl.partial_volume import corrected_flow
+from .asl_settings import M0_OPTIONS, AslInputs, AslSettings
+from .core import (
+    QUANTITIES,
+    AslDifference,
+    AslSeries,
+    AslStudy,
+    InvalidInputError,
+    MotionReport,
+    PerfusionMaps,
+    ProgressCallback,
+    Provenance,
+    QualityFinding,
+    TissueMasks,
+    part_of,
+)
+from .core.geometry import check_same_grid
+from .preparation import Clock
+
+__all__ = ["M0_OPTIONS", "SOFTWARE", "AslInputs", "AslSettings", "acquisition_facts", "run_asl"]
+
+SOFTWARE = f"Perfusion Suite {__version__}"
+
+
+def run_asl(
+    series: AslSeries,
+    settings: AslSettings | None = None,
+    *,
+    inputs: AslInputs | None = None,
+    progress: ProgressCallback | None = None,
+) -> AslStudy:
+    """Turn an ASL scan into maps of flow and arrival time, low flow and numbers.
+
+    Parameters
+    ----------
+    series : AslSeries
+        The scan.
+    settings : AslSettings, optional
+        Choices; the defaults are the recommended ones.
+    inputs : AslInputs, optional
+        Masks and fractions.
+    progress : callable, optional
+        Called between chunks of work; may raise `CancelledError`.
+
+    Returns
+    -------
+    AslStudy
+        Everything that was found, with all quality findings.
+
+    Raises
+    ------
+    InvalidInputError
+        If the series or an input cannot be used.
+    """
+    settings, inputs = settings or AslSettings(), inputs or AslInputs()
+    _check_inputs(series, settings, inputs)
+    method, clock = settings.method_for(series.delays_s.size), Clock()
+    with clock.step("preparation"):
+        choices = DifferenceSettings(
+            settings.motion_correction, settings.drop_odd_pairs, settings.calibration(inputs.m0_reference)
+        )
+        difference, motion = difference_of(series, mask=inputs.brain_mask, settings=choices, progress=part_of(progress, 0.0, 0.5))
+    options = _method_options(settings, method)
+    with clock.step("maps"):
+        arrays = asl.quantify(
+            difference, method=method, tissue=asl.checked_tissue(inputs.tissue, series.shape), settings=options,
+            device=settings.device, progress=part_of(progress, 0.5, 0.75 if settings.partial_volume else 0.95),
+        )  # fmt: skip
+    if settings.partial_volume:
+        with clock.step("partial_volume"):
+            by_voxel = method if method != "qtmnet" else asl.default_method(series.delays_s.size)
+            arrays |= corrected_flow(
+                difference, inputs.tissue, method=by_voxel, settings=options if by_voxel == method else {},
+                kernel=settings.partial_volume_kernel, progress=part_of(progress, 0.75, 0.95),
+            )  # fmt: skip
+    return _study(series, difference, motion, arrays, (method, settings, inputs), clock, part_of(progress, 0.95, 1.0))
+
+
+def _check_inputs(series: AslSeries, settings: AslSettings, inputs: AslInputs) -> None:
+    """Refuse what cannot work before any work is done."""
+    for name in ("brain_mask", "gm", "wm", "m0_reference"):
+        volume = getattr(inputs, name)
+        if volume is not None:
+            check_same_grid(f"The {name.replace('_', ' ')}", volume.shape, series.affine, series.shape, series.affine)
+    asl.checked_tissue(inputs.tissue, series.shape)
+    if settings.partial_volume and not inputs.tissue:
+        msg = "Partial-volume correction needs the fractions of gray and white matter. Give both, or leave the correction out."
+        raise InvalidInputError(msg)
+    method, delays = settings.method_for(series.delays_s.size), series.delays_s.size
+    asl.METHODS[method].complete(settings.method_options)
+    if 0 < delays < asl.METHODS[method].min_delays:
+        msg = f"The method '{method}' needs at least {asl.METHODS[method].min_delays} delays, but the scan has {delays}."
+        raise InvalidInputError(f"{msg} Choose asl-single, or leave the method to the program.")
+
+
+def _method_options(settings: AslSettings, method: str) -> dict[str, Any]:
+    """Options of the method with the T1 of blood."""
+    options = dict(settings.method_options)
+    if settings.t1_blood is not None and "t1_blood" in asl.METHODS[method].options:
+        options.setdefault("t1_blood", settings.t1_blood)
+    return options
+
+
+def _study(
+    series: AslSeries,
+    difference: AslDifference,
+    motion: MotionReport | None,
+    arrays: dict[str, NDArray[Any]],
+    chosen: tuple[str, AslSettings, AslInputs],
+    clock: Clock,
+    progress: ProgressCallback,
+) -> AslStudy:
+    """Compare the sides and put everything together."""
+    method, settings, inputs = chosen
+    options = asl.METHODS[method].complete(_method_options(settings, method))
+    used = {**asdict(settings), "method": method, "method_options": options}
+    quality = arrays.pop("quality")
+    provenance = Provenance(method, _facts(used, difference), SOFTWARE)
+    known = {key: values for key, values in arrays.items() if key in QUANTITIES}
+    known |= {key: np.asarray(values, np.float32) for key, values in inputs.tissue.items()}
+    maps = PerfusionMaps.from_arrays(known, series.affine, provenance=provenance, quality=quality)
+    findings = list(difference.findings)
+    lesions = None
+    if settings.compare_sides:
+        progress(0.1, "Comparing the sides")
+        with clock.step("sides"):
+            maps, lesions = _sides(maps, difference, settings, inputs, provenance)
+        findings += lesions.findings
+    findings += _doubts(quality, difference, method)
+    codes = {int(code): code.name.lower() for code in asl.AslQuality if code != asl.AslQuality.OUTSIDE_MASK}
+    metrics = lesion.asl_metrics(
+        maps, difference.mask, lesions=lesions, tissue=inputs.tissue, quality=quality, codes=codes,
+        case_id=series.source.case_id, acquisition=acquisition_facts(series, difference), settings=used, software=SOFTWARE,
+        findings=findings,
+    )  # fmt: skip
+    none = np.zeros(difference.mask.shape, bool)
+    fluid = difference.mask & (1.0 - inputs.tissue["gm"] - inputs.tissue["wm"] > 0.5) if inputs.tissue else none
+    progress(1.0, "Done")
+    return AslStudy(
+        series, difference, TissueMasks(difference.mask, fluid, none, none), maps, metrics, motion, used,
+        tuple(dict.fromkeys(findings)), clock.seconds, lesions,
+        {key: np.asarray(values, np.float32) for key, values in inputs.tissue.items()},
+    )  # fmt: skip
+
+
+def _facts(used: Mapping[str, Any], difference: AslDifference) -> dict[str, Any]:
+    """What the numbers of a map rest on."""
+    return {
+        **used,
+        "labeling_efficiency_total": round(float(difference.labeling_efficiency), 5),
+        "post_label_delays_s": [round(float(v), 4) for v in difference.post_label_delays_s],
+        "label_durations_s": [round(float(v), 4) for v in difference.label_durations_s],
+        "field_strength_t": float(difference.field_strength_t),
+    }
+
+
+def _sides(
+    maps: PerfusionMaps, difference: AslDifference, settings: AslSettings, inputs: AslInputs, provenance: Provenance
+) -> tuple[PerfusionMaps, Any]:
+    """Compare each voxel with its mirror point."""
+    flow = maps["cbf"] if "cbf" in maps else maps["rcbf"]
+    tissue = difference.mask
+    if inputs.tissue:
+        tissue = tissue & (np.nan_to_num(inputs.tissue["gm"]) + np.nan_to_num(inputs.tissue["wm"]) > 0.5)
+    found = lesion.low_flow(
+        flow.values, tissue, maps.affine, image=difference.m0 if difference.m0 is not None else None,
+        standard_error=maps["cbf_sd"].values if "cbf_sd" in maps else None,
+        percent=settings.low_flow_percent, midplane=inputs.midplane, side=inputs.side,
+    )  # fmt: skip
+    relative = PerfusionMaps.from_arrays({"rcbf_mirror": found.percent}, maps.affine, provenance=provenance)
+    return maps.added(relative["rcbf_mirror"]), found.lesions
+
+
+def _doubts(quality: NDArray[np.uint8], difference: AslDifference, method: str) -> list[QualityFinding]:
+    """What the quality codes of the brain as a whole say."""
+    inside = quality[difference.mask]
+    share = {code: 100.0 * float((inside == code).mean()) for code in asl.AslQuality}
+    findings = []
+    if share[asl.AslQuality.UNCERTAIN] > 50.0:
+        text = f"In {share[asl.AslQuality.UNCERTAIN]:.0f} % of the brain the standard error exceeds half of the flow."
+        findings.append(QualityFinding("asl_noisy", "warning", text, "Trust means of regions rather than single voxels."))
+    if share[asl.AslQuality.NO_SIGNAL] > 25.0:
+        text = f"In {share[asl.AslQuality.NO_SIGNAL]:.0f} % of the brain no label was seen."
+        advice = "Check the order of control and label, the labeling, and whether delays are too short for late arrival."
+        findings.append(QualityFinding("asl_no_signal", "warning", text, advice))
+    if share[asl.AslQuality.EARLY_ARRIVAL] > 50.0:
+        text = (
+            f"In {share[asl.AslQuality.EARLY_ARRIVAL]:.0f} % of the brain all label had arrived before the first picture, so "
+            "that the arrival time is only known to be earlier than the shortest delay."
+        )
+        findings.append(QualityFinding("asl_early_arrival", "info", text, "Shorter delays would tell it; the flow is good."))
+    if method == "asl-single":
+        text = "One delay cannot tell low flow from late arrival: where blood arrives after the delay, flow is too low."
+        findings.append(QualityFinding("asl_single_delay", "info", text, "Look for bright arteries over dark tissue."))
+    if method == "qtmnet":
+        from .asl import qtm
+
+        findings += qtm.assess(difference)
+    return findings
+
+
+def acquisition_facts(series: AslSeries, difference: AslDifference) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of the acquisition.
+
+    Parameters
+    ----------
+    series : AslSeries
+        The scan.
+    difference : AslDifference
+        What was made of it.
+
+    Returns
+    -------
+    dict
+        Free of identifiers.
+    """
+    return {
+        "modality": "asl",
+        "labeling": series.labeling,
+        "volumes": len(series.volume_types),
+        "pairs_used": [int(n) for n in difference.repetitions],
+        "post_label_delays_s": [round(float(v), 4) for v in difference.post_label_delays_s],
+        "label_durations_s": [round(float(v), 4) for v in difference.label_durations_s],
+        "slice_delay_s": round(float(np.ptp(difference.slice_delays_s)), 4) if np.size(difference.slice_delays_s) else 0.0,
+        "background_suppression_pulses": series.background_suppression_pulses,
+        "labeling_efficiency_total": round(float(difference.labeling_efficiency), 5),
+        "field_strength_t": float(difference.field_strength_t),
+        "m0": "image"
+        if series.m0 is not None or "m0scan" in series.volume_types
+        else "none"
+        if difference.m0 is None
+        else "other",
+        "voxel_mm": [round(v, 4) for v in series.voxel_mm],
+        "matrix": list(series.shape),
+        "manufacturer": series.acquisition.manufacturer,
+    }

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of an ASL case: flow and arrival time of the brain, its tissues and halves, and low flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.files import plain
+from ..core.findings import QualityFinding
+from ..core.geometry import BoolArray, voxel_volume_ml
+from ..core.values import LesionMasks, Metrics, PerfusionMaps
+from .clusters import largest_cluster_ml
+from .midline import side_distance
+
+SCHEMA = "perfusion-suite/asl-metrics/1"
+
+PURE = 0.8
+"""Fraction from which a voxel speaks for one tissue."""
+
+_MEASURED = ("cbf", "rcbf", "att", "cbf_gm", "cbf_wm", "abv")
+_NO_TISSUE = "Fractions of gray and white matter are not known; give them for numbers of each tissue."
+
+
+def asl_metrics(
+    maps: PerfusionMaps,
+    brain: BoolArray,
+    *,
+    lesions: LesionMasks | None = None,
+    tissue: Mapping[str, NDArray[Any]] | None = None,
+    quality: NDArray[np.uint8] | None = None,
+    codes: Mapping[int, str] | None = None,
+    case_id: str = "case",
+    acquisition: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    software: str = "",
+    findings: Sequence[QualityFinding] = (),
+) -> Metrics:
+    """Collect the numbers of an ASL case.
+
+    Parameters
+    ----------
+    maps : PerfusionMaps
+        ``cbf`` (or ``rcbf`` without M0) and what else was computed.
+    brain : ndarray of bool, shape (I, J, K)
+        Brain.
+    lesions : LesionMasks, optional
+        Low flow, side and mid-sagittal plane.
+    tissue : mapping of str to ndarray, optional
+        Fractions ``gm`` and ``wm``.
+    quality : ndarray of uint8, shape (I, J, K), optional
+        Reason codes.
+    codes : mapping of int to str, optional
+        Names of the codes.
+    case_id, acquisition, settings, software
+        What the file says about them.
+    findings : sequence of QualityFinding
+        All findings.
+
+    Returns
+    -------
+    Metrics
+        Plain JSON values; `notes` says why a value is None.
+    """
+    flow = "cbf" if "cbf" in maps else "rcbf"
+    regions, notes = _regions(brain, maps, lesions, tissue or {})
+    statistics = {
+        key: {name: _statistics(maps[key].values, mask) for name, mask in regions.items()} for key in _MEASURED if key in maps
+    }
+    values: dict[str, Any] = {
+        "schema": SCHEMA,
+        "software": software,
+        "case_id": case_id,
+        "modality": "asl",
+        "acquisition": dict(acquisition or {}),
+        "method": {"name": maps[flow].provenance.method, "settings": dict(settings or {}), "software": software},
+        "units": {key: maps[key].unit for key in statistics},
+        "brain_volume_ml": round(float(brain.sum()) * voxel_volume_ml(maps.affine), 3),
+        **statistics,
+        "cbf_asymmetry_percent": _asymmetry(statistics[flow]),
+        "gm_wm_cbf_ratio": _ratio(statistics[flow]),
+        "spatial_variation_percent": _variation(maps[flow].values, regions.get("gm", brain)),
+        **_low_flow(maps, lesions, flow),
+        "quality": {
+            "voxels_percent": _shares(quality, brain, codes or {}),
+            "flags": list(dict.fromkeys(f.code for f in findings)),
+        },
+        "notes": notes,
+    }
+    return Metrics(plain(values), notes)
+
+
+def _regions(
+    brain: BoolArray, maps: PerfusionMaps, lesions: LesionMasks | None, tissue: Mapping[str, NDArray[Any]]
+) -> tuple[dict[str, BoolArray], dict[str, str]]:
+    """Brain, tissues and halves."""
+    regions, notes = {"brain": brain}, {}
+    for name in ("gm", "wm"):
+        if name in tissue:
+            regions[name] = brain & (np.nan_to_num(tissue[name]) >= PURE)
+    if "gm" not in tissue:
+        notes["gm_wm_cbf_ratio"] = _NO_TISSUE
+    if lesions is not None:
+        distance = side_distance(brain.shape, maps.affine, lesions.midplane)
+        regions |= {"left": brain & (distance < 0), "right": brain & (distance > 0)}
+        for name in ("gm", "wm"):
+            if name in regions:
+                regions |= {f"{name}_{half}": regions[name] & regions[half] for half in ("left", "right")}
+    else:
+        notes["cbf_asymmetry_percent"] = "The two sides were not compared."
+    return regions, notes
+
+
+def _statistics(values: NDArray[Any], mask: BoolArray) -> dict[str, Any]:
+    inside = values[mask & np.isfinite(values)].astype(np.float64)
+    if not inside.size:
+        return {"mean": None, "sd": None, "median": None, "voxels": 0}
+    return {
+        "mean": float(inside.mean()),
+        "sd": float(inside.std(ddof=1)) if inside.size > 1 else None,
+        "median": float(np.median(inside)),
+        "voxels": int(inside.size),
+    }
+
+
+def _asymmetry(statistics: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Right minus left over their mean."""
+    means = [statistics.get(name, {}).get("mean") for name in ("right", "left")]
+    if means[0] is None or means[1] is None or means[0] + means[1] <= 0:
+        return None
+    return 200.0 * float(means[0] - means[1]) / float(means[0] + means[1])
+
+
+def _ratio(statistics: Mapping[str, Mapping[str, Any]]) -> float | None:
+    grey, white = (statistics.get(name, {}).get("mean") for name in ("gm", "wm"))
+    return None if grey is None or white is None or white <= 0 else float(grey / white)
+
+
+def _variation(values: NDArray[Any], mask: BoolArray) -> float | None:
+    """Spatial coefficient of variation, which late arrival raises (Mutsaerts et al., J Cereb Blood Flow Metab 37:3184, 2017)."""
+    inside = values[mask & np.isfinite(values)].astype(np.float64)
+    return 100.0 * float(inside.std() / inside.mean()) if inside.size and inside.mean() > 0 else None
+
+
+def _low_flow(maps: PerfusionMaps, lesions: LesionMasks | None, flow: str) -> dict[str, Any]:
+    """Volume, flow and arrival of low flow beside those of its mirror image."""
+    if lesions is None:
+        return {"hypoperfusion_volume_ml": None, "affected_side": None, "hypoperfusion": None}
+    voxel = voxel_volume_ml(maps.affine)
+    low, other = lesions.hypoperfusion, lesions.reference
+    facts: dict[str, Any] = {
+        "limit_percent": lesions.thresholds.get("low_flow_percent"),
+        "largest_cluster_ml": round(largest_cluster_ml(low, voxel), 4),
+        "midplane": [float(v) for v in lesions.midplane],
+    }
+    for key in (flow, "att"):
+        if key in maps:
+            facts[f"{key}_mean"] = _statistics(maps[key].values, low)["mean"]
+            facts[f"{key}_mean_other_side"] = _statistics(maps[key].values, other)["mean"]
+    return {
+        "hypoperfusion_volume_ml": round(float(low.sum()) * voxel, 4),
+        "affected_side": lesions.side,
+        "hypoperfusion": facts,
+    }
+
+
+def _shares(quality: NDArray[np.uint8] | None, brain: BoolArray, codes: Mapping[int, str]) -> dict[str, float]:
+    """Percent of the brain's voxels by their code."""
+    if quality is None or not brain.any():
+        return {}
+    counts = np.bincount(quality[brain], minlength=max([*codes, 0]) + 1)
+    return {name: round(100.0 * float(counts[code]) / float(brain.sum()), 2) for code, name in codes.items() if counts[code]}
