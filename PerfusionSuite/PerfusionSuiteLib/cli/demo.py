@@ -63,7 +63,7 @@ def execute(options: argparse.Namespace) -> int:
             phantom.write_truth(truth, staging / "truth")
         del scan
         console.message(f"DICOM in {options.output / 'dicom'}, truth in {options.output / 'truth'}")
-        scan = series.read(options.output / "dicom", case_id="demo", progress=part_of(console, 0.25, 0.32))
+        scan = series.read(options.output / "dicom", modality="ctp", case_id="demo", progress=part_of(console, 0.25, 0.32))
         study = pipeline.run(scan, pipeline.Settings(method=options.method), progress=part_of(console, 0.32, 0.85))
         scores = evaluation.score_study(study, truth)
         write_study(study, options.output, writer=writer, truth=scores, progress=part_of(console, 0.85, 1.0))

@@ -147,7 +147,7 @@ def read_follow_up(
             found.maps, settings, masks=found.masks, modality=found.modality, method=found.method or None
         )  # fmt: skip
     scan = series.read(place, modality=modality, interval_s=interval_s, progress=part_of(progress, 0.0, 0.3))
-    return pipeline.follow_up_of(scan, settings, progress=part_of(progress, 0.3, 1.0), overwrite_series=True)
+    return pipeline.follow_up_of(series.with_bolus(scan), settings, progress=part_of(progress, 0.3, 1.0), overwrite_series=True)
 
 
 def follow_up_share(place: Path | None) -> float:

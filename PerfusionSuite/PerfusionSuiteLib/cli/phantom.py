@@ -13,7 +13,7 @@ from ..core.files import check_output_folder, staged_folder
 from ..core.nifti import write_volume
 from ..phantom.dsc import SITES
 from ..phantom.motion import KINDS as MOTIONS
-from . import phantom_vessels
+from . import phantom_asl, phantom_vessels
 from .console import ConsoleProgress
 
 
@@ -28,9 +28,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("phantom", help="make a digital patient with known truth")
     parser.add_argument(
         "kind",
-        choices=("ctp", "dsc", "tiles", "brain", "colormaps", "asl-cubes"),
-        help="ctp, dsc: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013; brain: an analytic brain with a stroke, "
-        "without vessels, motion or artifacts; colormaps: DICOM pictures of true maps with a burnt-in color bar; "
+        choices=("ctp", "dsc", "asl", "tiles", "brain", "colormaps", "asl-cubes"),
+        help="ctp, dsc, asl: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013; brain: an analytic brain with a "
+        "stroke, without vessels, motion or artifacts; colormaps: DICOM pictures of true maps with a burnt-in color bar; "
         "asl-cubes: simulated vasculature to train QTMnet on",
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the scan and its truth")
@@ -38,10 +38,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--recipe", choices=("clean", "typical", "hard"), default="typical", help="difficulty (default typical)")
     parser.add_argument("--noise", metavar="HU", type=float, help="noise of a CT voxel (default: of the recipe)")
     parser.add_argument(
-        "--snr", metavar="RATIO", type=float, help="dsc: signal over noise, inf for none (default: of the recipe)"
+        "--snr", metavar="RATIO", type=float, help="dsc, asl: signal over noise, inf for none (default: of the recipe)"
     )
     parser.add_argument("--site", choices=SITES, help="where the lesion lies; tumor for dsc only (default: drawn from the seed)")
-    parser.add_argument("--field", metavar="TESLA", type=float, help="dsc: 1.5 or 3 (default: drawn from the seed)")
+    parser.add_argument("--field", metavar="TESLA", type=float, help="dsc, asl: 1.5 or 3 (default: drawn from the seed; asl 3)")
     parser.add_argument("--dual-echo", action="store_true", help="dsc: also write a second echo")
     parser.add_argument("--crop", action="store_true", help="brain: only 64 x 64 x 8 voxels around the lesion")
     parser.add_argument("--residue", help="box, exponential, gamma:K or mixed (default: drawn from the seed)")
@@ -49,12 +49,15 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--motion-mm", metavar="MM", type=float, help="how far the brain gets at most (default: drawn)")
     parser.add_argument("--healthy", action="store_true", help="colormaps: a brain with a Tmax of 2 s everywhere")
     parser.add_argument("--no-bar", action="store_true", help="colormaps: pictures without the color bar")
-    parser.add_argument("--format", choices=("dicom", "nifti"), default="dicom", help="how the scan is written (default dicom)")
+    parser.add_argument(
+        "--format", choices=("dicom", "nifti", "bids"), help="how the scan is written (default dicom; asl: bids, which is NIfTI)"
+    )
     parser.add_argument("--vendor", choices=tuple(phantom.VENDORS), default="generic", help="whose manner of DICOM")
     parser.add_argument("--encoding", choices=tuple(phantom.ENCODINGS), default="explicit", help="how DICOM files are encoded")
     parser.add_argument("--split", choices=phantom.SPLITS, help="what starts a new DICOM series (default: as the vendor does)")
     troubles = tuple(phantom.TROUBLES)
     parser.add_argument("--trouble", choices=troubles, action="append", default=[], help="what befalls the files (repeatable)")
+    phantom_asl.add_options(parser)
     phantom_vessels.add_options(parser)
     parser.set_defaults(execute=execute)
 
@@ -75,11 +78,18 @@ def execute(options: argparse.Namespace) -> int:
     console = ConsoleProgress(check_stop=options.check_stop)
     try:
         check_output_folder(options.output)
+        options.format = options.format or ("bids" if options.kind == "asl" else "dicom")
         if options.kind == "colormaps":
             return _write_pictures(options, console)
         if options.kind == "asl-cubes":
             _check_kind(options)
             return phantom_vessels.write_asl_cubes(options, console)
+        if options.kind == "asl":
+            _check_kind(options)
+            phantom_asl.write_asl(options, earlier_scan(options.output), console)
+            console(1.0, "Done")
+            console.message(f"Scan and truth in {options.output}")
+            return 0
         echoes, truth = _patient(options, part_of(console, 0.0, 0.6))
         with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
             write_echoes(echoes, staging, options, part_of(console, 0.6, 0.95))
@@ -144,9 +154,21 @@ def _check_kind(options: argparse.Namespace) -> None:
         "tiles": ("noise",),
         "brain": ("noise", "crop"),
         "colormaps": ("site", "healthy", "no_bar"),
+        "asl": ("snr", "site", "field", *phantom_asl.OPTIONS),
         "asl-cubes": phantom_vessels.OPTIONS,
     }[options.kind]
-    every = ("noise", "snr", "site", "field", "dual_echo", "crop", "healthy", "no_bar", *phantom_vessels.OPTIONS)
+    every = (
+        "noise",
+        "snr",
+        "site",
+        "field",
+        "dual_echo",
+        "crop",
+        "healthy",
+        "no_bar",
+        *phantom_asl.OPTIONS,
+        *phantom_vessels.OPTIONS,
+    )
     foreign = [name for name in every if getattr(options, name) and name not in mine]
     if foreign:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
@@ -196,6 +218,9 @@ def write_echoes(
     """
     usual: dict[str, Any] = {"vendor": "generic", "encoding": "explicit", "split": None, "trouble": []}
     asked = [name for name, value in usual.items() if getattr(options, name) != value]
+    if options.format == "bids":
+        msg = "Only ASL patients are written as BIDS. Choose --format nifti or dicom."
+        raise InvalidInputError(msg)
     if options.format == "nifti" and asked:
         msg = f"--{asked[0]} says how DICOM is written. Leave it out, or choose --format dicom."
         raise InvalidInputError(msg)

@@ -75,7 +75,7 @@ def _scan(spec: JobSpec, progress: Callable[[float, str], None]) -> PerfusionSer
         raise InvalidInputError(msg)
     from .. import series
 
-    return series.read(Path(path), **spec.settings.get("reading", {}), progress=progress)
+    return series.with_bolus(series.read(Path(path), **spec.settings.get("reading", {}), progress=progress))
 
 
 def read(spec: JobSpec, report: Report) -> PerfusionSeries:

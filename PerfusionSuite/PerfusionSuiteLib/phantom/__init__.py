@@ -3,6 +3,8 @@
 
 from .analytic_brain import brain
 from .asl import asl
+from .asl_bids import write_asl_bids
+from .asl_dicom import ASL_VENDORS, write_asl_dicom
 from .asl_truth import AslTruth, write_asl_truth
 from .color_maps import MARKS, DisplayStyle, healthy_maps, write_color_maps
 from .ctp import ctp
@@ -12,6 +14,7 @@ from .tiles import tiles
 from .truth import PhantomTruth, write_truth
 
 __all__ = [
+    "ASL_VENDORS",
     "ENCODINGS",
     "MARKS",
     "SPLITS",
@@ -27,6 +30,8 @@ __all__ = [
     "dsc_echoes",
     "healthy_maps",
     "tiles",
+    "write_asl_bids",
+    "write_asl_dicom",
     "write_asl_truth",
     "write_color_maps",
     "write_dicom",

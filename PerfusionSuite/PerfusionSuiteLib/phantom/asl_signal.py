@@ -115,6 +115,10 @@ class AslHead:
         """Return an M0 image, (K, J, I); an infinite repetition time gives the fully relaxed one."""
         return self._filled(lambda t1: 1.0 - float(np.exp(-repetition_s / t1)))
 
+    @property
+    def _parts(self) -> tuple[Perfused | Still, ...]:
+        return (*self.tissues, *self.still)
+
     def background(self, sequence: AslSequence, delay: int, late_s: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return still tissue at the picture of a delay, (K, J, I); `late_s` says how late each fine slice is read."""
         readout = sequence.readout_s(delay)
@@ -124,7 +128,7 @@ class AslHead:
             return self._filled(lambda t1: float(still_signal(t1, pulses, readout + times[0])))
         flat = np.zeros(int(np.prod(self.grid.shape)), np.float32)
         per_slice = int(np.prod(self.grid.shape[1:]))
-        for part in (*self.tissues, *self.still):
+        for part in self._parts:
             level = still_signal(part.t1_s, pulses, readout + times)[place]
             flat[part.where] += (part.fraction * part.m0 * level[part.where // per_slice]).astype(np.float32)
         return flat.reshape(self.grid.shape)
@@ -156,7 +160,7 @@ class AslHead:
 
     def _filled(self, level: Any) -> NDArray[np.float32]:
         flat = np.zeros(int(np.prod(self.grid.shape)), np.float32)
-        for part in (*self.tissues, *self.still):
+        for part in self._parts:
             flat[part.where] += part.fraction * np.float32(part.m0 * level(part.t1_s))
         return flat.reshape(self.grid.shape)
 

@@ -46,6 +46,8 @@ class SeriesCandidate:
         Headers, for the reader.
     preference : tuple of (float, str)
         Among series of equal size the lowest number is read first, and the words say why.
+    asl : bool
+        Whether it is an ASL scan, which has volumes of different kinds instead of a bolus.
     """
 
     index: int
@@ -61,6 +63,7 @@ class SeriesCandidate:
     paths: tuple[Path, ...] = ()
     content: Any = field(default=None, repr=False, compare=False)
     preference: tuple[float, str] = field(default=(0.0, "comes first"), repr=False, compare=False)
+    asl: bool = False
 
     @property
     def size_text(self) -> str:

@@ -16,6 +16,7 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 from ..core.progress import ProgressCallback, part_of
 from ..core.series import Acquisition
+from .asl_dicom import asl_dicom_candidates, split_asl
 from .candidates import SeriesCandidate
 from .dicom_files import read_headers
 from .dicom_frames import SAME_TIME, FrameTable, frame_table, note_gaps
@@ -67,7 +68,7 @@ class Scan:
 
 
 def dicom_candidates(
-    paths: tuple[Path, ...], first_index: int, notes: Notes, progress: ProgressCallback | None
+    paths: tuple[Path, ...], first_index: int, notes: Notes, progress: ProgressCallback | None, *, as_asl: bool = False
 ) -> list[SeriesCandidate]:
     """List the series that DICOM files make up.
 
@@ -81,19 +82,22 @@ def dicom_candidates(
         Gets findings about unreadable files.
     progress : callable, optional
         Called between files.
+    as_asl : bool
+        Take MR images for an ASL scan when none says that it is one.
 
     Returns
     -------
     list of SeriesCandidate
-        One per stack.
+        One per stack, then one per ASL scan.
     """
     found = read_headers(paths, progress)
     if found.unreadable:
         message = f"{len(found.unreadable)} of {len(paths)} files look like DICOM but cannot be read."
         notes.find("unreadable_files", "warning", message, "Copy or export the series again.")
-    candidates = [candidate_of(stack, first_index + n) for n, stack in enumerate(stacks_of(found.headers))]
+    labeled, others = split_asl(found.headers, everything=as_asl)
+    candidates = [candidate_of(stack, first_index + n) for n, stack in enumerate(stacks_of(others))]
     _note_left_aside(candidates, found.without_image, notes)
-    return candidates
+    return candidates + asl_dicom_candidates(labeled, first_index + len(candidates))
 
 
 def read_dicom(

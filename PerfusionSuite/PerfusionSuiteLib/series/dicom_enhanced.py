@@ -9,6 +9,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from .asl_dicom_tags import asl_of
 from .dicom_clock import seconds_of_datetime
 from .dicom_headers import ImageHeader, PixelLayout, classic_header, floats, number, set_rescale, text
 from .dicom_private import PHILIPS_FRAME, private_clocks
@@ -68,6 +69,8 @@ def _apply(header: ImageHeader, group: Dataset) -> None:
     if transformation is not None:
         set_rescale(header, transformation)
     _apply_technique(header, group)
+    if header.modality == "MR":
+        header.asl = {**header.asl, **asl_of(group)}
     offset = _first(group, "TemporalPositionSequence")
     if offset is not None and number(offset, "TemporalPositionTimeOffset") == number(offset, "TemporalPositionTimeOffset"):
         header.clocks["temporal_offset"] = number(offset, "TemporalPositionTimeOffset")
@@ -77,6 +80,7 @@ def _apply(header: ImageHeader, group: Dataset) -> None:
     repeated = group.get(PHILIPS_FRAME, _NOTHING).value
     for private in repeated if isinstance(repeated, Sequence) else ():  # bytes when an archive lost the type
         header.clocks.update({name: value for name, value in private_clocks(private).items() if value == value})
+        header.asl = {**header.asl, **asl_of(private)}
 
 
 def _apply_technique(header: ImageHeader, group: Dataset) -> None:

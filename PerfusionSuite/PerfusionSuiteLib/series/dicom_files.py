@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from ..core.progress import ProgressCallback, no_progress
+from .asl_dicom_tags import ASL_TAGS
 from .dicom_enhanced import frame_headers
 from .dicom_headers import ImageHeader, PixelLayout, classic_header
 from .dicom_mosaic import slice_headers
@@ -30,7 +31,7 @@ _NAMES = (
     "SharedFunctionalGroupsSequence", "SliceLocation", "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID",
     "TemporalPositionIdentifier", "TemporalResolution", "TriggerTime",
 )  # fmt: skip
-_TAGS: list[Any] = [*_NAMES, *PRIVATE_TAGS]
+_TAGS: list[Any] = [*_NAMES, *PRIVATE_TAGS, *ASL_TAGS]
 _UNDEFINED = 0xFFFFFFFF
 _LITTLE_ENDIAN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
 _READ_ERRORS = (

@@ -12,6 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from ..core.geometry import FloatArray
+from .asl_dicom_tags import asl_of
 from .dicom_clock import seconds_of_date, seconds_of_datetime, seconds_of_time
 from .dicom_private import private_clocks
 
@@ -118,6 +119,8 @@ class ImageHeader:
         Whatever tells the time of this image, by the name of its source.
     details : dict
         Further technical values.
+    asl : dict
+        What an MR image says about arterial spin labeling, see `asl_dicom_tags.asl_of`.
     """
 
     pixels: PixelLayout
@@ -148,6 +151,7 @@ class ImageHeader:
     manufacturer: str = ""
     clocks: dict[str, float] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    asl: dict[str, Any] = field(default_factory=dict)
 
     @property
     def columns(self) -> int:
@@ -202,6 +206,8 @@ def classic_header(dataset: Dataset, layout: PixelLayout) -> ImageHeader:
     model = text(dataset, "ManufacturerModelName")
     if model:
         header.details["model"] = model
+    if header.modality == "MR":
+        header.asl = asl_of(dataset)
     return header
 
 

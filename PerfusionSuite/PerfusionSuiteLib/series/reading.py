@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a perfusion series from whatever is at a path."""
+"""Read a perfusion or ASL scan from whatever is at a path."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast, overload
 
 import numpy as np
 
+from ..core.asl import AslSeries
 from ..core.errors import InvalidInputError, TimingError
 from ..core.geometry import BoolArray
 from ..core.progress import ProgressCallback, part_of
 from ..core.series import Modality, PerfusionSeries, Source, check_enough_times
+from .asl_bids import is_asl_name
+from .asl_dicom import read_asl_dicom, sidecar_of_folder
+from .asl_reading import AslOptions, asl_nifti_candidate, assembled, read_asl_nifti, read_options
 from .candidates import SeriesCandidate, choose, same_scan_other_echo
 from .case_name import case_name
 from .dicom import Scan, dicom_candidates, read_dicom
@@ -22,6 +26,9 @@ from .intensities import fill_missing, looks_like_ct, to_hounsfield
 from .nifti import nifti_candidate, read_nifti
 from .notes import Notes
 from .nrrd import nrrd_candidate, read_nrrd
+
+NO_BOLUS = "arterial spin labeling has no bolus; choose the modality asl"
+"""Why an ASL scan cannot be read as a dynamic contrast series."""
 
 _BY_DICOM: dict[str, Modality] = {"CT": "ctp", "MR": "dsc"}
 
@@ -47,6 +54,39 @@ def scan(path: str | Path) -> list[SeriesCandidate]:
     return _candidates(media_folder(Path(path), Notes()), Notes(), None)
 
 
+@overload
+def read(
+    path: str | Path,
+    *,
+    modality: Literal["ctp", "dsc"],
+    interval_s: float | None = ...,
+    select: int | str | None = ...,
+    case_id: str | None = ...,
+    asl_options: AslOptions | str | Path | None = ...,
+    progress: ProgressCallback | None = ...,
+) -> PerfusionSeries: ...
+@overload
+def read(
+    path: str | Path,
+    *,
+    modality: Literal["asl"],
+    interval_s: float | None = ...,
+    select: int | str | None = ...,
+    case_id: str | None = ...,
+    asl_options: AslOptions | str | Path | None = ...,
+    progress: ProgressCallback | None = ...,
+) -> AslSeries: ...
+@overload
+def read(
+    path: str | Path,
+    *,
+    modality: str = ...,
+    interval_s: float | None = ...,
+    select: int | str | None = ...,
+    case_id: str | None = ...,
+    asl_options: AslOptions | str | Path | None = ...,
+    progress: ProgressCallback | None = ...,
+) -> PerfusionSeries | AslSeries: ...
 def read(
     path: str | Path,
     *,
@@ -54,29 +94,35 @@ def read(
     interval_s: float | None = None,
     select: int | str | None = None,
     case_id: str | None = None,
+    asl_options: AslOptions | str | Path | None = None,
     progress: ProgressCallback | None = None,
-) -> PerfusionSeries:
-    """Read a CT perfusion or DSC MR series.
+) -> PerfusionSeries | AslSeries:
+    """Read a CT perfusion, DSC MR or ASL scan.
 
     Parameters
     ----------
     path : path-like
         A folder with DICOM files (any names, any order, other files among them) or its DICOMDIR, a 4D NIfTI with a JSON sidecar,
-        a 4D NRRD, a folder with one of these, or a folder with one numbered 3D file per frame.
-    modality : {"auto", "ctp", "dsc"}
-        ``auto`` takes it from the DICOM header, the JSON sidecar, or the air peak near -1000 HU.
+        a 4D NRRD, a folder with one of these, or a folder with one numbered 3D file per frame. For ASL a DICOM folder, a BIDS
+        subject, its perf folder or ``*_asl.nii.gz``.
+    modality : {"auto", "ctp", "dsc", "asl"}
+        ``auto`` takes it from the DICOM header, the JSON sidecar, or the air peak near -1000 HU; ASL is read when there is no
+        series with a bolus.
     interval_s : float, s, optional
         Time between frames; used only when the files hold no times.
     select : int or str, optional
         Index of `scan` or SeriesInstanceUID; by default the usable series with the most slices x frames.
     case_id : str, optional
         De-identified name; by default the name of the folder or file, unless that holds a name or number of the patient.
+    asl_options : mapping or path-like, optional
+        What an ASL scan does not say itself, by BIDS names, or a JSON file with it; by default ``asl.json`` in a DICOM folder or
+        the folder's name with ``.json`` beside it.
     progress : callable, optional
         Called between files and slices.
 
     Returns
     -------
-    PerfusionSeries
+    PerfusionSeries or AslSeries
         Data in HU (CT) or signal (MR), times from the first frame on. ``source.decisions`` says what was decided,
         ``source.findings`` what was odd, ``acquisition.time_source`` where the times come from.
 
@@ -88,12 +134,54 @@ def read(
         If frame times are missing, too few or inconsistent.
     """
     place, notes = _checked(path, modality, interval_s)
-    chosen = choose(_candidates(place, notes, part_of(progress, 0.0, 0.4)), select, notes)
+    found = _candidates(place, notes, part_of(progress, 0.0, 0.4), as_asl=modality == "asl")
+    chosen = choose(_for_modality(found, modality, select, notes), select, notes)
     wishes = _Wishes(place, modality, interval_s, case_id)
-    series = _series(chosen, wishes, notes, part_of(progress, 0.4, 0.98))
+    rest = part_of(progress, 0.4, 0.98)
+    scan_read = _asl_series(chosen, wishes, asl_options, notes, rest) if chosen.asl else _series(chosen, wishes, notes, rest)
     if progress is not None:
         progress(1.0, "Series read")
-    return series
+    return scan_read
+
+
+def with_bolus(scan_read: PerfusionSeries | AslSeries) -> PerfusionSeries:
+    """Return a scan that must have a bolus, or say that it has none.
+
+    Parameters
+    ----------
+    scan_read : PerfusionSeries or AslSeries
+        What `read` returned.
+
+    Returns
+    -------
+    PerfusionSeries
+        The same object.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is an ASL scan.
+    """
+    if isinstance(scan_read, AslSeries):
+        msg = "This is an ASL scan, which has no bolus. Analyze it with 'run --modality asl', or choose a CT or DSC-MRI series."
+        raise InvalidInputError(msg)
+    return scan_read
+
+
+def _for_modality(found: list[SeriesCandidate], modality: str, select: int | str | None, notes: Notes) -> list[SeriesCandidate]:
+    """Mark candidates of other kinds as not usable."""
+    if modality == "asl":
+        return [item if item.asl else replace(item, usable=False, reason=item.reason or "no ASL scan") for item in found]
+    dynamic = [replace(item, usable=False, reason=NO_BOLUS) if item.asl else item for item in found]
+    if modality != "auto":
+        return dynamic
+    if select is not None or not any(item.usable for item in dynamic):
+        return found
+    labeled = [item for item in found if item.asl and item.usable]
+    if labeled:
+        message = f"An ASL scan is here too (series {labeled[0].index}) and was not read."
+        notes.find("asl_beside", "info", message, "Read it with the modality asl.")
+    return dynamic
 
 
 def read_echoes(
@@ -122,7 +210,7 @@ def read_echoes(
         See `read`.
     """
     place, notes = _checked(path, "auto", interval_s)
-    candidates = _candidates(place, notes, part_of(progress, 0.0, 0.4))
+    candidates = _for_modality(_candidates(place, notes, part_of(progress, 0.0, 0.4)), "dsc", select, notes)
     found = len(notes.findings)
     chosen = choose(candidates, select, notes)
     members = [item for item in candidates if item.usable and same_scan_other_echo(item, chosen)]
@@ -149,8 +237,8 @@ class _Wishes:
 
 
 def _checked(path: str | Path, modality: str, interval_s: float | None) -> tuple[Path, Notes]:
-    if modality not in {"auto", "ctp", "dsc"}:
-        msg = f"Modality '{modality}' cannot be read as a dynamic contrast series. Choose auto, ctp or dsc."
+    if modality not in {"auto", "ctp", "dsc", "asl"}:
+        msg = f"Modality '{modality}' cannot be read. Choose auto, ctp, dsc or asl."
         raise InvalidInputError(msg)
     if interval_s is not None and not (np.isfinite(interval_s) and 0.0 < interval_s <= 100.0):
         msg = f"An interval of {interval_s:g} s between frames is not possible. Give it in seconds, for example 1.5."
@@ -177,11 +265,30 @@ def _series(chosen: SeriesCandidate, wishes: _Wishes, notes: Notes, progress: Pr
     return PerfusionSeries(found.data, found.affine, found.times_s, kind, acquisition, source)
 
 
-def _candidates(place: Path, notes: Notes, progress: ProgressCallback | None) -> list[SeriesCandidate]:
+def _asl_series(
+    chosen: SeriesCandidate, wishes: _Wishes, options: AslOptions | str | Path | None, notes: Notes, progress: ProgressCallback
+) -> AslSeries:
+    """Read one ASL scan with what the user says about it."""
+    dicom_file = chosen.content.stack.images[0].pixels.path if chosen.kind == "dicom" else None
+    name = wishes.case_id or case_name(wishes.place, dicom_file, notes)
+    if chosen.kind == "nifti":
+        progress(0.1, "Reading file")
+        raw = read_asl_nifti(chosen.paths[0], notes)
+    else:
+        raw = read_asl_dicom(chosen, notes, progress)
+        beside = sidecar_of_folder(wishes.place)
+        if beside is not None:
+            notes.decide(f"What the DICOM headers do not say was read from '{beside.name}'.")
+            raw.fields |= read_options(beside)
+    return assembled(raw, read_options(options), notes, kind=chosen.kind, case_id=name)
+
+
+def _candidates(place: Path, notes: Notes, progress: ProgressCallback | None, *, as_asl: bool = False) -> list[SeriesCandidate]:
     files = find_files(place)
-    candidates = dicom_candidates(files.dicom, 0, notes, progress) if files.dicom else []
+    candidates = dicom_candidates(files.dicom, 0, notes, progress, as_asl=as_asl) if files.dicom else []
     for path in files.nifti:
-        candidates.append(nifti_candidate(path, len(candidates)))
+        labeled = is_asl_name(path) or (as_asl and path == place)
+        candidates.append((asl_nifti_candidate if labeled else nifti_candidate)(path, len(candidates)))
     for path in files.nrrd:
         candidates.append(nrrd_candidate(path, len(candidates)))
     candidates += frame_candidates(candidates, len(candidates))

@@ -140,7 +140,9 @@ def test_modality_comes_from_the_values_or_must_be_given(tmp_path: Path, head: P
     assert series.read(path, interval_s=2.0, modality="dsc").modality == "dsc"
     sidecar(path, Modality="MR", EchoTime=0.03)
     assert series.read(path, interval_s=2.0).acquisition.echo_times_s == (0.03,)
-    with pytest.raises(InvalidInputError, match="'asl' cannot be read"):
+    with pytest.raises(InvalidInputError, match="'pet' cannot be read"):
+        series.read(path, interval_s=2.0, modality="pet")
+    with pytest.raises(InvalidInputError, match="which of its 14 volumes are controls and labels"):
         series.read(path, interval_s=2.0, modality="asl")
 
 
