@@ -7,14 +7,17 @@ Panels, console and command line call `run`; nothing above this file knows how a
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, deconvolution, fitting, input_function, lesion, prepare, regional
+from .asl_pipeline import AslInputs, AslSettings, run_asl
 from .core import (
     QUANTITIES,
+    AslSeries,
+    AslStudy,
     Concentration,
     FittedField,
     FitWatch,
@@ -43,6 +46,8 @@ __all__ = [
     "DEFAULT_METHOD",
     "GPU_METHODS",
     "SOFTWARE",
+    "AslInputs",
+    "AslSettings",
     "LaterScan",
     "Settings",
     "UserInputs",
@@ -55,6 +60,20 @@ __all__ = [
 SOFTWARE = f"Perfusion Suite {__version__}"
 
 
+@overload
+def run(
+    series: AslSeries,
+    settings: AslSettings | None = None,
+    *,
+    inputs: AslInputs | None = None,
+    progress: ProgressCallback | None = None,
+    overwrite_series: bool = False,
+    keep_series: bool = True,
+    watch: FitWatch | None = None,
+) -> AslStudy: ...
+
+
+@overload
 def run(
     series: PerfusionSeries,
     settings: Settings | None = None,
@@ -64,16 +83,28 @@ def run(
     overwrite_series: bool = False,
     keep_series: bool = True,
     watch: FitWatch | None = None,
-) -> Study:
+) -> Study: ...
+
+
+def run(
+    series: PerfusionSeries | AslSeries,
+    settings: Settings | AslSettings | None = None,
+    *,
+    inputs: UserInputs | AslInputs | None = None,
+    progress: ProgressCallback | None = None,
+    overwrite_series: bool = False,
+    keep_series: bool = True,
+    watch: FitWatch | None = None,
+) -> Study | AslStudy:
     """Turn a perfusion series into maps, lesions and metrics.
 
     Parameters
     ----------
-    series : PerfusionSeries
-        A CT perfusion or DSC-MRI scan.
-    settings : Settings, optional
+    series : PerfusionSeries or AslSeries
+        A CT perfusion, DSC-MRI or ASL scan.
+    settings : Settings, or AslSettings of ASL, optional
         Choices; the defaults are the recommended ones.
-    inputs : UserInputs, optional
+    inputs : UserInputs, or AslInputs of ASL, optional
         Curves and masks that replace automatic ones.
     progress : callable, optional
         Called between chunks of work; may raise `CancelledError`.
@@ -86,14 +117,21 @@ def run(
 
     Returns
     -------
-    Study
+    Study, or AslStudy of ASL
         Everything that was found, with all quality findings.
 
     Raises
     ------
     InvalidInputError
-        If the series or an input cannot be used.
+        If the series or an input cannot be used, or settings belong to another modality.
     """
+    if isinstance(series, AslSeries):
+        return _run_asl(series, settings, inputs, progress)
+    if isinstance(settings, AslSettings) or isinstance(inputs, AslInputs):
+        msg = (
+            f"Settings and inputs of ASL were given for a scan of modality '{series.modality}'. Use those of contrast perfusion."
+        )
+        raise InvalidInputError(msg)
     settings, inputs = settings or Settings(), inputs or UserInputs()
     check_inputs(series, settings, inputs)
     check_follow_up(series, inputs)
@@ -144,6 +182,19 @@ def run(
         series, masks, concentration, aif, vof, maps, lesions, metrics, motion, settings_used, findings, clock.seconds,
         learned if isinstance(learned, FittedField) else None, regions,
     )  # fmt: skip
+
+
+def _run_asl(
+    series: AslSeries,
+    settings: Settings | AslSettings | None,
+    inputs: UserInputs | AslInputs | None,
+    progress: ProgressCallback | None,
+) -> AslStudy:
+    """Hand an ASL scan on."""
+    if isinstance(settings, Settings) or isinstance(inputs, UserInputs):
+        msg = "Settings and inputs of contrast perfusion were given for an ASL scan. Use AslSettings and AslInputs."
+        raise InvalidInputError(msg)
+    return run_asl(series, settings, inputs=inputs, progress=progress)
 
 
 def _curves(

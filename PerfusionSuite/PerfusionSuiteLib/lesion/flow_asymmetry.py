@@ -160,7 +160,8 @@ def _smoothed_error(error: NDArray[Any], usable: BoolArray, affine: FloatArray) 
     sigma = _sigma(affine)
     variance, _ = _smoothed(np.where(np.isfinite(error), error, 0.0) ** 2, usable, affine)
     share = float(np.prod([1.0 if s == 0.0 else min(1.0, 1.0 / (2.0 * np.sqrt(np.pi) * s)) for s in sigma]))
-    return np.sqrt(2.0 * share * np.nan_to_num(variance)).astype(np.float32)
+    result: NDArray[np.float32] = np.sqrt(2.0 * share * np.nan_to_num(variance)).astype(np.float32)
+    return result
 
 
 def _one_side(
