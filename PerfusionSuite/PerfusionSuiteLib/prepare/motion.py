@@ -208,8 +208,12 @@ def _second_pass(
 
 
 def _is_still(poses: list[Pose], margin: float) -> bool:
-    """Tell whether no frame moved by more than the limits."""
-    return all(np.linalg.norm(p.shift) < STILL_MM * margin and np.linalg.norm(p.rotation_deg) < STILL_DEG * margin for p in poses)
+    """Tell whether no frame moved by more than the limits, neither from the reference nor from where others are."""
+    shifts, angles = np.array([p.shift for p in poses]), np.array([p.rotation_deg for p in poses])
+    return all(
+        float(np.linalg.norm(np.ptp(moved, axis=0))) < limit * margin
+        for moved, limit in ((shifts, STILL_MM), (angles, STILL_DEG))
+    )
 
 
 def _frames_to_drop(

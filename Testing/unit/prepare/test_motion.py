@@ -98,6 +98,17 @@ def test_a_still_scan_is_returned_untouched(a_head: Any) -> None:
     assert report.findings == ()
 
 
+def test_a_small_move_to_both_sides_of_the_reference_is_corrected(head_maker: Callable[..., Any]) -> None:
+    """Half a millimeter on at the arrival of contrast, back at its end: no frame is far from the one in the middle."""
+    poses: list[np.ndarray | None] = [
+        rigid([0.0] * 3, [0.0, 0.25 if t < 8 else -0.25 if t < 14 else 0.0, 0.0]) for t in range(20)
+    ]
+    head = head_maker(SHAPE, MM, frames=20, interval_s=2.0, poses=poses)
+    _, report = correct_motion(head.series)
+    assert report.applied
+    assert np.ptp(report.translation_mm[:, 1]) == pytest.approx(0.5, abs=0.1)
+
+
 def test_contrast_alone_is_not_taken_for_motion(head_maker: Callable[..., Any]) -> None:
     head = head_maker(noise_hu=0.5)
     data = head.series.data.copy()
