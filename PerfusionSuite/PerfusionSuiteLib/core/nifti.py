@@ -181,7 +181,8 @@ def write_stored(path: str | Path, header: NDArray[Any], content: NDArray[Any]) 
 
 def _write_body(stream: BinaryIO, header: bytes, content: NDArray[Any]) -> None:
     stream.write(header)
-    stream.write(content.tobytes(order="F"))
+    # Written from where it lies: a copy as bytes would need the memory of the scan once more.
+    stream.write(np.asfortranarray(content).T.data.cast("B"))
 
 
 def _new_header(shape: tuple[int, ...], stored: np.dtype[Any], affine: FloatArray) -> NDArray[Any]:
