@@ -11,6 +11,7 @@ import numpy as np
 from ..core.files import plain
 from ..core.findings import QualityFinding
 from ..core.geometry import voxel_volume_ml
+from ..core.quantities import RELATIVE
 from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMaps
 from .indices import AIF_VOF_DELAY_PERCENTILES_S, aif_vof_delay, cbv_indices, relative_blood_volume
 from .presets import Preset, preset_of
@@ -113,6 +114,8 @@ def metrics(
         "quality": _quality(found, lesions),
         "warnings": [f"{f.message} {f.advice}".strip() for f in found if f.severity != "info"],
     }
+    if any(maps[key].unit == RELATIVE for key in ("cbf", "cbv") if key in maps):
+        values["flow_scale"] = RELATIVE
     values["aliases"] = _aliases(values, lesions)
     values["notes"] = notes
     return Metrics(plain(values), notes)

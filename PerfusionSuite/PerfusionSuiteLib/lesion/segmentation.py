@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_volume_ml
-from ..core.quantities import QUANTITIES
+from ..core.quantities import QUANTITIES, RELATIVE
 from ..core.values import InputFunction, LesionMasks, PerfusionMap, PerfusionMaps, TissueMasks
 from .clusters import without_small_clusters, without_thin_parts
 from .edited import differing
@@ -182,6 +182,13 @@ def _check_maps(maps: PerfusionMaps, preset: Preset) -> None:
         msg = f"The preset '{preset.name}' needs the maps {', '.join(missing)}, which are missing. Compute or load them."
         raise InvalidInputError(msg)
     check_affine(maps.affine)
+    absolute = {"cbf": preset.hypoperfusion_rule == "cbf", "cbv": preset.core_rule == "cbv"}
+    if any(used and maps[key].unit == RELATIVE for key, used in absolute.items()):
+        msg = (
+            f"The preset '{preset.name}' compares absolute flow and volume, but the maps are relative (no artery was used). "
+            "Choose another preset."
+        )
+        raise InvalidInputError(msg)
 
 
 def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | None, baseline: NDArray[Any] | None) -> _Sides:

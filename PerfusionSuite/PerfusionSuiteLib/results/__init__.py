@@ -5,6 +5,7 @@ from ..core.nifti import read_volume, write_volume
 from .dicom_export import write_dicom
 from .map_files import FinishedMaps, holds_maps, read_finished_maps, read_mask_on_grid, read_on_grid
 from .map_study import MapStudy, masks_of
+from .report_tables import scale_words
 from .tables import flatten, write_rows
 from .truth import write_truth_comparison
 from .writer import outdated_names, write
@@ -20,6 +21,7 @@ __all__ = [
     "read_mask_on_grid",
     "read_on_grid",
     "read_volume",
+    "scale_words",
     "write",
     "write_dicom",
     "write_rows",

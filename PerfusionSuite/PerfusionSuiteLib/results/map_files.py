@@ -18,7 +18,7 @@ from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, check_same_grid
 from ..core.nifti import read_volume
-from ..core.quantities import QUANTITIES
+from ..core.quantities import QUANTITIES, RELATIVE
 from ..core.values import InputFunction, PerfusionMap, PerfusionMaps, TissueMasks
 from .imported_maps import import_findings
 
@@ -112,8 +112,11 @@ def read_finished_maps(
     for key, path in files.items():
         if key != "tmax":
             read[key] = read_on_grid(path, f"{QUANTITIES[key].symbol} map", values.shape, affine)
-    maps = PerfusionMaps([PerfusionMap(read[key], affine, QUANTITIES[key]) for key in MAP_KEYS if key in read])
     facts = _facts(names.metrics)
+    units = dict.fromkeys(("cbf", "cbv"), RELATIVE) if facts.get("flow_scale") == RELATIVE else {}
+    maps = PerfusionMaps(
+        [PerfusionMap(read[key], affine, QUANTITIES[key], unit=units.get(key, "")) for key in MAP_KEYS if key in read]
+    )
     return FinishedMaps(
         maps,
         _tissue(names, maps),
@@ -315,6 +318,7 @@ def _facts(path: Path) -> dict[str, str]:
         values = json.loads(path.read_text(encoding="utf-8"))
         facts = {"method": values["method"]["name"], "case_id": values["case_id"]}
         facts["modality"] = (values.get("acquisition") or {}).get("modality")
+        facts["flow_scale"] = values.get("flow_scale")
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {key: value for key, value in facts.items() if isinstance(value, str) and value}

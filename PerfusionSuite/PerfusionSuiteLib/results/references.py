@@ -13,6 +13,7 @@ _WU = "Wu O et al. Magn Reson Med 50:164 (2003): block-circulant deconvolution, 
 _BENNINK = "Bennink E et al. J Med Imaging 3:026003 (2016): fitting a box-shaped residue function."
 _DE_VRIES = "de Vries L et al. Med Image Anal 90:102971 (2023): physics-informed neural fields for CT perfusion."
 
+_HEMOPIC = "Lee Y-C, Liu P. MICCAI (2026), arXiv:2607.08799: HemoPIC, regional hemodynamics of DSC-MRI."
 _METHODS: Mapping[str, tuple[str, ...]] = {
     "ssvd": (_OSTERGAARD,),
     "ssvd-delay": (_OSTERGAARD,),
@@ -28,6 +29,11 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "neural": (_BENNINK, _DE_VRIES),
     "sppinn": (_DE_VRIES,),
     "resppinn": (_DE_VRIES,),
+    "hemopic": (
+        _HEMOPIC,
+        "Mouridsen K et al. NeuroImage 33:570 (2006): gamma-distributed transit times, Bayesian estimation.",
+    ),
+    "hemopic-compat": (_HEMOPIC, _OSTERGAARD, _WU),
 }
 _THRESHOLDS = (
     "Olivot JM et al. Stroke 40:469 (2009): Tmax thresholds of hypoperfused tissue.",
@@ -63,7 +69,7 @@ def references_of(study: AnyStudy, *, with_trials: bool) -> list[str]:
     """
     method = str(study.settings.get("method") or next((m.provenance.method for m in study.maps.values()), ""))
     found = [_CENTRAL_VOLUME, *_METHODS.get(method, ())]
-    if study.aif is not None and study.aif.origin == "automatic":
+    if study.aif is not None and study.aif.kind == "aif" and study.aif.origin == "automatic":
         found.append("Straka M, Albers GW, Bammer R. J Magn Reson Imaging 32:1024 (2010): automatic choice of the AIF.")
     found += [*_THRESHOLDS, *_ALWAYS]
     if (study.metrics.values.get("pvt") or {}).get("assessable"):

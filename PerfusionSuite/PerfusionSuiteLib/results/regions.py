@@ -20,17 +20,19 @@ from .map_study import AnyStudy
 from .tables import write_rows
 from .template import shown
 
+_NONE = "–"
+
 STATUS_CODES = "status_codes"
 """In the settings of a map's provenance: what the numbers of its status mean."""
 
 _HEADS: Mapping[str, str] = {
     "cbf": "CBF",
     "cbv": "CBV",
+    "F_fit": "CBF",
+    "V_fit": "CBV",
     "mtt": "MTT (s)",
     "delay": "Delay (s)",
     "dispersion": "Dispersion (s)",
-    "F_fit": "CBF",
-    "V_fit": "CBV",
     "tau_fit": "τ (s)",
     "Cin_bar_fit": "C̄in",
     "nmse": "Misfit",
@@ -130,7 +132,7 @@ def region_table(study: AnyStudy) -> dict[str, Any] | None:
     regions: RegionFit | None = getattr(study, "regions", None)
     if regions is None:
         return None
-    keys = [key for key in _HEADS if any(key in row for row in regions.rows)]
+    keys = [key for key in _HEADS if any(plain(row.get(key)) not in (None, "") for row in regions.rows)]
     keys = [key for key in keys if not (key == "loss" and "nmse" in keys) and not (key == "success" and "status" in keys)]
     colors = region_colors(regions.tissues)
     voxel_ml = voxel_volume_ml(regions.affine)
@@ -151,4 +153,6 @@ def _volume(regions: RegionFit, row: Mapping[str, Any], voxel_ml: float) -> str:
 
 
 def _cell(value: Any) -> str:
-    return {True: "yes", False: "no"}[bool(value)] if isinstance(value, bool | np.bool_) else shown(plain(value))
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return value.replace("_", " ") if isinstance(value, str) else _NONE if plain(value) is None else shown(plain(value))

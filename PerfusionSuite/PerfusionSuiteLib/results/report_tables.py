@@ -167,7 +167,7 @@ def curve_heads(study: AnyStudy) -> tuple[str, ...]:
 _SCALES: Mapping[str, str] = {
     "relative": (
         "Flow and volume are relative: this method used no artery but the mean curve of tissue. Only ratios of two places of "
-        "this scan mean something, and times count from that curve, not from the artery."
+        "this scan mean something, and times count from blood's arrival in early normal tissue, not from the artery."
     ),
     "white_matter": (
         "Flow and volume were scaled so that normal white matter holds its usual blood volume: compare regions, not patients."

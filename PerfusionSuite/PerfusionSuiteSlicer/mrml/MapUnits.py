@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from PerfusionSuiteLib.core import QUANTITIES, InvalidInputError, PerfusionMap, PerfusionMaps
+from PerfusionSuiteLib.core.quantities import RELATIVE
 
 from .MapNodes import nodeToMap
 from .StudyRoles import factsOf
@@ -25,8 +26,15 @@ UNITS: Mapping[str, Mapping[str, tuple[float, str]]] = {
         "mL/g/min": (100.0, "mL/100g/min"),
         "mL/mL/s": (6000.0, "mL/100mL/min"),
         "any (relative)": (1.0, "mL/100g/min"),
+        RELATIVE: (1.0, RELATIVE),
     },
-    "cbv": {"mL/100g": (1.0, "mL/100g"), "mL/100mL": (1.0, "mL/100mL"), "mL/g": (100.0, "mL/100g"), "mL/mL": (100.0, "mL/100mL")},
+    "cbv": {
+        "mL/100g": (1.0, "mL/100g"),
+        "mL/100mL": (1.0, "mL/100mL"),
+        "mL/g": (100.0, "mL/100g"),
+        "mL/mL": (100.0, "mL/100mL"),
+        RELATIVE: (1.0, RELATIVE),
+    },
     "adc": {"1e-6 mm2/s": (1.0, "1e-6 mm2/s"), "1e-3 mm2/s": (1e3, "1e-6 mm2/s"), "mm2/s": (1e6, "1e-6 mm2/s")},
 }
 """By quantity and unit: the factor to the unit that thresholds are in, and that unit."""

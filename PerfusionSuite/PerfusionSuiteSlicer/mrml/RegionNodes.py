@@ -123,7 +123,7 @@ def regionSentence(nodes: Mapping[str, Any], region: str) -> str:
         value = facts.get(key)
         if isinstance(value, float) and np.isfinite(value) and not (key == "loss" and "nmse" in facts):
             parts.append(f"{word} {value:.{digits}f} {table.GetColumnUnitLabel(key) or ''}".strip())
-    status = str(facts.get("status", ""))
+    status = str(facts.get("status", "")).replace("_", " ")
     voxels = facts.get("n_vox_all")
     size = f"{region}, {voxels:.0f} voxels" if isinstance(voxels, float) else region
     return f"{size}: {', '.join(parts) or 'no fit'}." + (f" Status: {status}." if status not in ("", "ok") else "")

@@ -19,7 +19,7 @@ from .RegionPanel import RegionPanel
 from .ResultFolders import fileOf, keepFolder, newFolder, removeFolders
 
 RESEARCH = "Research use only."
-RELATIVE = "Flow and volume are relative, because no artery was used; times count from the mean curve of tissue."
+RELATIVE = "Flow and volume are relative, because no artery was used; times count from early normal tissue."
 
 
 class ResultsPanel:

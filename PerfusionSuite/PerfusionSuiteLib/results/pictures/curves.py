@@ -123,7 +123,7 @@ def _is_reference(study: AnyStudy) -> bool:
 def _say_no_artery(figure: Any, left: float) -> None:
     text = (
         "No artery was chosen.\n\nThis method takes the mean curve of\nthe brain's tissue as its input, so\n"
-        "flow and volume are relative, and\ntimes count from this curve."
+        "flow and volume are relative, and\ntimes count from early normal tissue."
     )
     figure.text(left / _WIDTH, 0.55, text, color=PAPER_INK, fontsize=10, ha="left", va="center", linespacing=1.5)
 

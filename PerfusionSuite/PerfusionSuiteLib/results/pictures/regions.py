@@ -127,4 +127,4 @@ def _draw_curves(axes: Any, regions: RegionFit, number: int, color: Any, *, with
 def _title(regions: RegionFit, number: int) -> str:
     status = regions.rows[number].get("status")
     is_odd = isinstance(status, str) and status not in ("", "ok")
-    return f"{regions.names[number]}: {status}" if is_odd else regions.names[number]
+    return f"{regions.names[number]}: {str(status).replace('_', ' ')}" if is_odd else regions.names[number]
