@@ -62,7 +62,8 @@ def fit(
     baseline : array-like, shape (I, J, K), optional
         Signal before contrast; helps the built-in estimate of tissue classes.
     aif : array-like, shape (T,), optional
-        Arterial input in the unit of `concentration`. Without it flow and volume are relative: right up to one factor of the scan.
+        Arterial input in the unit of `concentration`. Without it flow and volume are relative: right up to one factor of the
+        scan.
     labels : array-like of int, shape (I, J, K), optional
         0 background, 1 grey matter, 2 white matter, 3 fluid, 4 brain stem.
     priors : mapping of array-like, shape (I, J, K), optional
@@ -111,6 +112,10 @@ def fit(
     if chosen.needs_priors:
         return _compat(data, times, tissue, priors, inside, complete, place, progress)
     check_enough_times(times)
+    checked = check_settings(complete)
+    if checked.input == "aif" and aif is None:
+        msg = "The setting input=aif asks for an arterial curve, but none was given. Give aif=, or choose input=reference."
+        raise InvalidInputError(msg)
     index = np.arange(int(np.prod(data.shape[:3]))) if inside is None else np.flatnonzero(inside.ravel())
     image = _check_grid(baseline, data.shape[:3], "baseline image")
     request = PhysicalRequest(
@@ -119,7 +124,7 @@ def fit(
         shape=data.shape[:3],
         affine=place,
         times_s=times,
-        settings=check_settings(complete),
+        settings=checked,
         aif=None if aif is None else check_aif(aif, times),
         labels=None if tissue is None else tissue.ravel()[index].astype(np.uint8),
         baseline=None if image is None else image.ravel()[index].astype(np.float32),

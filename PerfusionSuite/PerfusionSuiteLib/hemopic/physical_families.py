@@ -13,7 +13,12 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 
 FAMILIES: Final = ("box", "gamma:3", "gamma:2", "exponential", "fermi")
-"""Families that a scan may choose from when the user leaves the choice to it."""
+"""Families that a scan may choose from when the user leaves the choice to it and gives an artery."""
+
+BLIND_FAMILIES: Final = ("gamma:3", "gamma:2", "exponential")
+"""The same without an artery. The artery then comes from the reference tissue by taking the family's own residue out of it. Of a
+residue with a sharp end that leaves too wide an artery, which fits well and makes normal transits too short (on development
+patients flow in lesions 0.23 of normal instead of 0.47, even where the residue is a box; with these families 0.43 to 0.55)."""
 
 FERMI_STEEPNESS = 3.0
 """Width of the shoulder of a Fermi residue over the width of its slope."""
@@ -47,33 +52,30 @@ class Residue:
         """Return the first integral from 0 to `x` (0 for negative `x`)."""
         near = np.clip(x, 0.0, _FAR)
         if self.name == "box":
-            return np.minimum(near, 1.0)
-        if self.name == "fermi":
+            found = np.minimum(near, 1.0)
+        elif self.name == "fermi":
             p, k = _fermi()
-            found: FloatArray = (1.0 + np.exp(-k)) * (near - (np.logaddexp(0.0, p * near - k) - np.logaddexp(0.0, -k)) / p)
-            return found
-        a = self.shape
-        found = near * special.gammaincc(a, a * near) + special.gammainc(a + 1.0, a * near)
-        return found
+            found = (1.0 + np.exp(-k)) * (near - (np.logaddexp(0.0, p * near - k) - np.logaddexp(0.0, -k)) / p)
+        else:
+            a = self.shape
+            found = near * special.gammaincc(a, a * near) + special.gammainc(a + 1.0, a * near)
+        return np.asarray(found)
 
     def twice(self, x: FloatArray) -> FloatArray:
         """Return the second integral from 0 to `x` (0 for negative `x`)."""
         near = np.clip(x, 0.0, _FAR)
         beyond = np.maximum(x - _FAR, 0.0)  # the first integral has reached 1 there
         if self.name == "box":
-            return np.where(near < 1.0, 0.5 * near**2, near - 0.5) + beyond
-        if self.name == "fermi":
+            found = np.where(near < 1.0, 0.5 * near**2, near - 0.5)
+        elif self.name == "fermi":
             p, k = _fermi()
             bent = special.spence(1.0 + np.exp(p * near - k)) - special.spence(1.0 + np.exp(-k))
-            found: FloatArray = (1.0 + np.exp(-k)) * (
-                0.5 * near**2 + near * np.logaddexp(0.0, -k) / p + bent / p**2
-            ) + beyond  # fmt: skip
-            return found
-        a = self.shape
-        y = a * near
-        found = 0.5 * near**2 * special.gammaincc(a, y) + near * special.gammainc(a + 1.0, y)
-        found -= 0.5 * (a + 1.0) / a * special.gammainc(a + 2.0, y)
-        return found + beyond
+            found = (1.0 + np.exp(-k)) * (0.5 * near**2 + near * np.logaddexp(0.0, -k) / p + bent / p**2)
+        else:
+            a, y = self.shape, self.shape * near
+            found = 0.5 * near**2 * special.gammaincc(a, y) + near * special.gammainc(a + 1.0, y)
+            found -= 0.5 * (a + 1.0) / a * special.gammainc(a + 2.0, y)
+        return np.asarray(found + beyond)
 
     @property
     def centre(self) -> float:

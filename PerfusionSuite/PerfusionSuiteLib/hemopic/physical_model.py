@@ -34,22 +34,16 @@ MODEL_ERROR = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A family with its input.
+    """What the scan chose.
 
     Parameters
     ----------
-    family : str
-        Residue family.
-    source : Input
-        What goes in.
     response : Response
-        Curves of tissue.
+        Input, family, dispersion, and the curves that follow.
     votes : mapping of str to float
-        Mean vote of a curve for each family in its worst duel.
+        Mean vote of a curve for each candidate in its worst duel.
     """
 
-    family: str
-    source: Input
     response: Response
     votes: Mapping[str, float]
 
@@ -101,34 +95,41 @@ def choose_model(
     Model
         The family that wins most duels between two.
     """
-    models = [_model(find_residue(name), times_s, curve, settings, blind=blind) for name in settings.families]
+    sources = {
+        name: _source(find_residue(name), times_s, curve, settings, blind=blind) for name in settings.families(blind=blind)
+    }
+    candidates = [
+        Response(times_s, source, find_residue(name), share) for name, source in sources.items() for share in settings.dispersions
+    ]
     sample = curves[:: max(1, len(curves) // SAMPLE)][:SAMPLE]
-    if len(models) == 1 or not len(sample):
-        return models[0]
-    frames, arrays = Frames(np.ones(times_s.size)), NumpyArrays()
-    nodes = [tabulate(model.response, DELAY_RANGE_S) for model in models]
+    if len(candidates) == 1 or not len(sample):
+        return Model(candidates[0], {})
+    score = np.stack(_scores(candidates, np.asarray(sample, np.float32), settings)).astype(np.float64)
+    duels = np.clip(score[:, None] - score[None], -LARGEST_VOTE, LARGEST_VOTE).mean(axis=2)
+    best = int(((duels > 0).sum(axis=1) + 1e-3 * duels.mean(axis=1)).argmax())
+    np.fill_diagonal(duels, np.inf)
+    votes = {response.name: float(vote) for response, vote in zip(candidates, duels.min(axis=1), strict=True)}
+    return Model(candidates[best], votes)
+
+
+def _source(residue: Residue, times_s: FloatArray, curve: FloatArray, settings: PhysicalSettings, *, blind: bool) -> Input:
+    if blind:
+        return blind_artery(times_s, curve, residue, settings.reference_mtt_s, BEYOND_S)
+    return make_input(times_s, curve, BEYOND_S)
+
+
+def _scores(candidates: list[Response], sample: NDArray[np.float32], settings: PhysicalSettings) -> list[NDArray[np.float32]]:
+    """Log evidence of each candidate for each curve, in one common basis."""
+    frames, arrays = Frames(np.ones(sample.shape[1])), NumpyArrays()
+    nodes = [tabulate(response, DELAY_RANGE_S) for response in candidates]
     basis = find_basis(nodes, frames, settings.rank + 2)
     found = []
     for node in nodes:
         surface = Surface(node, frames, arrays, basis=basis)
-        few, rest = surface.compress(np.asarray(sample, np.float32))
+        few, rest = surface.compress(sample)
         priors = Priors.same(len(few), settings.typical_mtt_s, settings.ln_mtt_sd, 0.0, settings.delay_sd_s)
         found.append(Solver(surface).score(few, curve_noise(surface, few, rest), priors.stacked()))
-    score = np.stack(found).astype(np.float64)
-    duels = np.clip(score[:, None] - score[None], -LARGEST_VOTE, LARGEST_VOTE).mean(axis=2)
-    best = int(((duels > 0).sum(axis=1) + 1e-3 * duels.mean(axis=1)).argmax())
-    np.fill_diagonal(duels, np.inf)
-    votes = {model.family: float(vote) for model, vote in zip(models, duels.min(axis=1), strict=True)}
-    winner = models[best]
-    return Model(winner.family, winner.source, winner.response, votes)
-
-
-def _model(residue: Residue, times_s: FloatArray, curve: FloatArray, settings: PhysicalSettings, *, blind: bool) -> Model:
-    if blind:
-        source = blind_artery(times_s, curve, residue, settings.reference_mtt_s, BEYOND_S)
-    else:
-        source = make_input(times_s, curve, BEYOND_S)
-    return Model(residue.name, source, Response(times_s, source, residue, settings.dispersion), {})
+    return found
 
 
 def make_solver(model: Model, frames: Frames, arrays: Arrays, rank: int | None) -> Solver:

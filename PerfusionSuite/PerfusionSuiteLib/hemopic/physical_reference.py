@@ -30,6 +30,7 @@ REFERENCE_CBV = 4.0
 """Blood volume, mL/100 g, that the reference tissue is given so that relative maps have familiar numbers."""
 
 AREA_RANGE = (30.0, 90.0)
+TISSUE_AREA_RANGE = (10.0, 90.0)
 MEAN_TIME_RANGE = (10.0, 40.0)
 """Percentiles: neither little nor vessel-like enhancement, early but not earliest."""
 
@@ -50,10 +51,13 @@ class Reference:
         The curve.
     chosen : ndarray of bool, shape (n,)
         Curves that it is the mean of.
+    tissue : ndarray of bool, shape (n,)
+        All curves that are neither fluid nor vessels, late ones included.
     """
 
     curve: FloatArray
     chosen: BoolArray
+    tissue: BoolArray
 
 
 def find_reference(
@@ -94,11 +98,16 @@ def find_reference(
     if not good.any():
         msg = "No voxel of the mask enhances, so there is no reference curve. Check the mask, and that the scan holds the bolus."
         raise InvalidInputError(msg)
-    for values, limits in ((found.area, AREA_RANGE), (found.mean_s, MEAN_TIME_RANGE)):
-        low, high = np.percentile(values[good], limits)
-        kept = good & (values >= low) & (values <= high)
-        good = kept if kept.any() else good
-    return Reference(np.asarray(curves[good], np.float64).mean(axis=0), good)
+    tissue = _between(found.area, good, TISSUE_AREA_RANGE)
+    chosen = _between(found.mean_s, _between(found.area, good, AREA_RANGE), MEAN_TIME_RANGE)
+    return Reference(np.asarray(curves[chosen], np.float64).mean(axis=0), chosen, tissue)
+
+
+def _between(values: NDArray[Any], good: BoolArray, limits: tuple[float, float]) -> BoolArray:
+    """Keep the curves whose value lies between two percentiles."""
+    low, high = np.percentile(values[good], limits)
+    kept: BoolArray = good & (values >= low) & (values <= high)
+    return kept if kept.any() else good
 
 
 def blind_artery(times_s: FloatArray, curve: FloatArray, residue: Residue, mtt_s: float, beyond_s: float) -> Input:

@@ -17,6 +17,9 @@ from .regions import Regions
 LEAST_VOXELS = 20
 POOR_LOSS = 0.5
 LEAST_SNR = 3.0
+NOT_INFORMED = 0.8
+"""Posterior over prior variance from which on a parameter counts as not informed by the data."""
+
 REGION_MODEL_ERROR = 0.03
 """Root mean square of what no model explains of a region's mean curve, as a share of the curve's."""
 
@@ -121,7 +124,7 @@ def fit_regions(
     few, rest = surface.compress(filled)
     energy = np.einsum("nr,nr->n", few, few) + rest
     noise = _frame_noise(filled)
-    variance = np.maximum(noise**2 + REGION_MODEL_ERROR**2 * energy / surface.frames.freedom, 1e-20).astype(np.float32)
+    variance = region_variance(solver, filled, few, rest)
     prior = Priors.same(count, *priors)
     solution = solve(solver, few, variance, prior)
     fitted = fitted_curves(solver, solution, filled)
@@ -129,8 +132,31 @@ def fit_regions(
     sds = parameter_sds(solution, surface.centre_share)
     status = _statuses(solver, solution, counts, fitted, noise, loss)
     influence = {"mtt": (sds["ln_mtt"] / prior.log_mtt_sd) ** 2, "delay": (sds["delay"] / prior.delay_sd_s) ** 2}
-    delay = solution.centre_s - surface.centre_share * np.exp(solution.log_mtt)
+    delay = (solution.centre_s - surface.centre_share * np.exp(solution.log_mtt)).astype(np.float32)
     return RegionSolution(counts, observed.astype(np.float32), fitted, solution, delay, sds, influence, loss, status)
+
+
+def region_variance(solver: Solver, curves: Values, few: Values, rest: Values) -> Values:
+    """Return the variance by which mean curves may differ from the model.
+
+    Parameters
+    ----------
+    solver : Solver
+        Responses.
+    curves : ndarray, shape (n, T)
+        Mean curves.
+    few, rest : ndarray
+        From `Surface.compress`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Noise of the mean, and a share of the curve that no model explains.
+    """
+    energy = np.einsum("nr,nr->n", few, few) + rest
+    total = _frame_noise(curves) ** 2 + REGION_MODEL_ERROR**2 * energy / solver.surface.frames.freedom
+    found: Values = np.maximum(total, 1e-20).astype(np.float32)
+    return found
 
 
 def _frame_noise(curves: Values) -> Values:
@@ -248,6 +274,7 @@ def table_rows(fit: RegionSolution, regions: Regions, sizes: NDArray[np.int64], 
                 "delay": delay if ok else nan, "mtt": mtt if ok else nan, "status": fit.status[n],
                 "cv_cbf": known["ln_cbf"] if ok else nan, "cv_cbv": known["ln_cbv"] if ok else nan,
                 "cv_mtt": known["ln_mtt"] if ok else nan, "sd_delay": known["delay"] if ok else nan,
+                "not_informed": " ".join(name for name in ("mtt", "delay") if fit.influence[name][n] > NOT_INFORMED),
                 "prior_influence_mtt": float(fit.influence["mtt"][n]), "prior_influence_delay": float(fit.influence["delay"][n]),
             }
         )  # fmt: skip

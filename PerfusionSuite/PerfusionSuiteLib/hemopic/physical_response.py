@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft, special
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
+from scipy.interpolate import CubicSpline
 
 from ..core.geometry import FloatArray
 from ..deconvolution.timegrid import TAIL_DECAY_S
@@ -95,6 +96,12 @@ class Response:
         self.source, self.residue, self.dispersion = source, residue, float(dispersion)
         self.centre_share = residue.centre
         self._size = fft.next_fast_len(2 * source.values.size + 4, real=True)
+        self._bends: dict[int, NDArray[np.complex128]] = {}
+
+    @property
+    def name(self) -> str:
+        """Family and dispersion in words, such as ``gamma:2 0.25``."""
+        return f"{self.residue.name} {self.dispersion:g}"
 
     def curves(self, delay_s: FloatArray, mtt_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return curves of unit blood volume for one transit time, and their slopes.
@@ -112,24 +119,39 @@ class Response:
             The curves, and their derivatives by the delay at fixed MTT and by ln MTT at fixed delay.
         """
         delay = np.asarray(delay_s, np.float64)
-        if self.dispersion <= 0.0:
-            return self._shifted(self.source.values, delay, mtt_s)
         spread = self.dispersion * np.maximum(delay, 0.0)
-        nodes = np.arange(0.0, spread.max() + 2.0 * SPREAD_STEP_S, SPREAD_STEP_S)
         at = spread / SPREAD_STEP_S
-        low = np.minimum(at.astype(int), nodes.size - 2)
-        result = tuple(np.empty((delay.size, self.times_s.size)) for _ in range(3))
-        for node in np.unique(low):
-            here = low == node
-            ends = [self._shifted(self._spread(float(nodes[n])), delay[here] - spread[here], mtt_s) for n in (node, node + 1)]
-            part = (at[here] - node)[:, None]
-            slope = (ends[1][0] - ends[0][0]) / SPREAD_STEP_S
-            late = (delay[here] > 0)[:, None]
-            result[0][here] = ends[0][0] * (1.0 - part) + ends[1][0] * part
-            pure = ends[0][1] * (1.0 - part) + ends[1][1] * part
-            result[1][here] = pure * np.where(late, 1.0 - self.dispersion, 1.0) + slope * np.where(late, self.dispersion, 0.0)
-            result[2][here] = ends[0][2] * (1.0 - part) + ends[1][2] * part
-        return result[0], result[1], result[2]
+        low = at.astype(int)
+        signals = self._signals(mtt_s, int(low.max()) + 2 if self.dispersion > 0.0 else 1)
+        since = (self.times_s - (delay - spread)[:, None] - self.source.start_s) / STEP_S
+        near = self._sample(signals, low, since)
+        if self.dispersion <= 0.0:
+            return near[0], -near[1], near[2]
+        far = self._sample(signals, low + 1, since)
+        part, late = (at - low)[:, None], (delay > 0.0)[:, None]
+        mixed = near * (1.0 - part) + far * part
+        widened = (far[0] - near[0]) * (self.dispersion / SPREAD_STEP_S)
+        by_delay = np.where(late, widened - mixed[1] * (1.0 - self.dispersion), -mixed[1])
+        return mixed[0], by_delay, mixed[2]
+
+    def _signals(self, mtt_s: float, spreads: int) -> FloatArray:
+        """Curve, slope and derivative by ln MTT at the knots for inputs spread more and more, shape (spreads, 3, knots)."""
+        count = self.source.values.size
+        since = STEP_S * np.linspace(0.0, count - 1.0, count)
+        x = since / mtt_s
+        once, twice = self.residue.once(x), mtt_s * self.residue.twice(x)
+        kernels = fft.rfft(np.stack([twice, once, twice - since * once]), self._size, axis=1)
+        bends = np.stack([self._bent(node) for node in range(spreads)])
+        found: FloatArray = fft.irfft(bends[:, None] * kernels, self._size, axis=2)[:, :, :count]
+        return found
+
+    def _bent(self, node: int) -> NDArray[np.complex128]:
+        """Spectrum of the changes of slope of the input behind vessels with a gamma kernel."""
+        if node not in self._bends:
+            values = self._spread(node * SPREAD_STEP_S)
+            slopes = np.append(np.diff(np.diff(values), prepend=0.0), 0.0) / STEP_S
+            self._bends[node] = fft.rfft(slopes, self._size)
+        return self._bends[node]
 
     def _spread(self, mean_s: float) -> FloatArray:
         """Input behind vessels with a gamma kernel of mean `mean_s`."""
@@ -139,25 +161,20 @@ class Response:
         edges = np.maximum((np.linspace(0.0, values.size, values.size + 1) - 0.5) * STEP_S, 0.0)
         kernel = np.diff(special.gammainc(VESSEL_SHAPE, VESSEL_SHAPE * edges / mean_s))
         found: FloatArray = fft.irfft(fft.rfft(values, self._size) * fft.rfft(kernel, self._size), self._size)[: values.size]
+        found[0] = 0.0
         return found
 
-    def _shifted(self, values: FloatArray, delay: FloatArray, mtt_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Exact curves at the knots, then a Hermite interpolant through values and slopes."""
-        count = values.size
-        since = STEP_S * np.linspace(0.0, count - 1.0, count)
-        bends = np.append(np.diff(np.diff(values), prepend=0.0), 0.0) / STEP_S
-        x = since / mtt_s
-        once, twice = self.residue.once(x), mtt_s * self.residue.twice(x)
-        kernels = np.stack([twice, once, twice - since * once])
-        found = fft.irfft(fft.rfft(kernels, self._size, axis=1) * fft.rfft(bends, self._size), self._size, axis=1)[:, :count]
-        knots = self.source.start_s + since
-        curve = CubicHermiteSpline(knots, found[0], found[1])
-        log_mtt = CubicSpline(knots, found[2])
-        at = self.times_s - delay[:, None]
-        seen = at >= knots[0]
-        inside = np.clip(at, knots[0], knots[-1])
-        return (
-            np.where(seen, curve(inside), 0.0),
-            np.where(seen, -curve(inside, 1), 0.0),
-            np.where(seen, log_mtt(inside), 0.0),
-        )
+    def _sample(self, signals: FloatArray, node: NDArray[np.int64], since: FloatArray) -> FloatArray:
+        """Interpolate at times counted in knots, shape (3, n, T): the curve by cubics through values and slopes."""
+        count = signals.shape[2]
+        inside = np.clip(since, 0.0, count - 1.001)
+        low = inside.astype(int)
+        part = inside - low
+        flat = (np.minimum(node, signals.shape[0] - 1) * count)[:, None] + low
+        rows = np.ascontiguousarray(signals.transpose(1, 0, 2)).reshape(3, -1)
+        a, b = rows[:, flat], rows[:, flat + 1]
+        found: FloatArray = a * (1.0 - part) + b * part
+        q = part * (1.0 - part)
+        rise = b[0] - a[0]
+        found[0] += q * ((1.0 - part) * (STEP_S * a[1] - rise) + part * (rise - STEP_S * b[1]))
+        return np.where(since < 0.0, 0.0, found)

@@ -19,15 +19,17 @@ from .physical_features import CurveFeatures, curve_features
 from .physical_maps import VoxelFit, voxel_maps
 from .physical_model import Model, choose_model, curve_noise, make_solver
 from .physical_reference import find_reference
-from .physical_regions import RegionSolution, fit_regions, table_rows
+from .physical_region_options import bootstrap, profile, windkessel
+from .physical_regions import NOT_INFORMED, RegionSolution, fit_regions, table_rows
 from .physical_settings import PhysicalSettings
-from .physical_solver import Priors, Solution, solve
+from .physical_solver import Priors, Solution, Solver, solve
 from .physical_surface import Frames
+from .physical_weights import frame_weights, robust_fit
 from .regions import RegionRules, Regions, make_regions
 from .tissue_estimate import estimate_tissue
 
-NOT_INFORMED = 0.8
-"""Posterior over prior variance from which on a parameter counts as not informed by the data."""
+SAMPLE = 6000
+"""Curves of tissue by which family and weights of the frames are judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,38 +99,88 @@ def fit_physical(request: PhysicalRequest) -> tuple[dict[str, NDArray[Any]], Reg
     settings, times, curves = request.settings, request.times_s, request.curves
     tell = part_of(request.progress, 0.0, 1.0)
     tell(0.0, "Reading curves")
-    finite = np.isfinite(curves).all(axis=1)
+    finite: BoolArray = np.asarray(np.isfinite(curves).all(axis=1))
     if not finite.all():
         curves = np.where(finite[:, None], curves, np.float32(0.0))
     features = curve_features(curves, times)
     tell(0.1, "Choosing input and residue")
     reference = find_reference(curves, times, curve_noise_sd(curves), features)
+    tissue = _sample(curves, reference.tissue)
     given = reference.curve if request.aif is None else request.aif
-    model = choose_model(curves[reference.chosen], times, given, settings, blind=request.aif is None)
-    arrays = find_arrays(settings.engine, request.device)
-    frames = Frames(np.ones(times.size))
-    flow = _flow_factor(request, model)
+    model = choose_model(tissue, times, given, settings, blind=request.aif is None)
+    first = make_solver(model, Frames(np.ones(times.size)), find_arrays("numpy", "cpu"), settings.rank)
+    frames = Frames(frame_weights(tissue, first.surface))
     tell(0.2, "Dividing the brain")
     regions = _divide(request, features, finite)
+    flow = request.factor if request.aif is not None else 60.0 * settings.reference_cbv
     exact = make_solver(model, frames, find_arrays("numpy", "cpu"), None)
-    known = (settings.typical_mtt_s, settings.ln_mtt_sd, 0.0, settings.delay_sd_s)
-    fitted = fit_regions(curves, regions, exact, known)
-    solver = make_solver(model, frames, arrays, settings.rank)
+    fitted = fit_regions(curves, regions, exact, _known(settings))
+    solver = make_solver(model, frames, find_arrays(settings.engine, request.device), settings.rank)
+    voxels = _fit_voxels(curves, finite, solver, regions, fitted, settings, part_of(tell, 0.3, 0.95))
+    maps = voxel_maps(voxels, flow)
+    volume = {name: _on_grid(request, values) for name, values in maps.items()}
+    rows = _rows(request, curves, regions, exact, fitted, flow)
+    findings = (*_model_findings(model, request), *_region_findings(rows), *_voxel_findings(maps))
+    tell(1.0, "Done")
+    return volume, _region_fit(request, regions, fitted, model, rows, findings)
+
+
+def _known(settings: PhysicalSettings) -> tuple[float, float, float, float]:
+    """Typical MTT, standard deviation of ln MTT, delay and its standard deviation before any curve is seen."""
+    return settings.typical_mtt_s, settings.ln_mtt_sd, 0.0, settings.delay_sd_s
+
+
+def _sample(curves: NDArray[np.float32], tissue: BoolArray) -> NDArray[np.float32]:
+    """At most some thousand curves of tissue, evenly spread."""
+    chosen = np.flatnonzero(tissue)
+    found: NDArray[np.float32] = curves[chosen[:: max(1, chosen.size // SAMPLE)]]
+    return found
+
+
+def _fit_voxels(
+    curves: NDArray[np.float32],
+    finite: BoolArray,
+    solver: Solver,
+    regions: Regions,
+    fitted: RegionSolution,
+    settings: PhysicalSettings,
+    progress: ProgressCallback,
+) -> VoxelFit:
+    """Fit voxels by themselves, then with what their regions let expect."""
     few, rest = solver.surface.compress(curves)
     variance = curve_noise(solver.surface, few, rest)
-    wide = Priors.same(len(few), *known)
-    solution = solve(solver, few, variance, wide, progress=part_of(tell, 0.3, 0.75), stage="Fitting voxels")
-    priors = wide
+    priors = Priors.same(len(few), *_known(settings))
+    solution = solve(solver, few, variance, priors, progress=part_of(progress, 0.0, 0.7), stage="Fitting voxels")
     if settings.shrinkage:
-        priors = region_priors(solution, solver.surface.centre_share, regions, fitted, wide)
+        priors = region_priors(solution, solver.surface.centre_share, regions, fitted, priors)
         start = (solution.centre_s, solution.log_mtt)
-        solution = solve(
-            solver, few, variance, priors, start=start, progress=part_of(tell, 0.75, 0.97), stage="Drawing voxels to regions"
-        )
-    maps = voxel_maps(VoxelFit(solver, solution, priors, variance, rest, finite), flow)
-    volume = {name: _on_grid(request, values) for name, values in maps.items()}
-    tell(1.0, "Done")
-    return volume, _region_fit(request, regions, fitted, model, flow)
+        tell = part_of(progress, 0.7, 0.95)
+        solution = solve(solver, few, variance, priors, start=start, progress=tell, stage="Drawing voxels to regions")
+    if settings.robust:
+        progress(0.95, "Robust fit")
+        solution = robust_fit(curves, solver, variance, priors, solution)
+    return VoxelFit(solver, solution, priors, variance, rest, finite, settings.systematic)
+
+
+def _rows(
+    request: PhysicalRequest,
+    curves: NDArray[np.float32],
+    regions: Regions,
+    solver: Solver,
+    fitted: RegionSolution,
+    flow: float,
+) -> list[dict[str, Any]]:
+    """Table of the regions with what was asked for beyond."""
+    sizes = np.bincount(regions.number, minlength=len(regions.tissue) + 1)[1:]
+    rows = table_rows(fitted, regions, sizes, flow)
+    settings = request.settings
+    if settings.bootstrap:
+        bootstrap(curves, regions, solver, fitted, settings, rows)
+    if settings.profile:
+        profile(solver, fitted, settings, rows)
+    if settings.windkessel:
+        windkessel(solver, fitted, rows, absolute=request.aif is not None)
+    return rows
 
 
 def curve_noise_sd(curves: NDArray[np.float32]) -> float:
@@ -136,13 +188,6 @@ def curve_noise_sd(curves: NDArray[np.float32]) -> float:
     part = curves[:: max(1, len(curves) // 5000)]
     second = part[:, :-2] - 2.0 * part[:, 1:-1] + part[:, 2:]
     return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6.0))
-
-
-def _flow_factor(request: PhysicalRequest, model: Model) -> float:
-    """Factor from amplitude over MTT to mL/100 g/min; without an artery such that the reference tissue has a given volume."""
-    if request.aif is not None:
-        return request.factor
-    return 60.0 * request.settings.reference_cbv
 
 
 def _divide(request: PhysicalRequest, features: CurveFeatures, finite: BoolArray) -> Regions:
@@ -213,21 +258,64 @@ def _on_grid(request: PhysicalRequest, values: NDArray[Any]) -> NDArray[Any]:
     return full.reshape(request.shape)
 
 
-def _region_fit(request: PhysicalRequest, regions: Regions, fitted: RegionSolution, model: Model, flow: float) -> RegionFit:
+def _model_findings(model: Model, request: PhysicalRequest) -> tuple[QualityFinding, ...]:
+    """Say which residue was used, and what values without an artery mean."""
+    chosen = QualityFinding(
+        "residue_family", "info", f"Residue family and share of dispersion: {model.response.name}.",
+        "Set the option family to choose another one.",
+    )  # fmt: skip
+    if request.aif is not None:
+        return (chosen,)
+    text = (
+        "No artery was used: flow and volume are relative to the scan's reference tissue, and transit times rest on the "
+        f"assumption that this tissue has {request.settings.reference_mtt_s:g} s."
+    )
+    return chosen, QualityFinding("relative_values", "info", text, "Give an arterial curve for absolute values.")
+
+
+def _region_findings(rows: list[dict[str, Any]]) -> tuple[QualityFinding, ...]:
+    """Name regions without a usable fit, and what the Windkessel extension is worth."""
+    found = []
+    unusable = [str(row["roi_id"]) for row in rows if not row["success"]]
+    if unusable:
+        text = f"{len(unusable)} of {len(rows)} regions have no usable fit: {', '.join(unusable)}."
+        found.append(QualityFinding("region_not_fitted", "warning", text, "See the status of these regions in the table."))
+    if rows and "wk_identified" in rows[0]:
+        known = sum(bool(row["wk_identified"]) for row in rows)
+        text = f"The Windkessel extension is experimental; its parameters are identified in {known} of {len(rows)} regions."
+        found.append(
+            QualityFinding("windkessel_experimental", "warning", text, "Do not interpret it where wk_identified is false.")
+        )
+    return tuple(found)
+
+
+def _voxel_findings(maps: dict[str, NDArray[Any]]) -> tuple[QualityFinding, ...]:
+    """Say how much rests on the regions rather than on the voxels' own curves."""
+    found = []
+    for key, name in (("prior_mtt", "MTT"), ("prior_delay", "delay")):
+        ratio = maps[key][np.isfinite(maps[key])]
+        share = float((ratio > NOT_INFORMED).mean()) if ratio.size else 0.0
+        if share > 0.05:
+            text = f"In {share:.0%} of the voxels the {name} is not informed by the voxel's own curve but by its region."
+            advice = f"See the map {key}: above {NOT_INFORMED:g} the data added little."
+            found.append(QualityFinding(f"not_informed_{key.split('_')[1]}", "info", text, advice))
+    return tuple(found)
+
+
+def _region_fit(
+    request: PhysicalRequest,
+    regions: Regions,
+    fitted: RegionSolution,
+    model: Model,
+    rows: list[dict[str, Any]],
+    findings: tuple[QualityFinding, ...],
+) -> RegionFit:
     labels = np.zeros(int(np.prod(request.shape)), np.int32)
     labels[request.index] = regions.number
-    sizes = np.bincount(regions.number, minlength=len(regions.tissue) + 1)[1:]
-    rows = table_rows(fitted, regions, sizes, flow)
-    unusable = [row["roi_id"] for row in rows if not row["success"]]
-    findings: tuple[QualityFinding, ...] = ()
-    if unusable:
-        text = f"{len(unusable)} of {len(rows)} regions have no usable fit: {', '.join(map(str, unusable))}."
-        findings = (QualityFinding("region_not_fitted", "warning", text, "See the status of these regions in the table."),)
-    failed = ~fitted.usable
-    shown = fitted.fitted.copy()
-    shown[failed] = np.nan
-    source = np.interp(request.times_s, model.source.knots_s, model.source.values)
+    shown = np.where(fitted.usable[:, None], fitted.fitted, np.float32(np.nan)).astype(np.float32)
+    source = model.response.source
+    went_in = np.interp(request.times_s, source.knots_s, source.values) if request.aif is None else request.aif
     return RegionFit(
-        labels.reshape(request.shape), request.affine, tuple(rows), request.times_s, fitted.observed, shown,
-        source if request.aif is None else request.aif, relative=request.aif is None, findings=findings,
+        labels.reshape(request.shape), request.affine, tuple(rows), request.times_s, fitted.observed, shown, went_in,
+        relative=request.aif is None, findings=findings,
     )  # fmt: skip

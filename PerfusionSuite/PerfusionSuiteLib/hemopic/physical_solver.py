@@ -84,6 +84,12 @@ class Solution:
     moved: Values
 
 
+def empty_solution(count: int) -> Solution:
+    """Return room for the fits of `count` curves."""
+    one = [np.empty(count, np.float32) for _ in range(6)]
+    return Solution(one[0], one[1], one[2], one[3], one[4], np.empty((count, 6), np.float32), one[5])
+
+
 class Solver:
     """Fits curves to one surface.
 
@@ -190,7 +196,7 @@ class Solver:
         s01, s02 = -(bc * s11 + bl * s12), -(bc * s12 + bl * s22)
         s00 = variance / (volume * volume * now["gg"]) + bc * bc * s11 + 2.0 * bc * bl * s12 + bl * bl * s22
         parts = (volume, centre, log_mtt, now["misfit"], xp.dot(few, few), xp.stack([s00, s01, s02, s11, s12, s22]), moved)
-        return Solution(*(xp.take(part) for part in parts))
+        return Solution(*[xp.take(part) for part in parts])
 
 
 def solve(
@@ -229,9 +235,7 @@ def solve(
     """
     count, xp = few.shape[0], solver.arrays
     known = priors.stacked()
-    result = Solution(
-        *(np.empty(count, np.float32) for _ in range(5)), np.empty((count, 6), np.float32), np.empty(count, np.float32)
-    )
+    result = empty_solution(count)
     variance = np.asarray(variance, np.float32)
 
     def work(here: slice) -> None:

@@ -95,4 +95,5 @@ def _upper(values: NDArray[np.float32]) -> NDArray[np.bool_]:
         means, share = (weight * sample[:, None]).sum(axis=0) / total, total / total.sum()
         spread = max(float(np.sqrt((weight * (sample[:, None] - means) ** 2).sum() / total.sum())), 1e-3)
     middle = 0.5 * means.sum() + spread**2 * np.log(share[0] / share[1]) / max(means[1] - means[0], 1e-6)
-    return values > np.clip(middle, means[0], means[1])
+    upper: NDArray[np.bool_] = values > np.clip(middle, means[0], means[1])
+    return upper
