@@ -28,10 +28,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("phantom", help="make a digital patient with known truth")
     parser.add_argument(
         "kind",
-        choices=("ctp", "dsc", "asl", "tiles", "brain", "colormaps", "asl-cubes"),
+        choices=("ctp", "dsc", "asl", "tiles", "brain", "colormaps", "asl-cubes", "asl-brain"),
         help="ctp, dsc, asl: a head with a lesion in CT or MR; tiles: the grid of Kudo 2013; brain: an analytic brain with a "
         "stroke, without vessels, motion or artifacts; colormaps: DICOM pictures of true maps with a burnt-in color bar; "
-        "asl-cubes: simulated vasculature to train QTMnet on",
+        "asl-cubes, asl-brain: simulated vasculature with known perfusion, cubes to train QTMnet on or a brain",
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the scan and its truth")
     parser.add_argument("--seed", type=int, required=True, help="one seed, one patient")
@@ -84,6 +84,9 @@ def execute(options: argparse.Namespace) -> int:
         if options.kind == "asl-cubes":
             _check_kind(options)
             return phantom_vessels.write_asl_cubes(options, console)
+        if options.kind == "asl-brain":
+            _check_kind(options)
+            return phantom_vessels.write_asl_brain(options, console)
         if options.kind == "asl":
             _check_kind(options)
             phantom_asl.write_asl(options, earlier_scan(options.output), console)
@@ -156,6 +159,7 @@ def _check_kind(options: argparse.Namespace) -> None:
         "colormaps": ("site", "healthy", "no_bar"),
         "asl": ("snr", "site", "field", *phantom_asl.OPTIONS),
         "asl-cubes": phantom_vessels.OPTIONS,
+        "asl-brain": phantom_vessels.BRAIN_OPTIONS,
     }[options.kind]
     every = (
         "noise",
@@ -167,7 +171,7 @@ def _check_kind(options: argparse.Namespace) -> None:
         "healthy",
         "no_bar",
         *phantom_asl.OPTIONS,
-        *phantom_vessels.OPTIONS,
+        *phantom_vessels.EVERY,
     )
     foreign = [name for name in every if getattr(options, name) and name not in mine]
     if foreign:

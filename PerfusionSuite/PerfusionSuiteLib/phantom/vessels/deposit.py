@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...core.geometry import FloatArray
+from ...core.geometry import BoolArray, FloatArray
 from .values import Forest, Index
 
 PIECE_MM = 0.5
@@ -73,7 +73,7 @@ class Grid:
         adder = sparse.csr_matrix((np.ones(where.size), (where, np.arange(where.size))), shape=(self.size, where.size))
         return np.asarray(adder @ values)
 
-    def average(self, volume: FloatArray) -> FloatArray:
+    def average(self, volume: FloatArray | BoolArray | NDArray[np.float32]) -> FloatArray:
         """Average a volume of 1 mm voxels over picture voxels.
 
         Parameters

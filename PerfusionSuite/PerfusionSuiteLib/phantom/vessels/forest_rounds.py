@@ -163,9 +163,9 @@ def _candidates(forest: Forest, points: FloatArray, longest: float) -> tuple[Ind
     off = points[:, None] - a[number] - np.clip(along, 0.0, 1.0)[..., None] * edge
     exact = np.where(found, np.linalg.norm(off, axis=-1), np.inf)
     exact[exact >= longest] = np.inf
-    for column in range(1, k):
-        twice = (number[:, :column] == number[:, column : column + 1]).any(axis=1)
-        exact[twice, column] = np.inf
+    for place in range(1, k):
+        twice = (number[:, :place] == number[:, place : place + 1]).any(axis=1)
+        exact[twice, place] = np.inf
     order = np.argsort(exact, axis=1)[:, :_CANDIDATES]
     near = np.isfinite(np.take_along_axis(exact, order, axis=1))
     who, column = np.nonzero(near)

@@ -79,7 +79,7 @@ PRESETS = {
     "published": Preset("published", "none", 0.0, 0.0),
     "default": Preset("default", "one-way", 0.35, 0.15),
 }
-"""``published``: uniform regions, no exchange. ``default``: one-way exchange, tissue T1 by region, and scenes that resemble tissue."""
+"""``published``: uniform regions, no exchange. ``default``: one-way exchange, tissue T1 by region, some tissue-like scenes."""
 
 
 def preset_named(name: str) -> Preset:

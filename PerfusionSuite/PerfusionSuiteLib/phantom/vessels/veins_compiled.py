@@ -33,6 +33,16 @@ def _count(series: Any, late: float, factor: float, times: Any, step: float, row
             row[m] += factor * ((1.0 - upper) * series[low] + upper * series[low + 1])
 
 
+@njit(cache=True)
+def _voxel(node: Any, parent: Any, back: float, block: Any, pictures: Any) -> int:
+    """Return the picture voxel at a share of the way from a node to its parent."""
+    voxel = 0
+    for axis in range(3):
+        at = node[axis] + back * (parent[axis] - node[axis])
+        voxel = voxel * pictures[axis] + min(pictures[axis] - 1, max(0, int(at / block[axis])))
+    return voxel
+
+
 @njit(cache=True, fastmath=True)
 def propagate(
     order: Any,
@@ -69,14 +79,10 @@ def propagate(
         count = int(np.ceil(length[u] / piece_mm)) if length[u] > 1e-9 else 0
         for i in range(count):
             back = (i + 0.5) / count
-            voxel = 0
-            for axis in range(3):
-                at = position[u, axis] + back * (position[p, axis] - position[u, axis])
-                voxel = voxel * pictures[axis] + min(pictures[axis] - 1, max(0, int(at / block[axis])))
+            row = total[_voxel(position[u], position[p], back, block, pictures)]
             for g in range(lines.size):
                 late = transit[u] / (2.0 * lines[g]) * back
-                factor = shares[g] * transit[u] / count * np.exp(-late / t1)
-                _count(series[g, d], late, factor, times, step, total[voxel])
+                _count(series[g, d], late, shares[g] * transit[u] / count * np.exp(-late / t1), times, step, row)
         for g in range(lines.size):
             delay = transit[u] / (2.0 * lines[g])
             if delay / step < samples:
