@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import __version__, asl, lesion
 from .asl.difference import DifferenceSettings, difference_of
 from .asl.partial_volume import corrected_flow
+from .asl.region_curves import region_curves
 from .asl_settings import M0_OPTIONS, AslInputs, AslSettings
 from .core import (
     QUANTITIES,
@@ -141,11 +142,15 @@ def _study(
             maps, lesions = _sides(maps, difference, settings, inputs, provenance)
         findings += lesions.findings
     findings += _doubts(quality, difference, method)
+    regions, _ = lesion.asl_regions(difference.mask, maps.affine, lesions, inputs.tissue)
+    if lesions is not None and lesions.hypoperfusion.any():
+        regions |= {"low_flow": lesions.hypoperfusion, "other_side": lesions.reference}
+    curves = region_curves(difference, regions, tissue=inputs.tissue, t1_blood_s=settings.t1_blood)
     codes = {int(code): code.name.lower() for code in asl.AslQuality if code != asl.AslQuality.OUTSIDE_MASK}
     metrics = lesion.asl_metrics(
         maps, difference.mask, lesions=lesions, tissue=inputs.tissue, quality=quality, codes=codes,
         case_id=series.source.case_id, acquisition=acquisition_facts(series, difference), settings=used, software=SOFTWARE,
-        findings=findings,
+        findings=findings, curves=curves,
     )  # fmt: skip
     none = np.zeros(difference.mask.shape, bool)
     fluid = difference.mask & (1.0 - inputs.tissue["gm"] - inputs.tissue["wm"] > 0.5) if inputs.tissue else none

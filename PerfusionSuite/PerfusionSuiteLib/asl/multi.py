@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
+from ..core.progress import ProgressCallback, no_progress
 from .arrival_grid import ArrivalGrid, GridFit, fit_on_grid, residual_noise
 from .arterial import Arterial, arterial_patterns, fit_arteries
 from .kinetic import FLOW_UNIT, tissue_rate, unit_response
@@ -73,20 +74,44 @@ def fit(request: AslRequest) -> dict[str, Any]:
     Buxton et al., Magn Reson Med 40:383 (1998); Woods et al., Magn Reson Med 89:2024 (2023), multi-delay recommendations;
     Golub and Pereyra, SIAM J Numer Anal 10:413 (1973), variable projection.
     """
-    options, curves = request.options, curves_of(request)
+    return fit_curves(curves_of(request), request.options, request.progress)
+
+
+def fit_curves(curves: Curves, options: Mapping[str, Any], progress: ProgressCallback = no_progress) -> dict[str, Any]:
+    """Fit flow and arrival time to curves, see `fit`.
+
+    Parameters
+    ----------
+    curves : Curves
+        Label densities.
+    options : mapping
+        `OPTIONS`.
+    progress : callable
+        Progress.
+
+    Returns
+    -------
+    dict of ndarray, shape (N,)
+        See `fit`.
+
+    Raises
+    ------
+    InvalidInputError
+        See `fit`.
+    """
     grid = _grid(options, curves)
     curves = curves if curves.noise is not None else _with_noise_from_residuals(curves, grid)
     artery = _arteries(curves, grid) if options["arterial"] else None
     if artery is not None:
         curves = replace(curves, density=curves.density - artery.part * curves.weights)
     mean = options["estimate"] == "mean"
-    request.progress(0.1, "Arrival times")
+    progress(0.1, "Arrival times")
     flow = np.full(len(curves.density), _FLOW_OF_RELATIVE if curves.relative else 0.0)
     found = _fitted(curves, grid, flow, mean=mean)
-    request.progress(0.55, "Arrival times")
+    progress(0.55, "Arrival times")
     if not curves.relative:
         found = _fitted(curves, grid, np.clip(FLOW_UNIT * found.flow, 0.0, 200.0), mean=mean)
-    request.progress(1.0, "Arrival times")
+    progress(1.0, "Arrival times")
     return _result(curves, grid, found, artery)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lesions from perfusion maps: thresholds, mid-sagittal plane, normal reference, volumes and indices."""
 
-from .asl_report import asl_metrics
+from .asl_report import asl_metrics, asl_regions
 from .diffusion import adc_map
 from .edited import EDITABLE, edited_preset, thresholds_from_json, thresholds_from_words
 from .flow_asymmetry import LOW_FLOW_PERCENT, FlowAsymmetry, low_flow
@@ -26,6 +26,7 @@ __all__ = [
     "Preset",
     "adc_map",
     "asl_metrics",
+    "asl_regions",
     "check_midplane",
     "edited_preset",
     "estimate_midplane",

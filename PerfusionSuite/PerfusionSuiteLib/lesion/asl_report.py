@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.files import plain
 from ..core.findings import QualityFinding
-from ..core.geometry import BoolArray, voxel_volume_ml
+from ..core.geometry import BoolArray, FloatArray, voxel_volume_ml
 from ..core.values import LesionMasks, Metrics, PerfusionMaps
 from .clusters import largest_cluster_ml
 from .midline import side_distance
@@ -38,6 +38,7 @@ def asl_metrics(
     settings: Mapping[str, Any] | None = None,
     software: str = "",
     findings: Sequence[QualityFinding] = (),
+    curves: Mapping[str, Any] | None = None,
 ) -> Metrics:
     """Collect the numbers of an ASL case.
 
@@ -59,6 +60,8 @@ def asl_metrics(
         What the file says about them.
     findings : sequence of QualityFinding
         All findings.
+    curves : mapping, optional
+        Mean signal of regions with the model's flow and arrival, from `asl.region_curves`.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def asl_metrics(
         Plain JSON values; `notes` says why a value is None.
     """
     flow = "cbf" if "cbf" in maps else "rcbf"
-    regions, notes = _regions(brain, maps, lesions, tissue or {})
+    regions, notes = asl_regions(brain, maps.affine, lesions, tissue or {})
     statistics = {
         key: {name: _statistics(maps[key].values, mask) for name, mask in regions.items()} for key in _MEASURED if key in maps
     }
@@ -84,6 +87,7 @@ def asl_metrics(
         "gm_wm_cbf_ratio": _ratio(statistics[flow]),
         "spatial_variation_percent": _variation(maps[flow].values, regions.get("gm", brain)),
         **_low_flow(maps, lesions, flow),
+        "curves": dict(curves or {}),
         "quality": {
             "voxels_percent": _shares(quality, brain, codes or {}),
             "flags": list(dict.fromkeys(f.code for f in findings)),
@@ -93,10 +97,29 @@ def asl_metrics(
     return Metrics(plain(values), notes)
 
 
-def _regions(
-    brain: BoolArray, maps: PerfusionMaps, lesions: LesionMasks | None, tissue: Mapping[str, NDArray[Any]]
+def asl_regions(
+    brain: BoolArray, affine: FloatArray, lesions: LesionMasks | None, tissue: Mapping[str, NDArray[Any]]
 ) -> tuple[dict[str, BoolArray], dict[str, str]]:
-    """Brain, tissues and halves."""
+    """Return the regions that numbers are given for.
+
+    Parameters
+    ----------
+    brain : ndarray of bool, shape (I, J, K)
+        Brain.
+    affine : ndarray, shape (4, 4), mm
+        Voxel to RAS.
+    lesions : LesionMasks or None
+        With the mid-sagittal plane.
+    tissue : mapping of str to ndarray
+        Fractions ``gm`` and ``wm``; may be empty.
+
+    Returns
+    -------
+    regions : dict of str to ndarray of bool
+        ``brain``, ``gm``, ``wm``, ``left``, ``right``, ``gm_left`` and so on, as far as they are known.
+    notes : dict of str to str
+        Why a number is missing.
+    """
     regions, notes = {"brain": brain}, {}
     for name in ("gm", "wm"):
         if name in tissue:
@@ -104,7 +127,7 @@ def _regions(
     if "gm" not in tissue:
         notes["gm_wm_cbf_ratio"] = _NO_TISSUE
     if lesions is not None:
-        distance = side_distance(brain.shape, maps.affine, lesions.midplane)
+        distance = side_distance(brain.shape, affine, lesions.midplane)
         regions |= {"left": brain & (distance < 0), "right": brain & (distance > 0)}
         for name in ("gm", "wm"):
             if name in regions:
