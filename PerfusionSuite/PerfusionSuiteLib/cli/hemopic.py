@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ..hemopic.compat_partition import PartitionChoices, partition_subject
 from ..hemopic.compat_run import CompatChoices
 from ..hemopic.subjects import SERIES, Subject, parse_ids, subjects_at
 from ..hemopic.tissue_labels import TABLES, TissueTable, read_table, write_table
-from ..hemopic.tracer import CHANGE, ECHO_TIME_S, INTERVAL_S, TracerChoices, convert_file, times_of_sidecar
+from ..hemopic.tracer import CHANGE, DEFAULTS, ECHO_TIME_S, INTERVAL_S, TracerChoices, convert_file, times_of_sidecar
 from .console import ConsoleProgress
 
 _PATH_HELP = "a subject's folder, or a folder that holds training_1, training_2, and so on"
@@ -162,12 +161,12 @@ def convert(options: argparse.Namespace) -> int:
         Exit code.
     """
     given = {name: value for name, value in (("echo_time_s", options.te), ("interval_s", options.dt)) if value is not None}
-    origin = "the command line" if given else "the published defaults"
+    origin = "the command line" if given else DEFAULTS
     fixed = TracerChoices(change=options.theta, always_store=options.store_dt, origin=origin, **given)
 
     def step(subject: Subject, progress: ProgressCallback) -> str | None:
         source = options.path if options.path.is_file() else subject.need(SERIES)[SERIES]
-        choices = replace(times_of_sidecar(source, fixed), **given) if options.sidecar else fixed
+        choices = times_of_sidecar(source, fixed, **given) if options.sidecar else fixed
         done = convert_file(source, choices, overwrite=options.overwrite, progress=progress)
         if done is None:
             return None

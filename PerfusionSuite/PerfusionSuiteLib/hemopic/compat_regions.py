@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray
-from .compat_clusters import BASELINE_FRAMES, CurveShapes, class_clusters, curve_shapes
+from .compat_clusters import BASELINE_FRAMES, CurveShapes, class_clusters
 from .compat_model import EPSILON, RegionPriors
 
 SMOOTHING_FRAMES = 1.8
@@ -350,26 +350,3 @@ def positive_median(values: FloatArray) -> float:
     """
     usable = values[np.isfinite(values) & (values > 0)]
     return float(np.median(usable)) if usable.size >= MIN_PRIOR_VOXELS else EPSILON
-
-
-__all__ = [
-    "BRAIN_STEM",
-    "CSF",
-    "GRAY",
-    "MIN_REGION",
-    "TISSUES",
-    "WHITE",
-    "MaskedCurves",
-    "Reference",
-    "RegionData",
-    "curve_shapes",
-    "find_regions",
-    "masked_curves",
-    "mean_curve",
-    "positive_median",
-    "reference_above",
-    "reference_of",
-    "region_data",
-    "smoothed",
-    "without_gaps",
-]

@@ -20,6 +20,7 @@ from .subjects import SERIES
 ECHO_TIME_S = 0.03
 INTERVAL_S = 1.0
 CHANGE = 0.05
+DEFAULTS = "the published defaults"
 _LISTS = ("VolumeTiming", "FrameTimesStart")
 _UNEVEN = 0.01
 _LONGEST_ECHO_S = 1.0
@@ -48,7 +49,7 @@ class TracerChoices:
     interval_s: float = INTERVAL_S
     change: float = CHANGE
     always_store: bool = False
-    origin: str = "the published defaults"
+    origin: str = DEFAULTS
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -275,7 +276,8 @@ def convert_file(
     lost = len(header.sizes) != 4 and not choices.always_store
     write_like(target, curves, header, dtype=np.float32, step_s=None if lost else choices.interval_s)
     stored = header.spacings[3] if lost else float(np.float32(choices.interval_s))
-    return Converted(target, end, peak, curves.shape[3], stored, _note(stored, choices, lost, end, curves.shape[3]))
+    notes = [_about_interval(stored, choices, header.spacings, lost=lost), _about_baseline(choices, end, curves.shape[3])]
+    return Converted(target, end, peak, curves.shape[3], stored, " ".join(filter(None, notes)))
 
 
 def tracer_path(source: Path) -> Path:
@@ -294,24 +296,29 @@ def tracer_path(source: Path) -> Path:
     return source.with_name(f"CTC_from_{source.name.removesuffix('.gz').removesuffix('.nii') or SERIES}.nii")
 
 
-def _note(stored: float, choices: TracerChoices, lost: bool, end: int, frames: int) -> str:
-    notes = []
+def _about_interval(stored: float, choices: TracerChoices, spacings: tuple[float, ...], *, lost: bool) -> str:
     if lost and not np.isclose(stored, choices.interval_s):
         used = "1 s" if not (np.isfinite(stored) and stored > 0) else f"{stored:g} s"
-        notes.append(
+        return (
             f"The raw header has five axes, so {stored:g} s was saved as the interval instead of {choices.interval_s:g} s, "
             f"as the published program does; the fit will use {used}. Use --sidecar or --store-dt to save the true one."
         )
-    if end == 1:
-        notes.append("The baseline rests on the first frame alone, which is often brighter than the others.")
+    if choices.origin == DEFAULTS and spacings[-1] > 0 and not np.isclose(spacings[-1], choices.interval_s):
+        return f"The raw header names an interval of {spacings[-1]:g}, which the published default ignores; give --dt to use it."
+    return ""
+
+
+def _about_baseline(choices: TracerChoices, end: int, frames: int) -> str:
     if end >= max(frames - 2, 2):
-        notes.append(
-            f"The mean signal never changed by {100 * choices.change:g} %, so the baseline takes in the bolus. Lower --theta."
-        )
-    return " ".join(notes)
+        return f"The mean signal never changed by {100 * choices.change:g} %, so the baseline takes in the bolus. Lower --theta."
+    if end == 1:
+        return "The baseline rests on the first frame alone, which is often brighter than the others."
+    return ""
 
 
-def times_of_sidecar(path: str | Path, choices: TracerChoices) -> TracerChoices:
+def times_of_sidecar(
+    path: str | Path, choices: TracerChoices, *, echo_time_s: float | None = None, interval_s: float | None = None
+) -> TracerChoices:
     """Take echo time and interval from the JSON file beside a raw series.
 
     Parameters
@@ -320,6 +327,8 @@ def times_of_sidecar(path: str | Path, choices: TracerChoices) -> TracerChoices:
         Raw series.
     choices : TracerChoices
         Gives the threshold.
+    echo_time_s, interval_s : float, s, optional
+        Win over the file.
 
     Returns
     -------
@@ -338,11 +347,14 @@ def times_of_sidecar(path: str | Path, choices: TracerChoices) -> TracerChoices:
     if not fields:
         msg = f"There is no JSON file beside '{source.name}'. Give the times with --te and --dt, or put the sidecar there."
         raise InvalidInputError(msg)
-    echo, step = fields.get("EchoTime"), _interval(fields, source.name)
+    echo = fields.get("EchoTime") if echo_time_s is None else echo_time_s
     if not isinstance(echo, int | float) or isinstance(echo, bool):
         msg = f"The JSON file of '{source.name}' has no EchoTime in seconds. Add it, or give --te."
         raise InvalidInputError(msg)
-    return TracerChoices(float(echo), step, choices.change, True, "the JSON file beside the series")
+    step = _interval(fields, source.name) if interval_s is None else interval_s
+    own = [name for name, value in (("echo time", echo_time_s), ("interval", interval_s)) if value is not None]
+    origin = "the JSON file beside the series" + (f", {' and '.join(own)} as given" if own else "")
+    return TracerChoices(float(echo), step, choices.change, True, origin)
 
 
 def _interval(fields: dict[str, object], name: str) -> float:

@@ -70,6 +70,26 @@ class TestKnownAnswers:
         assert REGION_1.tau_s / REGION_1.resistance == pytest.approx(12.273877, abs=5e-7)
 
 
+# Patient 22: F0, R, tau, F / F0 and the level of the map, as published with three or four digits.
+PUBLISHED_LEVELS = [
+    (66.99, 1.0716, 13.15, 1.006, 62.89), (35.01, 1.1228, 13.33, 1.006, 32.79), (13.00, 5.14e-4, 4.31, 0.685, 9.49),
+    (44.01, 0.01433, 38.22, 1.205, 59.66), (152.94, 0.9999, 2.30, 1.000, 152.91), (105.16, 1.0216, 11.22, 1.005, 101.12),
+    (24.99, 2.32e-3, 5.53, 0.749, 19.44), (1.000, 646.4, 3.10, 0.949, 0.95), (2.006, 1058.7, 1.00, 0.993, 1.99),
+    (23.01, 1.1444, 12.62, 1.008, 21.84), (16.00, 2.30e-3, 4.94, 0.736, 12.13), (101.00, 1.0140, 9.83, 1.002, 98.44),
+    (50.07, 1.0606, 12.02, 1.004, 47.64), (11.00, 2.50e-4, 3.69, 0.661, 7.58), (47.02, 1.0166, 8.73, 1.001, 46.26),
+    (33.99, 1.0911, 12.32, 1.004, 32.24),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prior", "resistance", "tau_s", "ratio", "level"), PUBLISHED_LEVELS)
+def test_all_sixteen_published_levels_follow_from_their_parameters(
+    prior: float, resistance: float, tau_s: float, ratio: float, level: float
+) -> None:
+    parameters = RegionParameters(resistance, tau_s, 1.0, prior * ratio, 1.0)
+    fit = replace(fall_back(RegionPriors(1.0, 1.0, 1.0), 40), outflow=flows(parameters, np.arange(40.0)))
+    assert regional_flow(fit) == pytest.approx(level, rel=2e-3)
+
+
 class TestWhatTheDataCannotTell:
     """Checks 9 and 10: with flow per minute and steps in seconds the compartment has almost no memory."""
 

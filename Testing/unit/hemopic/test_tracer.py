@@ -105,7 +105,8 @@ class TestFiles:
         image = nibabel.load(done.path)
         assert done.path.name == "CTC_from_MR_4DPWI.nii"
         assert image.header.get_zooms() == (2.0, 2.0, 5.0, 1.0)
-        assert (done.stored_interval_s, done.note) == (1.0, "")
+        assert done.stored_interval_s == 1.0
+        assert "names an interval of 1.9, which the published default ignores" in done.note
         np.testing.assert_allclose(image.get_fdata()[..., 8], 17.0275, atol=5e-5)
 
     def test_a_header_of_five_axes_keeps_its_fourth_spacing_as_in_the_published_program(self, tmp_path: Path) -> None:
@@ -178,6 +179,13 @@ class TestSidecar:
         source = a_file(tmp_path / "MR_4DPWI.nii")
         source.with_suffix(".json").write_text(json.dumps({"EchoTime": 0.025, "RepetitionTime": 1, "VolumeTiming": [0, 2, 4]}))
         assert times_of_sidecar(source, TracerChoices()).interval_s == 2.0
+
+    def test_a_given_time_wins_over_the_file_and_may_be_missing_there(self, tmp_path: Path) -> None:
+        source = a_file(tmp_path / "MR_4DPWI.nii")
+        source.with_suffix(".json").write_text(json.dumps({"RepetitionTime": 1.5}))
+        choices = times_of_sidecar(source, TracerChoices(), echo_time_s=0.04)
+        assert (choices.echo_time_s, choices.interval_s) == (0.04, 1.5)
+        assert "echo time as given" in choices.origin
 
     def test_uneven_frames_are_refused(self, tmp_path: Path) -> None:
         source = a_file(tmp_path / "MR_4DPWI.nii")
