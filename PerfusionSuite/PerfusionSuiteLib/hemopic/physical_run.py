@@ -22,7 +22,8 @@ from .physical_reference import find_reference
 from .physical_region_options import bootstrap, profile, windkessel
 from .physical_regions import NOT_INFORMED, RegionSolution, fit_regions, table_rows
 from .physical_settings import PhysicalSettings
-from .physical_solver import Priors, Solution, Solver, solve
+from .physical_shrinkage import region_priors
+from .physical_solver import Priors, Solver, solve
 from .physical_surface import Frames
 from .physical_weights import frame_weights, robust_fit
 from .regions import RegionRules, Regions, make_regions
@@ -207,47 +208,6 @@ def _divide(request: PhysicalRequest, features: CurveFeatures, finite: BoolArray
     if request.labels is None and settings.tissue == "single":
         return replace(regions, tissue=("Brain",) * len(regions.tissue))
     return regions
-
-
-def region_priors(solution: Solution, centre_share: float, regions: Regions, fitted: RegionSolution, wide: Priors) -> Priors:
-    """Say what a voxel's region lets expect of it.
-
-    Parameters
-    ----------
-    solution : Solution
-        First fits of the voxels, with one wide prior.
-    centre_share : float
-        Of the family.
-    regions : Regions
-        Region of each voxel.
-    fitted : RegionSolution
-        Fits of the regions' mean curves.
-    wide : Priors
-        The wide prior; it stays where a region could not be fitted.
-
-    Returns
-    -------
-    Priors
-        Mean and spread of ln MTT and delay per voxel. The spread is what the voxels of the region differ by beyond their
-        noise: where they agree a noisy voxel is drawn to them, where they do not it keeps its own values.
-    """
-    delay = solution.centre_s - centre_share * np.exp(solution.log_mtt)
-    parts = {name: getattr(wide, name).copy() for name in Priors.__slots__}
-    mtt_variance = solution.covariance[:, 5]
-    turn = -centre_share * np.exp(solution.log_mtt)
-    delay_variance = solution.covariance[:, 3] + 2.0 * turn * solution.covariance[:, 4] + turn**2 * mtt_variance
-    for n in np.flatnonzero(fitted.usable):
-        here = np.flatnonzero(regions.number == n + 1)
-        for mean, sd, values, own, centre, least in (
-            ("log_mtt", "log_mtt_sd", solution.log_mtt, mtt_variance, fitted.solution.log_mtt[n], 0.1),
-            ("delay_s", "delay_sd_s", delay, delay_variance, fitted.delay_s[n], 0.25),
-        ):
-            typical = float(np.median(values[here]))
-            scatter = float((1.4826 * np.median(np.abs(values[here] - typical))) ** 2)
-            between = max(scatter - float(np.median(own[here])), least**2)
-            parts[mean][here] = typical if abs(typical - centre) < 3.0 * np.sqrt(between) else centre
-            parts[sd][here] = min(np.sqrt(between), float(getattr(wide, sd)[0]))
-    return Priors(**parts)
 
 
 def _on_grid(request: PhysicalRequest, values: NDArray[Any]) -> NDArray[Any]:
