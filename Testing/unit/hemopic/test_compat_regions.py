@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib.core import InvalidInputError
+from PerfusionSuiteLib.hemopic import compat_clusters
 from PerfusionSuiteLib.hemopic.compat_clusters import (
     CurveShapes,
     class_clusters,
@@ -133,6 +134,14 @@ class TestClusters:
         np.testing.assert_array_equal(runs[0], runs[1])
         assert (runs[0] != runs[2]).any()
         assert np.bincount(runs[0]).min() >= 400
+
+    def test_large_classes_are_clustered_on_a_sample_and_all_voxels_get_a_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(compat_clusters, "MAX_SAMPLES", 2000)
+        positions = np.argwhere(np.ones((20, 20, 20), bool))
+        runs = [class_clusters(shapes(8000), positions, np.arange(8000), clusters=4, seed=3, tissue=2) for _ in range(2)]
+        np.testing.assert_array_equal(runs[0], runs[1])
+        assert np.bincount(runs[0]).sum() == 8000
+        assert np.unique(runs[0]).size > 1
 
     def test_groups_that_lie_apart_are_found(self) -> None:
         random = np.random.default_rng(0)
