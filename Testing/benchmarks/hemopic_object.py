@@ -45,7 +45,7 @@ def tissue(times: Array, cbv: float, mtt: float, delay: float, shape: float) -> 
     rho = np.exp(-middle / scale) * sum((middle / scale) ** k / (1.0 if k < 2 else 2.0) for k in range(int(shape)))
     curve = np.convolve(artery(fine), rho)[: fine.size] * STEP_S
     flow_per_s = 60.0 * cbv / mtt / flow_factor()
-    return np.interp(times - delay, fine, flow_per_s * curve, left=0.0)
+    return np.interp(times - delay, middle, flow_per_s * curve, left=0.0)
 
 
 def frame_times(interval_s: float, uneven: bool, rng: np.random.Generator) -> Array:

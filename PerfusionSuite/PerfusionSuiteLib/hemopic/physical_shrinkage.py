@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,10 +52,11 @@ def region_priors(solution: Solution, centre_share: float, regions: Regions, fit
         here = np.flatnonzero((regions.number == n + 1) & (solution.volume > 1e-10))
         if not here.size:
             continue
-        for mean, sd, values, own in (
+        fits: tuple[tuple[str, str, NDArray[Any], NDArray[Any]], ...] = (
             ("log_mtt", "log_mtt_sd", solution.log_mtt, mtt_variance),
             ("delay_s", "delay_sd_s", solution.centre_s + turn, delay_variance),
-        ):
+        )
+        for mean, sd, values, own in fits:
             first, widest = float(getattr(wide, mean)[0]), float(getattr(wide, sd)[0])
             alone, noise = without_prior(values[here], own[here], first, widest)
             parts[mean][here], parts[sd][here] = random_effects(alone, noise, LEAST_SPREAD[mean], widest)
@@ -61,7 +64,7 @@ def region_priors(solution: Solution, centre_share: float, regions: Regions, fit
 
 
 def without_prior(
-    values: NDArray[np.float32], variances: NDArray[np.float32], mean: float, sd: float
+    values: NDArray[Any], variances: NDArray[Any], mean: float, sd: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Take a prior out of posterior means and variances again.
 
