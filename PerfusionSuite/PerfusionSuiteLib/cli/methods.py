@@ -7,7 +7,7 @@ import argparse
 import json
 from typing import Any
 
-from .. import lesion, pipeline
+from .. import asl, lesion, pipeline
 
 
 def add_parser(commands: Any) -> None:
@@ -40,8 +40,9 @@ def execute(options: argparse.Namespace) -> int:
     if options.thresholds:
         print_thresholds()
         return 0
-    for name, entry in pipeline.methods().items():
-        star = " (default)" if name == pipeline.DEFAULT_METHOD else ""
+    defaults = {pipeline.DEFAULT_METHOD: " (default)", asl.default_method(3): " (default of ASL)"}
+    for name, entry in {**pipeline.methods(), **asl.METHODS}.items():
+        star = defaults.get(name, "")
         print(f"{name:12s} {entry.description}{star}")
         for key, value in entry.options.items() if options.options else ():
             print(f"{'':12s}   {key}={json.dumps(value)}")

@@ -14,10 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .. import input_function, pipeline, prepare, results, series
-from ..core import InputFunction, InvalidInputError, PerfusionSeries, QualityFinding, Study, part_of
+from .. import asl, input_function, pipeline, prepare, results, series
+from ..core import (
+    AslSeries,
+    AslStudy,
+    InputFunction,
+    InvalidInputError,
+    PerfusionSeries,
+    ProgressCallback,
+    QualityFinding,
+    Study,
+    part_of,
+)
 from ..core.files import check_output_folder, staged_folder
 from ..hemopic import tissue_labels
+from .asl_options import add_asl_options, asl_inputs, asl_settings_from, asl_summary, expects_asl
 from .console import ConsoleProgress
 from .dicom_options import DicomWriter, add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
 from .fit_options import add_fit_options, method_options, watched_fit
@@ -55,10 +66,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("input", metavar="IN", type=Path, help="DICOM folder, or a 4D NIfTI or NRRD file")
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the results")
     parser.add_argument(
-        "--modality", choices=("auto", "ctp", "dsc"), default="auto", help="kind of scan (default: from the headers)"
+        "--modality", choices=("auto", "ctp", "dsc", "asl"), default="auto", help="kind of scan (default: from the headers)"
     )
     parser.add_argument(
-        "--method", choices=tuple(pipeline.methods()), help=f"how maps are made (default {pipeline.DEFAULT_METHOD})"
+        "--method",
+        choices=(*pipeline.methods(), *asl.METHODS),
+        help=f"how maps are made (default {pipeline.DEFAULT_METHOD}; of ASL by its delays)",
     )
     parser.add_argument("--config", metavar="FILE.json", type=Path, help="settings, see the README")
     add_fit_options(parser)
@@ -86,6 +99,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json-events", action="store_true", help="print progress as JSON lines")
     add_lesion_options(parser)
     add_dicom_options(parser)
+    add_asl_options(parser)
     parser.set_defaults(execute=execute)
 
 
@@ -106,6 +120,8 @@ def execute(options: argparse.Namespace) -> int:
     try:
         check_output_folder(options.output)
         check_dicom_options(options)
+        if expects_asl(options):
+            return _asl_only(options, console)
         settings = settings_from(options)
         writer = scene_writer() if options.mrb else None
         share = follow_up_share(options.followup)
@@ -114,16 +130,9 @@ def execute(options: argparse.Namespace) -> int:
             options.followup, settings, part_of(console, 0.0, share), modality=options.modality, interval_s=options.interval
         )
         progress = part_of(console, share, 1.0)
-        scan = series.read(
-            options.input,
-            modality=options.modality,
-            interval_s=options.interval,
-            select=_selection(options.series),
-            case_id=options.case_id,
-            progress=part_of(progress, 0.0, 0.15),
-        )
-        for decision in scan.source.decisions:
-            console.message(f"  {decision}")
+        scan = _read(options, part_of(progress, 0.0, 0.15), console)
+        if isinstance(scan, AslSeries):
+            return _finished_asl(options, scan, console)
         with watched_fit(console, options.output, resume=options.resume) as watch:
             study = pipeline.run(
                 scan,
@@ -146,6 +155,47 @@ def execute(options: argparse.Namespace) -> int:
         console.finished({"folder": str(options.output), "files": len(files)})
     finally:
         console.close()
+    return 0
+
+
+def _read(options: argparse.Namespace, progress: ProgressCallback, console: ConsoleProgress) -> PerfusionSeries | AslSeries:
+    """Read the scan and tell what was decided."""
+    scan: PerfusionSeries | AslSeries = series.read(
+        options.input,
+        modality=options.modality,
+        interval_s=options.interval,
+        select=_selection(options.series),
+        case_id=options.case_id,
+        progress=progress,
+    )
+    for decision in scan.source.decisions:
+        console.message(f"  {decision}")
+    return scan
+
+
+def _asl_only(options: argparse.Namespace, console: ConsoleProgress) -> int:
+    """Do the job when the words of the command line fit ASL only."""
+    asl_settings_from(options)  # wrong words are told before the scan is read
+    scan = _read(options, part_of(console, 0.0, 0.15), console)
+    if not isinstance(scan, AslSeries):
+        msg = (
+            f"The scan is of modality '{scan.modality}', but the command asks for ASL. Choose an ASL scan, or leave out what "
+            "belongs to ASL (modality, method, options)."
+        )
+        raise InvalidInputError(msg)
+    return _finished_asl(options, scan, console)
+
+
+def _finished_asl(options: argparse.Namespace, scan: AslSeries, console: ConsoleProgress) -> int:
+    """Analyze an ASL scan and write its results."""
+    settings = asl_settings_from(options)
+    study = pipeline.run(scan, settings, inputs=asl_inputs(options, scan), progress=part_of(console, 0.15, 0.8))
+    files = write_study(study, options.output, layout=options.layout, progress=part_of(console, 0.8, 1.0))
+    for line in asl_summary(study):
+        console.message(line)
+    if not options.json_events:
+        console.message(f"{len(files)} files in {options.output}; open report.html first.")
+    console.finished({"folder": str(options.output), "files": len(files)})
     return 0
 
 
@@ -256,7 +306,8 @@ def _second_echo(options: argparse.Namespace, scan: PerfusionSeries) -> Perfusio
         return None
     chosen = _selection(options.second_echo)
     place, select = (options.input, chosen) if isinstance(chosen, int) else (Path(options.second_echo), None)
-    return series.read(place, modality=scan.modality, interval_s=options.interval, select=select, case_id=options.case_id)
+    echo = series.read(place, modality=scan.modality, interval_s=options.interval, select=select, case_id=options.case_id)
+    return series.with_bolus(echo)
 
 
 def scene_writer() -> Callable[..., list[Path]]:
@@ -283,7 +334,7 @@ def scene_writer() -> Callable[..., list[Path]]:
 
 
 def write_study(
-    study: Study,
+    study: Study | AslStudy,
     folder: Path,
     *,
     layout: str = "flat",
@@ -361,6 +412,8 @@ def summary(study: Study) -> list[str]:
             f"Tumor: blood volume {tumor['rcbv_mean']:.2f} times that of normal white matter (mean; 95th percentile "
             f"{tumor['rcbv_p95']:.2f})"
         )
+    if words := results.scale_words(numbers):
+        lines.append(words)
     lines += follow_up_summary(numbers)
     lines += [f"  {f.severity}: {f.message} {f.advice}".rstrip() for f in study.findings if f.severity != "info"]
     return lines

@@ -12,8 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Concentration, InputFunction, InvalidInputError, PerfusionMaps, PerfusionSeries, Study, part_of
+from ..core import (
+    AslSeries,
+    AslStudy,
+    Concentration,
+    InputFunction,
+    InvalidInputError,
+    PerfusionMaps,
+    PerfusionSeries,
+    Study,
+    part_of,
+)
 from ..core.files import check_output_folder
+from .asl_tasks import run_asl_scan
 from .field_tasks import field_curves, keep_field, sample_field
 from .lesion_tasks import FILE_SETTINGS, region_statistics, write_lesion_files
 from .report import Report
@@ -23,7 +34,7 @@ from .watch import JobWatch
 Task = Callable[[JobSpec, Report], Any]
 
 
-def run(spec: JobSpec, report: Report) -> Study:
+def run(spec: JobSpec, report: Report) -> Study | AslStudy:
     """Do the whole job for one scan.
 
     Parameters
@@ -31,26 +42,31 @@ def run(spec: JobSpec, report: Report) -> Study:
     spec : JobSpec
         Inputs: ``series``, or in the settings ``path`` and ``reading`` (options of `series.read`); any field of
         `pipeline.UserInputs`, such as ``aif`` or ``brain_mask``. Settings: ``pipeline`` (fields of `pipeline.Settings`) and
-        ``layout``.
+        ``layout``. Of an ASL scan, see `asl_tasks.run_asl_scan`.
         With an output folder the results are also written as files.
     report : Report
         Progress and findings.
 
     Returns
     -------
-    Study
+    Study or AslStudy
         Everything that was found.
     """
     from .. import pipeline, results
 
     _check_names("setting", spec.settings, ("path", "reading", "pipeline", "layout"))
-    _check_names("input", spec.inputs, ("series", *(field.name for field in fields(pipeline.UserInputs))))
     if spec.output is not None:
         check_output_folder(spec.output)
     choices = dict(spec.settings.get("pipeline", {}))
-    _check_names("setting of the pipeline", choices, tuple(field.name for field in fields(pipeline.Settings)))
-    settings = pipeline.Settings(**{"device": spec.device, **choices})
+    inputs, known = _names_of(pipeline.UserInputs), _names_of(pipeline.Settings)
+    if _may_be_asl(spec):
+        inputs, known = (*inputs, *_names_of(pipeline.AslInputs)), (*known, *_names_of(pipeline.AslSettings))
+    _check_names("input", spec.inputs, ("series", *dict.fromkeys(inputs)))
+    _check_names("setting of the pipeline", choices, tuple(dict.fromkeys(known)))
     scan = _scan(spec, part_of(report.progress, 0.0, 0.1))
+    if isinstance(scan, AslSeries):
+        return run_asl_scan(scan, spec, report)
+    settings = pipeline.Settings(**{"device": spec.device, **choices})
     given = pipeline.UserInputs(**{name: value for name, value in spec.inputs.items() if name != "series"})
     end = 0.8 if spec.output is not None else 0.95
     study = pipeline.run(scan, settings, inputs=given, progress=part_of(report.progress, 0.1, end), watch=JobWatch(report))
@@ -65,9 +81,18 @@ def run(spec: JobSpec, report: Report) -> Study:
     return study
 
 
-def _scan(spec: JobSpec, progress: Callable[[float, str], None]) -> PerfusionSeries:
+def _names_of(kind: type) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))
+
+
+def _may_be_asl(spec: JobSpec) -> bool:
+    """Whether the job's scan is ASL, or a path at which there may be one."""
+    return not isinstance(spec.inputs.get("series"), PerfusionSeries)
+
+
+def _scan(spec: JobSpec, progress: Callable[[float, str], None]) -> PerfusionSeries | AslSeries:
     scan = spec.inputs.get("series")
-    if isinstance(scan, PerfusionSeries):
+    if isinstance(scan, PerfusionSeries | AslSeries):
         return scan
     path = spec.settings.get("path")
     if scan is not None or not isinstance(path, str):
@@ -75,10 +100,11 @@ def _scan(spec: JobSpec, progress: Callable[[float, str], None]) -> PerfusionSer
         raise InvalidInputError(msg)
     from .. import series
 
-    return series.with_bolus(series.read(Path(path), **spec.settings.get("reading", {}), progress=progress))
+    found: PerfusionSeries | AslSeries = series.read(Path(path), **spec.settings.get("reading", {}), progress=progress)
+    return found
 
 
-def read(spec: JobSpec, report: Report) -> PerfusionSeries:
+def read(spec: JobSpec, report: Report) -> PerfusionSeries | AslSeries:
     """Read a scan from files.
 
     Parameters
@@ -90,7 +116,7 @@ def read(spec: JobSpec, report: Report) -> PerfusionSeries:
 
     Returns
     -------
-    PerfusionSeries
+    PerfusionSeries or AslSeries
         The scan.
     """
     _check_names("setting", spec.settings, ("path", "reading"))
@@ -101,7 +127,7 @@ def read(spec: JobSpec, report: Report) -> PerfusionSeries:
     return scan
 
 
-def fit(spec: JobSpec, report: Report) -> Study | dict[str, Any]:
+def fit(spec: JobSpec, report: Report) -> Study | AslStudy | dict[str, Any]:
     """Compute maps by one method, from curves or from a scan.
 
     Parameters

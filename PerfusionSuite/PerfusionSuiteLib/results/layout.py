@@ -16,6 +16,9 @@ LayoutName = Literal["flat", "bids"]
 PICTURES = ("aif_vof", "tmax_mip", "core_penumbra_mip", "maps_montage", "regions", "venous_transit", "follow_up", "motion")
 """Stems of the pictures in ``qa/``, in the order of the report."""
 
+ASL_PICTURES = ("asl_maps", "asl_differences", "asl_curves")
+"""Stems of the pictures of an ASL run, in the order of its report; head motion follows."""
+
 MASKS = (
     "brain",
     "csf",
@@ -49,6 +52,9 @@ LABELS = ("regions", "status")
 
 REGION_TABLES = ("regions", "region_curves", "reference_curve")
 """Stems of the tables of a fit of regions."""
+
+ASL_CURVES = "asl_curves"
+"""Stem of the table of mean difference signals of regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ class Layout:
             Relative paths.
         """
         names = {self.map(key) for key in QUANTITIES} | {self.mask(stem) for stem in MASKS}
-        names |= {self.fixed_mask(stem) for stem in FIXED_MASKS} | {self.picture(stem) for stem in PICTURES}
+        names |= {self.fixed_mask(stem) for stem in FIXED_MASKS} | {self.picture(stem) for stem in PICTURES + ASL_PICTURES}
         names |= {self.labels(stem) for stem in LABELS}
         if self.is_bids:
             names |= {
@@ -225,7 +231,7 @@ class Layout:
             }
         tables = (("metrics", "json"), ("metrics", "csv"), ("aif", "csv"), ("vof", "csv"), ("log", "txt"), ("report", "html"))
         names |= {self.table(stem, suffix) for stem, suffix in (*tables, *FIELD_FILES, ("truth", "csv"), ("truth", "html"))}
-        return names | {self.table(stem, "csv") for stem in REGION_TABLES} | {self.key(stem) for stem in LABELS}
+        return names | {self.table(stem, "csv") for stem in (*REGION_TABLES, ASL_CURVES)} | {self.key(stem) for stem in LABELS}
 
     def _bids(self, rest: str) -> Path:
         return Path(self.subject, "perf", f"{self.subject}_{rest}")

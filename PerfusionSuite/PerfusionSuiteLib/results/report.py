@@ -90,7 +90,7 @@ def write_report(
         hemispheres=hemisphere_rows(numbers),
         slices=slice_chart(numbers),
         follow_up=follow_up_rows(numbers),
-        findings=_findings(findings),
+        findings=finding_rows(findings),
         pictures=_embedded(images, reference=study.aif is not None and study.aif.kind == "reference"),
         volumes=volume_tables(study, numbers),
         trials=trials,
@@ -137,7 +137,19 @@ def _cards(numbers: Mapping[str, Any], thresholds: Mapping[str, Any]) -> list[di
     ]
 
 
-def _findings(findings: Sequence[QualityFinding]) -> list[dict[str, str]]:
+def finding_rows(findings: Sequence[QualityFinding]) -> list[dict[str, str]]:
+    """Return findings as a report lists them, the gravest first.
+
+    Parameters
+    ----------
+    findings : sequence of QualityFinding
+        All findings.
+
+    Returns
+    -------
+    list of dict
+        ``severity``, ``label``, ``message``, ``advice`` and ``code``, free of identifiers.
+    """
     order = {"error": 0, "warning": 1, "info": 2}
     return [
         {

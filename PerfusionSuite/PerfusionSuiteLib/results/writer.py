@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..core.asl import AslStudy
 from ..core.files import staged_folder, write_json, write_text
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray
@@ -33,7 +34,7 @@ from .thresholds import is_standard
 
 
 def write(
-    study: AnyStudy,
+    study: AnyStudy | AslStudy,
     out: Path,
     *,
     layout: str = "flat",
@@ -46,7 +47,7 @@ def write(
 
     Parameters
     ----------
-    study : Study or MapStudy
+    study : Study, AslStudy or MapStudy
         What a run produced, or what was found in finished maps.
     out : Path
         Folder for the results. Results of an earlier run in it are replaced, foreign files stay.
@@ -72,6 +73,13 @@ def write(
     """
     out = Path(out)
     names = _layout_of(study, layout)
+    if isinstance(study, AslStudy):
+        from .asl_writer import write_asl
+
+        missing = tuple(_missing_packages(pictures=pictures, report=report))
+        findings = tuple(dict.fromkeys((*study.findings, *extra_findings, *missing)))
+        drawn = (pictures and not _lacks("matplotlib"), report and not _lacks("jinja2"))
+        return write_asl(study, out, names, findings, drawn, part_of(progress, 0.0, 1.0))
     missing = (*_missing_packages(pictures=pictures, report=report), *missing_for_field(getattr(study, "fitted", None)))
     findings = tuple(dict.fromkeys((*study.findings, *extra_findings, *missing)))
     with staged_folder(out, outdated=names.every_name()) as stage:
@@ -94,7 +102,7 @@ def write(
     return [out / file for file in files]
 
 
-def outdated_names(study: AnyStudy, layout: str = "flat") -> set[Path]:
+def outdated_names(study: AnyStudy | AslStudy, layout: str = "flat") -> set[Path]:
     """Return all names that an earlier run of the same case may have left.
 
     Parameters
@@ -117,8 +125,9 @@ def outdated_names(study: AnyStudy, layout: str = "flat") -> set[Path]:
     return _layout_of(study, layout).every_name()
 
 
-def _layout_of(study: AnyStudy, layout: str) -> Layout:
-    return Layout(layout, str(without_identifiers(case_id_of(study))))
+def _layout_of(study: AnyStudy | AslStudy, layout: str) -> Layout:
+    name = study.series.source.case_id if isinstance(study, AslStudy) else case_id_of(study)
+    return Layout(layout, str(without_identifiers(name)))
 
 
 def metrics_document(metrics: Metrics, findings: Sequence[QualityFinding]) -> dict[str, Any]:
