@@ -51,6 +51,8 @@ FIGURES = (
     Figure("input_functions.py", ("--patients", "4"), ("--patients", "100", "--full-size")),
     Figure("motion.py", ("--patients", "1", "--kinds", "none", "drift"), ("--patients", str(FULL_PATIENTS))),
     Figure("dsc_accuracy.py", ("relaxation", "leakage"), ("--patients", str(FULL_PATIENTS))),
+    Figure("hemopic_object.py", ("--seeds", "1"), ("--seeds", "5")),
+    Figure("hemopic_speed.py"),
     Figure("hemopic_patients.py", ("--patients", "1"), ("--patients", str(FULL_PATIENTS))),
     Figure(
         "neural_fields.py",

@@ -17,7 +17,7 @@ from .physical_reference import blind_artery
 from .physical_response import Input, Response, make_input
 from .physical_settings import PhysicalSettings
 from .physical_solver import Priors, Solver
-from .physical_surface import DELAY_RANGE_S, Frames, Surface, find_basis, tabulate
+from .physical_surface import DELAY_RANGE_S, Frames, Nodes, Surface, find_basis, tabulate
 
 SAMPLE = 4000
 """Curves that the family is judged by."""
@@ -38,14 +38,19 @@ class Model:
 
     Parameters
     ----------
-    response : Response
-        Input, family, dispersion, and the curves that follow.
+    nodes : Nodes
+        The chosen response on its grid.
     votes : mapping of str to float
         Mean vote of a curve for each candidate in its worst duel.
     """
 
-    response: Response
+    nodes: Nodes
     votes: Mapping[str, float]
+
+    @property
+    def response(self) -> Response:
+        """Input, family, dispersion, and the curves that follow."""
+        return self.nodes.response
 
 
 def curve_noise(surface: Surface, few: NDArray[Any], rest: NDArray[Any]) -> NDArray[np.float32]:
@@ -102,14 +107,15 @@ def choose_model(
         Response(times_s, source, find_residue(name), share) for name, source in sources.items() for share in settings.dispersions
     ]
     sample = curves[:: max(1, len(curves) // SAMPLE)][:SAMPLE]
+    nodes = [tabulate(response, DELAY_RANGE_S) for response in candidates]
     if len(candidates) == 1 or not len(sample):
-        return Model(candidates[0], {})
-    score = np.stack(_scores(candidates, np.asarray(sample, np.float32), settings)).astype(np.float64)
+        return Model(nodes[0], {})
+    score = np.stack(_scores(nodes, np.asarray(sample, np.float32), settings)).astype(np.float64)
     duels = np.clip(score[:, None] - score[None], -LARGEST_VOTE, LARGEST_VOTE).mean(axis=2)
     best = int(((duels > 0).sum(axis=1) + 1e-3 * duels.mean(axis=1)).argmax())
     np.fill_diagonal(duels, np.inf)
     votes = {response.name: float(vote) for response, vote in zip(candidates, duels.min(axis=1), strict=True)}
-    return Model(candidates[best], votes)
+    return Model(nodes[best], votes)
 
 
 def _source(residue: Residue, times_s: FloatArray, curve: FloatArray, settings: PhysicalSettings, *, blind: bool) -> Input:
@@ -118,10 +124,9 @@ def _source(residue: Residue, times_s: FloatArray, curve: FloatArray, settings: 
     return make_input(times_s, curve, BEYOND_S)
 
 
-def _scores(candidates: list[Response], sample: NDArray[np.float32], settings: PhysicalSettings) -> list[NDArray[np.float32]]:
+def _scores(nodes: list[Nodes], sample: NDArray[np.float32], settings: PhysicalSettings) -> list[NDArray[np.float32]]:
     """Log evidence of each candidate for each curve, in one common basis."""
     frames, arrays = Frames(np.ones(sample.shape[1])), NumpyArrays()
-    nodes = [tabulate(response, DELAY_RANGE_S) for response in candidates]
     basis = find_basis(nodes, frames, settings.rank + 2)
     found = []
     for node in nodes:
@@ -133,7 +138,7 @@ def _scores(candidates: list[Response], sample: NDArray[np.float32], settings: P
 
 
 def make_solver(model: Model, frames: Frames, arrays: Arrays, rank: int | None) -> Solver:
-    """Tabulate a model.
+    """Prepare fits to a model.
 
     Parameters
     ----------
@@ -151,4 +156,4 @@ def make_solver(model: Model, frames: Frames, arrays: Arrays, rank: int | None) 
     Solver
         Ready to fit.
     """
-    return Solver(Surface(tabulate(model.response, DELAY_RANGE_S), frames, arrays, rank))
+    return Solver(Surface(model.nodes, frames, arrays, rank))

@@ -122,9 +122,9 @@ class Surface:
         self.basis = find_basis([nodes], frames, rank) if basis is None else basis
         self.rank = self.basis.shape[1]
         self.projector = frames.centring.T @ self.basis
-        few = np.einsum("pcmt,tr->cmpr", nodes.values, self.projector)
-        self.few = few[:, :, 0].astype(np.float32)
-        self._flat = arrays.put(few.reshape(-1, 3 * self.rank))
+        few = (nodes.values @ self.projector).astype(np.float32)
+        self.few = few[0]
+        self._flat = arrays.put(few.transpose(1, 2, 0, 3).reshape(-1, 3 * self.rank))
         self._projector = arrays.put(self.projector)
 
     def compress(self, curves: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
