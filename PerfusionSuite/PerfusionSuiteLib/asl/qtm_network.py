@@ -19,8 +19,11 @@ POOLS: tuple[tuple[int, int, int], ...] = ((2, 2, 1), (2, 2, 2), (2, 2, 2))
 DIVISOR = (8, 8, 4)
 """Sizes of images are filled up with zeros to multiples of this."""
 
-SMALLEST = 0.005
+SMALLEST = 0.001
 """Components of curves that are smaller (in units of the scaled label density) are not blown up to size 1."""
+
+HIDDEN = 64
+"""Width of the perceptron that sees single voxels."""
 
 REDUCTION, KERNEL = 8, 7
 """Of the attention: channels over hidden units, and width of the spatial kernel (Woo et al., ECCV 2018, take 16 and 7)."""
@@ -65,29 +68,36 @@ def _pair(before: int, after: int, slope: float) -> nn.Sequential:
     return nn.Sequential(first, nn.LeakyReLU(slope), second, nn.LeakyReLU(slope))
 
 
-class Regression(nn.Module):
-    """A linear map of each voxel's curve that knows the noise: what the U-Net only has to correct.
+class VoxelRegression(nn.Module):
+    """A regression of each voxel's curve that knows the noise: what the U-Net only has to correct.
 
-    Curves are turned into principal components of the training. Each is divided by its usual size with the noise for the U-Net,
-    and shrunk by its share of signal (Wiener) for the sum that is perfusion already.
+    Curves are turned into principal components of the training. A linear sum takes each by its share of signal (Wiener); a small
+    perceptron corrects it from the components over their usual size with the noise, logarithms of which keep arteries, a hundred
+    times as bright as tissue, from deciding.
 
     Parameters
     ----------
     delays : int
         Images, without that of the noise.
+    noise_channel : bool
+        Whether the noise comes as one more image.
+    slope : float
+        Of the leaky rectifiers.
     """
 
     basis: torch.Tensor
     sizes: torch.Tensor
 
-    def __init__(self, delays: int) -> None:
+    def __init__(self, delays: int, noise_channel: bool, slope: float) -> None:
         super().__init__()
         self.register_buffer("basis", torch.eye(delays))
         self.register_buffer("sizes", torch.ones(delays))
         self.weights = nn.Parameter(torch.zeros(delays))
+        first, second = nn.Conv3d(delays + int(noise_channel), HIDDEN, 1), nn.Conv3d(HIDDEN, HIDDEN, 1)
+        self.bend = nn.Sequential(first, nn.LeakyReLU(slope), second, nn.LeakyReLU(slope), nn.Conv3d(HIDDEN, 1, 1))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Split images into components.
+        """Estimate perfusion voxel by voxel.
 
         Parameters
         ----------
@@ -97,7 +107,7 @@ class Regression(nn.Module):
         Returns
         -------
         components : Tensor, shape (N, channels, I, J, K)
-            Of usual size 1, and the noise unchanged.
+            Compressed components, and the noise.
         flow : Tensor, shape (N, 1, I, J, K)
             Perfusion over its reference value.
         """
@@ -107,7 +117,9 @@ class Regression(nn.Module):
         noise = told.square() if told.shape[1] else x.new_zeros(())
         signal = self.sizes.square()[:, None, None, None]
         flow = (self.weights[:, None, None, None] * found * signal / (signal + noise)).sum(1, keepdim=True)
-        return torch.cat([found / (signal + noise + SMALLEST**2).sqrt(), told], 1), flow
+        scaled = found / (signal + noise + SMALLEST**2).sqrt()
+        components = torch.cat([scaled.sign() * scaled.abs().log1p(), 10.0 * told], 1)
+        return components, flow + self.bend(components)
 
 
 class QtmNetwork(nn.Module):
@@ -124,7 +136,7 @@ class QtmNetwork(nn.Module):
     slope : float
         Of the leaky rectifiers; 0 is the plain one of the publication.
     regression : bool
-        Begin with a linear map of each voxel's curve, so that the U-Net learns only what a voxel by itself does not tell.
+        Begin with a regression of each voxel's curve, so that the U-Net learns only what a voxel by itself does not tell.
     """
 
     def __init__(
@@ -132,15 +144,15 @@ class QtmNetwork(nn.Module):
     ) -> None:
         super().__init__()
         widths = [base * 2**level for level in range(len(POOLS) + 1)]
-        entering = [delays + int(noise_channel), *widths]
+        entering = [delays + int(noise_channel) + int(regression), *widths]
         self.down = nn.ModuleList(_pair(before, after, slope) for before, after in zip(entering, widths[:-1], strict=False))
         self.bottom = nn.Sequential(*_pair(widths[-2], widths[-1], slope), Attention(widths[-1]))
         levels = tuple(reversed(range(len(POOLS))))
         self.up = nn.ModuleList(nn.ConvTranspose3d(widths[at + 1], widths[at], POOLS[at], stride=POOLS[at]) for at in levels)
         self.join = nn.ModuleList(_pair(2 * widths[at], widths[at], slope) for at in levels)
         self.out = nn.Conv3d(base, 1, 1)
+        self.regression = VoxelRegression(delays, noise_channel, slope) if regression else None
         self._initialize(slope)
-        self.regression = Regression(delays) if regression else None
 
     def _initialize(self, slope: float) -> None:
         """Draw weights after He et al. (ICCV 2015), because nothing normalizes features on the way."""
@@ -148,8 +160,9 @@ class QtmNetwork(nn.Module):
             if isinstance(module, nn.Conv3d | nn.ConvTranspose3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, a=slope, nonlinearity="leaky_relu")
                 nn.init.zeros_(module.bias)
-        # No rectifier follows the last layer, and an output near zero is nearer to any perfusion than a large one.
-        nn.init.normal_(self.out.weight, std=0.1 / self.out.in_channels**0.5)
+        # No rectifier follows last layers, and an output near zero is nearer to any perfusion than a large one.
+        for last in (self.out,) if self.regression is None else (self.out, self.regression.bend[-1]):
+            nn.init.normal_(last.weight, std=0.1 / last.in_channels**0.5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Estimate perfusion.
@@ -168,7 +181,7 @@ class QtmNetwork(nn.Module):
             return self._body(x)
         with exact(x):
             components, flow = self.regression(x.float())
-        return flow + self._body(components)
+        return flow + self._body(torch.cat([components, flow], 1))
 
     def _body(self, x: torch.Tensor) -> torch.Tensor:
         kept = []

@@ -14,7 +14,7 @@ from ..core.files import check_output_folder
 from ..evaluation import Condition, Design
 from ..phantom.lesion import SITES
 from ..phantom.residues import parse_family
-from . import evaluate_hemopic, evaluate_neural
+from . import evaluate_hemopic, evaluate_neural, evaluate_qtmnet
 from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
 
@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> None:
     _add_factors(maps.add_argument_group("what the study varies"))
     maps.set_defaults(execute=execute_maps)
     evaluate_neural.add_parser(parts)
+    evaluate_qtmnet.add_parser(parts)
     evaluate_hemopic.add_parser(parts)
 
 

@@ -115,7 +115,8 @@ def execute(options: argparse.Namespace) -> int:
         state = trainer.state
         done = (state.epoch, state.epoch * trainer.steps, state.seconds)
         facts = Facts(plan, *done, _words(trained), _words(unseen), command(options, plan), machine(device))
-        weights = replace(weights, provenance=provenance(facts, rows))
+        seeds = [int(cubes.seeds.min()), int(cubes.seeds.max())]
+        weights = replace(weights, provenance={**provenance(facts, rows), "trained_seeds": seeds})
         save_weights(options.output / "qtmnet.safetensors", weights)
         write_text(options.output / "qtmnet.md", card(weights, facts, rows))
         _write_table(options.output / "training.csv", trainer)

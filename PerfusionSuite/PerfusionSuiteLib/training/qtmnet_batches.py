@@ -116,6 +116,32 @@ class Batches:
         x, factor = self.scaled(x, sd)
         return x, y / factor
 
+    def voxels(self, curves: torch.Tensor, flows: torch.Tensor, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make a batch of single voxels, as one image of one row.
+
+        Parameters
+        ----------
+        curves : Tensor, shape (D, B)
+            Label density over `S_REF`.
+        flows : Tensor, shape (B,)
+            Perfusion over `Q_REF`.
+        draw : torch.Generator
+            Of the CPU.
+
+        Returns
+        -------
+        x : Tensor, shape (1, channels, B, 1, 1)
+            Input with noise of its own for each voxel.
+        y : Tensor, shape (1, 1, B, 1, 1)
+            Target.
+        """
+        how, count = self.augmentation, flows.numel()
+        sd = how.noise * torch.rand(count, generator=draw) * (torch.rand(count, generator=draw) >= how.clean)
+        x = curves + (sd * torch.randn((curves.shape[0], count), generator=draw)).to(curves.device)
+        if self.noise_channel:
+            x = torch.cat([x, sd[None].to(curves.device)])
+        return x[None, :, :, None, None], flows[None, None, :, None, None]
+
     def _uniform(self, count: int, draw: torch.Generator) -> torch.Tensor:
         return torch.rand((count, 1, 1, 1, 1), generator=draw).to(self.x.device)
 
