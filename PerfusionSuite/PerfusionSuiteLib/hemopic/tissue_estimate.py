@@ -12,11 +12,12 @@ from .physical_features import CurveFeatures
 
 GREY, WHITE, FLUID = 1, 2, 3
 SMOOTH_MM = 2.0
-FLUID_AREA = 0.25
-"""Voxels with less than this share of the median area of the curve hold hardly any vessels."""
+FLUID_AREA, BRIGHT = 0.6, 1.25
+"""Fluid has less area under its curve, and more signal before contrast, than these shares of the medians. Its borders with tissue
+are narrow, so it is told voxel by voxel (on development patients 6 to 7 of 10 voxels of fluid and below 1 % of tissue)."""
 
-BRIGHT = 1.3
-"""Fluid is brighter than this share of the median signal before contrast."""
+EMPTY_AREA = 0.25
+"""Without a signal before contrast: area below which a voxel counts as fluid, smoothed."""
 
 ROUNDS = 30
 
@@ -56,10 +57,10 @@ def estimate_tissue(
     """
     area = _smoothed(np.maximum(np.nan_to_num(features.area), 0.0), index, shape, affine)
     typical = float(np.median(area[area > 0])) if (area > 0).any() else 1.0
-    fluid = area < FLUID_AREA * typical
+    fluid = area < EMPTY_AREA * typical
     if baseline is not None:
-        signal = _smoothed(np.nan_to_num(baseline), index, shape, affine)
-        fluid &= signal > BRIGHT * float(np.median(signal))
+        signal = np.nan_to_num(baseline)
+        fluid = (np.nan_to_num(features.area) < FLUID_AREA * typical) & (signal > BRIGHT * float(np.median(signal)))
     tissue = np.full(area.size, GREY, np.uint8)
     rest = ~fluid
     if rest.any():
