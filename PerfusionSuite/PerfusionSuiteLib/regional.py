@@ -370,12 +370,10 @@ def _about_reference(key: str, preset: lesion.Preset) -> QualityFinding:
     shift = preset.offset(key)
     moved = f"lowered by {-shift:g} s" if shift < 0 else f"raised by {shift:g} s" if shift > 0 else "not changed"
     text = (
-        "No artery was used: the input is the mean curve of tissue. Flow and volume are relative, and delay and Tmax count "
-        f"from the arrival of blood in early normal tissue. Thresholds of Tmax were {moved} to mean the same as with an artery."
+        "Delay and Tmax count from the arrival of blood in early normal tissue, because the input is a reference curve (mean of "
+        f"tissue) and no artery; thresholds of Tmax were {moved} to mean the same as after an artery."
     )
-    advice = (
-        "That was measured on simulated patients; choose input=aif, or give an arterial curve, for times after the artery."
-    )
+    advice = "That was measured on simulated patients; choose input=aif, or give an arterial curve, for times after the artery."
     return QualityFinding("no_artery", "info", text, advice)
 
 

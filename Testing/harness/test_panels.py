@@ -35,7 +35,12 @@ def needs_qt_and_slicer_core():
 @pytest.mark.timeout(600)  # workers that load PyTorch take their time on a machine that does other things
 @pytest.mark.parametrize(
     ("module", "script"),
-    [("PerfusionSuite", "drive_suite"), ("PerfusionFit", "drive_fit"), ("CorePenumbra", "drive_segmentation")],
+    [
+        ("PerfusionSuite", "drive_suite"),
+        ("PerfusionFit", "drive_fit"),
+        ("PerfusionFit", "drive_regions"),
+        ("CorePenumbra", "drive_segmentation"),
+    ],
 )
 def test_a_panel_can_be_driven(module, script, tmp_path):
     pictures = Path(os.environ.get("PANEL_PICTURES", tmp_path))

@@ -65,7 +65,8 @@ def _addSeries(chart: Any, series: Any) -> None:
     plot.SetLabel(series.GetName())
     plot.SetColorF(*series.GetColor())
     plot.SetWidth(series.GetLineWidth())
-    plot.GetPen().SetLineType(series.GetLineStyle() or vtk.vtkPen.SOLID_LINE)
+    isPoints = series.GetLineStyle() == series.LineStyleNone
+    plot.GetPen().SetLineType(vtk.vtkPen.NO_PEN if isPoints else series.GetLineStyle() or vtk.vtkPen.SOLID_LINE)
     if series.GetMarkerStyle() != series.MarkerStyleNone:
         plot.SetMarkerStyle(series.GetMarkerStyle())
         plot.SetMarkerSize(series.GetMarkerSize())

@@ -20,6 +20,9 @@ from .VolumeArrays import affineFromMatrix
 
 TABLE, CURVES, CHART = "table.regions", "curve.regions", "chart.regions"
 OBSERVED, FITTED = "observed", "fitted"
+FIRST = ("cbf", "cbv", "F_fit", "V_fit", "mtt", "delay", "status", "loss")
+"""Columns that are read first."""
+
 UNITS = {
     "mtt": "s", "delay": "s", "dispersion": "s", "tau_fit": "s", "sd_delay": "s", "mtt_sd": "s", "delay_sd": "s",
 }  # fmt: skip
@@ -44,7 +47,7 @@ def regionsToNodes(
     curves: dict[str, np.ndarray] = {}
     for region, observed, fitted in zip(regions.names, regions.observed, regions.fitted, strict=True):
         curves |= {f"{region} {OBSERVED}": observed, f"{region} {FITTED}": fitted}
-    lines = {key: colors[key.rsplit(" ", 1)[0]] for key in curves}
+    lines = {key: _colorOf(key, colors[key.rsplit(" ", 1)[0]]) for key in curves}
     nodes[CURVES], plots = curvesToNodes(
         scene, regions.times_s, curves, name, unit=regions.unit, role="regions", title="regions", colors=lines
     )
@@ -58,6 +61,11 @@ def regionsToNodes(
     setFacts(nodes[REGIONS], {"relative": regions.relative, "shown": shown if shown in colors else ""})
     showRegion(scene, name, shown if shown in colors else regions.names[0])
     return nodes
+
+
+def _colorOf(curve: str, color: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The fitted curve is darker than the observed one, so that they can be told apart where they agree."""
+    return tuple(0.5 * part for part in color) if curve.endswith(FITTED) else color
 
 
 def _segmentation(scene: Any, regions: RegionFit, name: str, colors: Mapping[str, Any], reference: Any) -> Any:
@@ -76,7 +84,8 @@ def _segmentation(scene: Any, regions: RegionFit, name: str, colors: Mapping[str
 
 def _table(scene: Any, regions: RegionFit, name: str, units: Mapping[str, str]) -> Any:
     node = nodeFor(scene, "vtkMRMLTableNode", name, TABLE, f"{name} regions")
-    keys = list(dict.fromkeys(key for row in regions.rows for key in row))
+    known = dict.fromkeys(key for row in regions.rows for key in row)
+    keys = [*(key for key in FIRST if key in known), *(key for key in known if key not in FIRST)]
     columns: dict[str, Any] = {"region": list(regions.names)}
     columns |= {key: _column([row.get(key) for row in regions.rows]) for key in keys}
     setTable(node, columns)

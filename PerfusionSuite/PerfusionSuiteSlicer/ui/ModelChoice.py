@@ -15,6 +15,7 @@ from PerfusionSuiteLib.core.fit_choices import (
     preset_of,
 )
 
+from ..mrml.ScanFacts import KINDS
 from .ChoiceBox import ChoiceBox
 from .DeviceBox import DeviceBox
 from .OptionForm import OptionForm, optionsOf, textOf
@@ -85,7 +86,8 @@ class ModelChoice:
         self._showTissue(method in {choice.name for choice in catalog.REGIONAL})
         self._deviceBox.setNeeded(method in USES_GPU and (method in NEEDS_TORCH or not self._deviceBox.lacksTorch))
         if modality is not None and modality not in MODALITIES.get(method, (modality,)):
-            return _("This model is made for DSC-MRI, and the scan is {kind}: choose another model").format(kind=modality.upper())
+            kind = KINDS.get(modality, modality)
+            return _("This model is made for DSC-MRI, and the scan is {kind}: choose another model").format(kind=kind)
         if method in NEEDS_TORCH and self._deviceBox.lacksTorch:
             return _("This model needs PyTorch: press Install PyTorch, or choose one that looks at every voxel by itself")
         return ""
