@@ -77,6 +77,26 @@ def cohort_summary(rows: Sequence[Mapping[str, Any]], *, without: Collection[str
     return result
 
 
+def split_summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Describe each map in patients of odd and of even number: one half to choose with, the other to judge by.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of all patients.
+
+    Returns
+    -------
+    list of dict
+        As from `cohort_summary` with ``ids`` (``odd`` or ``even``); empty when a patient has no number.
+    """
+    names = {str(row["patient_id"]) for row in rows}
+    if not all(name.isdigit() for name in names):
+        return []
+    halves = {"odd": {name for name in names if int(name) % 2 == 0}, "even": {name for name in names if int(name) % 2}}
+    return [{"ids": half, **row} for half, others in halves.items() for row in cohort_summary(rows, without=others)]
+
+
 def cohort_differences(
     rows: Sequence[Mapping[str, Any]], *, base: str = DATA, without: Collection[str] = ()
 ) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,17 @@ from ..core.geometry import BoolArray, FloatArray
 from ..core.nifti import read_header, read_volume
 from ..hemopic.compat_clusters import curve_shapes
 from ..hemopic.compat_fit import fit_region
-from ..hemopic.compat_model import RegionParameters, RegionPriors, outflow, time_weights, tracer_curve
-from ..hemopic.compat_regions import MaskedCurves, Reference, masked_curves, mean_curve, reference_above, reference_of, smoothed
+from ..hemopic.compat_model import RegionParameters, outflow, time_weights, tracer_curve
+from ..hemopic.compat_regions import (
+    MaskedCurves,
+    Reference,
+    masked_curves,
+    mean_curve,
+    reference_above,
+    reference_of,
+    region_data,
+    smoothed,
+)
 from .hemopic_case import Case, Definitions
 from .hemopic_mirror import Mirrored
 
@@ -176,18 +185,16 @@ def held_out_curves(data: TracerData) -> dict[int, FloatArray]:
     Odd frames are replaced by the mean of their even neighbors before anything is computed from them, so the fit runs on the
     same time axis and knows nothing of what it is judged by. Only the borders of the regions come from the whole series.
     """
-    reference = smoothed(without_odd(mean_curve(data.curves.values, np.flatnonzero(data.reference.chosen))))
-    reference = reference / max(float(reference.max()), 1e-12)
+    curves = replace(data.curves, values=without_odd(data.curves.values).astype(np.float32))
+    reference = reference_of(curves, curve_shapes(curves.values, curves.dt_s))
     found = {}
     for row in data.rows:
         members = np.flatnonzero(data.numbers == int(row["roi_id"]))
-        used = members[data.reference.chosen[members]]
-        used = used if used.size >= int(row["n_vox_fit"]) or not members.size else members
-        if not used.size:
+        if not members.size:
             continue
-        observed = smoothed(without_odd(mean_curve(data.curves.values, used)))
-        priors = RegionPriors(float(row["F_prior"]), float(row["V_prior"]), max(float(observed.max()), 1e-6))
-        fit = fit_region(observed, reference, data.curves.dt_s, priors)
+        flow, volume = (np.full(data.numbers.size, float(row[name])) for name in ("F_prior", "V_prior"))
+        region = region_data(int(row["roi_id"]), str(row["tissue"]), members, curves, reference, flow, volume)
+        fit = fit_region(region.observed, reference.curve, curves.dt_s, region.priors)
         if fit.success:
             found[int(row["roi_id"])] = fit.curve
     return found

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,16 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib.core import Study
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import hemopic_dataset  # importlib mode does not put the folder of a test on the path
+
+
+@pytest.fixture(scope="session")
+def dsc_fits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two fitted DSC patients in the published layout: folder of the fits, folder of the data."""
+    return hemopic_dataset.write_dataset(tmp_path_factory.mktemp("hemopic"))
 
 
 @pytest.fixture

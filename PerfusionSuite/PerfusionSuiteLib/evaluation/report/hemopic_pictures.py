@@ -263,7 +263,7 @@ def draw_detection(patient: str, scores: Sequence[Scores], *, precision: bool) -
     matplotlib.figure.Figure
         One color per map; solid: first source, dashed and dotted: the others.
     """
-    figure = new_figure(5.6, 5.2, PAPER)
+    figure = new_figure(8.4, 5.2, PAPER)
     axes = figure.add_subplot(1, 1, 1)
     sources = list(dict.fromkeys(s.method for s in scores))
     metrics = list(dict.fromkeys(s.metric for s in scores))
@@ -292,7 +292,7 @@ def draw_detection(patient: str, scores: Sequence[Scores], *, precision: bool) -
     words = ("recall", "precision") if precision else ("share of false alarms", "sensitivity")
     _dress(axes, f"Patient {patient}: lesion by voxel", *words)
     if axes.lines:
-        axes.legend(fontsize=7.5, frameon=False, loc="best")
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     figure.tight_layout()
     return figure
 

@@ -16,7 +16,7 @@ from ...results.pictures.canvas import save
 from ...results.tables import write_rows
 from ...results.template import has_templates, rendered
 from .. import hemopic_contrasts, hemopic_discrimination, hemopic_reconstruction, hemopic_tau, hemopic_volume_check
-from ..hemopic_discrimination_cohort import best_of_each, cohort_differences, cohort_summary, published_summary
+from ..hemopic_discrimination_cohort import best_of_each, cohort_differences, cohort_summary, published_summary, split_summary
 from ..hemopic_study import HemopicDesign, HemopicFindings
 from . import hemopic_pictures, hemopic_tables
 from .study_tables import Table, as_markdown
@@ -102,6 +102,8 @@ class HemopicReport:
         else:
             write_rows(out / "summary_patient_mean_metrics.csv", summary)
             write_rows(out / "paired_differences.csv", differences)
+            if halves := split_summary(rows):
+                write_rows(out / "summary_odd_and_even_ids.csv", halves)
             write_rows(out / "maps_of_one_source.csv", best_of_each(rows))
         self.tables.append(hemopic_tables.detection_table(summary, published=self.published))
         if differences:
