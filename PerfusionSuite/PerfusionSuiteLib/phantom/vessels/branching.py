@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from ...core.geometry import FloatArray
 
-_ITERATIONS, _CLOSE_MM = 40, 1e-4
+_ITERATIONS, _CLOSE_MM, _NEWTON_STEPS = 40, 1e-4, 6
+_STEP_SHARES = (1.0, 0.5, 0.2, 0.05)
 
 
 def branching_points(corners: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -31,7 +32,7 @@ def branching_points(corners: FloatArray, weights: FloatArray) -> tuple[FloatArr
     Notes
     -----
     A corner is the answer when the other two weighted unit vectors sum to no more than its weight;
-    otherwise Weiszfeld's iteration converges from the weighted centroid.
+    otherwise Weiszfeld's iteration from the weighted centroid comes near, and Newton's method arrives.
 
     References
     ----------
@@ -49,9 +50,32 @@ def branching_points(corners: FloatArray, weights: FloatArray) -> tuple[FloatArr
         step = np.abs(moved - point[open_]).sum(axis=1)
         point[open_] = moved
         open_ = open_[step >= _CLOSE_MM]
+    inside = np.flatnonzero(~at_corner)
+    for _ in range(_NEWTON_STEPS):
+        point[inside] = _newton_step(corners[inside], weights[inside], point[inside])
     point[at_corner] = corners[at_corner, corner[at_corner]]
-    cost = (weights * np.linalg.norm(corners - point[:, None], axis=-1)).sum(axis=1)
-    return point, cost
+    return point, _cost(corners, weights, point)
+
+
+def _cost(corners: FloatArray, weights: FloatArray, point: FloatArray) -> FloatArray:
+    return np.asarray((weights * np.linalg.norm(corners - point[:, None], axis=-1)).sum(axis=1))
+
+
+def _newton_step(corners: FloatArray, weights: FloatArray, point: FloatArray) -> FloatArray:
+    """Return points after the best part of a step of Newton's method: Weiszfeld's steps are short in flat valleys."""
+    off = point[:, None] - corners
+    distance = np.linalg.norm(off, axis=-1, keepdims=True) + 1e-12
+    unit = off / distance
+    slope = (weights[..., None] * unit).sum(axis=1)
+    bend = weights[..., None, None] / distance[..., None] * (np.eye(3) - unit[..., :, None] * unit[..., None, :])
+    step = np.linalg.solve(bend.sum(axis=1) + 1e-9 * np.eye(3), slope[..., None])[..., 0]
+    best, least = point, _cost(corners, weights, point)
+    for share in _STEP_SHARES:
+        moved = point - share * step
+        cost = _cost(corners, weights, moved)
+        better = cost < least
+        best, least = np.where(better[:, None], moved, best), np.where(better, cost, least)
+    return np.asarray(best)
 
 
 def _best_corners(corners: FloatArray, weights: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

@@ -15,7 +15,7 @@ from .laminar import capillary_outflow, capillary_residue, flux_concentration
 
 LONGEST_ARRIVAL_S, ARRIVALS = 12.0, 161
 TRANSITS_S = np.geomspace(0.1, 20.0, 24)
-TISSUE_T1_S = np.linspace(0.7, 1.6, 7)
+TISSUE_T1_S = np.linspace(0.7, 1.75, 8)
 _FINE_S, _EVERY, LAST_S = 0.0125, 2, 6.0
 STEP_S = _FINE_S * _EVERY
 
@@ -110,7 +110,7 @@ def relaxation_weights(t1_tissue: FloatArray) -> FloatArray:
 
     Returns
     -------
-    ndarray, shape (n, 7)
+    ndarray, shape (n, 8)
         Shares that sum to 1.
     """
     step = TISSUE_T1_S[1] - TISSUE_T1_S[0]

@@ -22,9 +22,9 @@ from .values import PUBLISHED_DELAYS_S, PUBLISHED_DURATION_S, TISSUE_DENSITY, Ex
 from .veins import venous_label
 
 BLOCK = (2, 2, 4)
-_SHEAR = (400.0, 700.0)
+_SHEAR = (600.0, 900.0)
 _VENOUS_SHEAR = 0.5
-_ENTRY_S, _ENTRY_SPREAD_S = (0.2, 0.6), 0.05
+_ENTRY_S, _ENTRY_SPREAD_S = (0.15, 0.4), 0.05
 _CHUNK = 100_000
 
 
