@@ -102,12 +102,11 @@ def fit_subject(
     curves = without_gaps(read_curves(paths[TRACER], wanted), wanted, dt_s)
     fit = run_compat(curves, labels, priors, choices, affine=header.affine, progress=part_of(progress, 0.2, 0.95))
     part_of(progress, 0.95, 1.0)(0.0, "Writing")
-    patient = subject.folder.absolute().name if subject.number is None else subject.number
-    write_fit(fit, target, header, patient)
+    write_fit(fit, target, header, subject.number)
     return FittedSubject(target, fit, (*fit.regions.findings, *_about_grids(paths, labels.shape, header)))
 
 
-def write_fit(fit: CompatFit, folder: str | Path, header: SourceHeader, patient: int | str) -> None:
+def write_fit(fit: CompatFit, folder: str | Path, header: SourceHeader, patient: int | None) -> None:
     """Write maps, regions, table and record.
 
     Parameters
@@ -118,8 +117,8 @@ def write_fit(fit: CompatFit, folder: str | Path, header: SourceHeader, patient:
         Where; other files in it stay.
     header : SourceHeader
         Of the CBF map, whose grid the results share.
-    patient : int or str
-        Number of the subject, or the name of its folder.
+    patient : int or None
+        Number of the subject; None for a folder of another name, which may be a person's and stays out of the record.
     """
     with staged_folder(folder) as staging:
         for name, file in MAP_FILES.items():

@@ -72,6 +72,13 @@ class TestOneSubject:
         for name in FILES:
             assert (tmp_path / "one" / "training_7" / name).read_bytes() == (tmp_path / "two" / "training_7" / name).read_bytes()
 
+    def test_the_name_of_a_folder_without_a_number_stays_out_of_the_record(self, a_subject: Path, tmp_path: Path) -> None:
+        own = a_subject.rename(a_subject.parent / "Jane Doe")
+        three_steps(own, tmp_path / "out")
+        record = (tmp_path / "out" / "Jane Doe" / "run_info_core.json").read_text()
+        assert json.loads(record)["patient"] is None
+        assert "Jane" not in record
+
     def test_a_raw_series_can_be_named_itself(self, a_subject: Path) -> None:
         assert main(["hemopic", "convert", str(a_subject / "MR_4DPWI.nii")]) == 0
         assert (a_subject / "CTC_from_MR_4DPWI.nii").is_file()
