@@ -81,6 +81,7 @@ _TABLE = (
     Quantity("gm", "Fraction of gray matter", "GM", "1", "1", "", (0, 1), "grey", "%.1f"),
     Quantity("wm", "Fraction of white matter", "WM", "1", "1", "", (0, 1), "grey", "%.1f"),
     Quantity("delay_sd", "Standard error of the delay", "Delay SE", "s", "s", "", (0, 2), "grey", "%.1f"),
+    Quantity("dispersion", "Share of the delay that is dispersion", "Dispersion", "1", "1", "", (0, 1), "grey", "%.2f"),
     Quantity("prior_mtt", "Posterior over prior variance of ln MTT", "MTT prior share", "1", "1", "", (0, 1), "grey", "%.1f"),
     Quantity(
         "prior_delay", "Posterior over prior variance of the delay", "Delay prior share", "1", "1", "", (0, 1), "grey", "%.1f"

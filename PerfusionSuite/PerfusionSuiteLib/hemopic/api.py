@@ -86,8 +86,8 @@ def fit(
     maps : dict of ndarray, shape (I, J, K)
         ``cbf``, ``cbv``, ``mtt``, ``delay`` (after the input: the artery, or the mean arrival at early normal tissue), ``tmax`` =
         delay + MTT / 2; ``cbf_sd cbv_sd mtt_sd delay_sd tmax_sd``; ``prior_mtt`` and ``prior_delay``, posterior over prior
-        variance; ``fit_error``; ``quality``: uint8 `deconvolution.QualityCode`. NaN where a map has no value. The published
-        mode gives ``cbf cbv mtt`` alone.
+        variance; ``fit_error``; ``dispersion`` when fitted by voxel; ``quality``: uint8 `deconvolution.QualityCode`. NaN where a
+        map has no value. The published mode gives ``cbf cbv mtt`` alone.
     regions : RegionFit
         Regions, their table, observed and fitted curves.
 

@@ -44,6 +44,8 @@ class VoxelFit:
         Curves without missing samples.
     systematic : bool
         Whether `SYSTEMATIC` is added to the standard errors.
+    dispersion : ndarray, shape (n,), optional
+        Share of the delay that is dispersion, where it was fitted for each voxel.
     """
 
     solver: Solver
@@ -53,6 +55,7 @@ class VoxelFit:
     rest: Values
     finite: BoolArray
     systematic: bool = True
+    dispersion: Values | None = None
 
 
 def voxel_maps(fit: VoxelFit, flow: float) -> dict[str, NDArray[Any]]:
@@ -90,6 +93,8 @@ def voxel_maps(fit: VoxelFit, flow: float) -> dict[str, NDArray[Any]]:
         "prior_delay": np.minimum((sds["delay"] / fit.priors.delay_sd_s) ** 2, 1.0),
         "fit_error": np.sqrt(solution.misfit / (pure * max(surface.rank - 3, 1))),
     }  # fmt: skip
+    if fit.dispersion is not None:
+        maps["dispersion"] = fit.dispersion
     good = quality == QualityCode.OK
     found: dict[str, NDArray[Any]] = {name: np.where(good, values, np.nan).astype(np.float32) for name, values in maps.items()}
     found["quality"] = quality

@@ -15,13 +15,14 @@ from ..core.progress import ProgressCallback, part_of
 from ..core.regions import RegionFit
 from ..core.watch import FitWatch
 from .physical_arrays import find_arrays
+from .physical_dispersion import with_dispersion
 from .physical_features import CurveFeatures, curve_features
 from .physical_maps import VoxelFit, voxel_maps
 from .physical_model import Model, choose_model, curve_noise, make_solver
 from .physical_reference import find_reference
 from .physical_region_options import bootstrap, profile, windkessel
 from .physical_regions import NOT_INFORMED, RegionSolution, fit_regions, table_rows
-from .physical_settings import PhysicalSettings
+from .physical_settings import VOXEL, PhysicalSettings
 from .physical_shrinkage import region_priors
 from .physical_solver import Priors, Solver, solve
 from .physical_surface import Frames
@@ -160,7 +161,10 @@ def _fit_voxels(
     if settings.robust:
         progress(0.95, "Robust fit")
         solution = robust_fit(curves, solver, variance, priors, solution)
-    return VoxelFit(solver, solution, priors, variance, rest, finite, settings.systematic)
+    fit = VoxelFit(solver, solution, priors, variance, rest, finite, settings.systematic)
+    if settings.dispersion == VOXEL:
+        return with_dispersion(curves, fit, solver.arrays, part_of(progress, 0.95, 1.0))
+    return fit
 
 
 def _rows(

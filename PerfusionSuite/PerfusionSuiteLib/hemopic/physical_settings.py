@@ -42,7 +42,8 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 """What goes in: the ``reference`` curve of tissue, or an arterial curve (``aif``), which the chain then chooses; a given
-arterial curve is always used. Residue family, or ``auto`` to let the scan choose; share of a delay that is dispersion.
+arterial curve is always used. Residue family, or ``auto`` to let the scan choose; share of a delay that is dispersion
+(a number, ``auto``: one for the scan, or ``voxel``: one for each voxel).
 Assumed transit time of the reference tissue and the blood volume it is given (only without an artery). Prior of all tissue:
 typical MTT, standard deviation of ln MTT and of the delay; ``shrinkage`` draws voxels to their region as far as the voxels of
 the region agree. Regions of grey matter, of white matter, and of all tissue where it is not divided (``tissue``: ``auto``
@@ -75,8 +76,10 @@ _FLAGS = ("shrinkage", "systematic", "robust", "profile", "windkessel")
 TISSUE = ("auto", "single")
 INPUTS = ("reference", "aif")
 AUTO = "auto"
+VOXEL = "voxel"
 DISPERSIONS = (0.0, 0.25, 0.5)
 AUTO = "auto"
+VOXEL = "voxel"
 DISPERSIONS = (0.0, 0.25, 0.5)
 
 
@@ -118,7 +121,9 @@ class PhysicalSettings:
     @property
     def dispersions(self) -> tuple[float, ...]:
         """Shares of a delay that is dispersion, to choose from."""
-        return DISPERSIONS if self.dispersion == AUTO else (float(self.dispersion),)
+        if self.dispersion == AUTO:
+            return DISPERSIONS
+        return (0.0,) if self.dispersion == VOXEL else (float(self.dispersion),)
 
 
 def check_settings(complete: Mapping[str, Any]) -> PhysicalSettings:
@@ -142,7 +147,7 @@ def check_settings(complete: Mapping[str, Any]) -> PhysicalSettings:
     checked = dict(complete)
     for name, (low, high) in _RANGES.items():
         checked[name] = _number(name, complete[name], low, high)
-    if complete["dispersion"] != AUTO:
+    if complete["dispersion"] not in (AUTO, VOXEL):
         checked["dispersion"] = _number("dispersion", complete["dispersion"], 0.0, 0.9)
     for name in _FLAGS:
         if not isinstance(complete[name], bool):

@@ -24,6 +24,7 @@ DELAY_RANGE_S = (-6.0, 16.0)
 CENTRE_STEP_S = 0.15
 MTT_NODES = 44
 RANK = 10
+_ROWS = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +143,15 @@ class Surface:
         rest : ndarray, shape (n,)
             Sum of squares of what is left of the weighted, centred curves.
         """
-        few = curves @ self.projector.astype(np.float32)
-        mean = curves @ self.frames.share.astype(np.float32)
-        weighted = (curves - mean[:, None]) * self.frames.root.astype(np.float32)
-        rest = np.einsum("nt,nt->n", weighted, weighted) - np.einsum("nr,nr->n", few, few)
+        project, share = self.projector.astype(np.float32), self.frames.share.astype(np.float32)
+        root = self.frames.root.astype(np.float32)
+        few, rest = np.empty((len(curves), self.rank), np.float32), np.empty(len(curves), np.float32)
+        for start in range(0, len(curves), _ROWS):  # in parts, which keeps the working copies small
+            here = slice(start, start + _ROWS)
+            part = curves[here]
+            few[here] = part @ project
+            weighted = (part - (part @ share)[:, None]) * root
+            rest[here] = np.einsum("nt,nt->n", weighted, weighted) - np.einsum("nr,nr->n", few[here], few[here])
         return few, np.maximum(rest, 0.0)
 
     def look(self, centre: Array, log_mtt: Array) -> Array:

@@ -22,12 +22,18 @@ def artery(times_s: Any) -> NDArray[np.float64]:
     return 500.0 * (t**3 * np.exp(3.0 * (1.0 - t)) + 0.2 * again**2 * np.exp(2.0 * (1.0 - again)))
 
 
-def tissue(times_s: Any, cbv: float, mtt_s: float, delay_s: float, *, box: bool = False) -> NDArray[np.float64]:
-    """Tissue with an exponential or box residue, by a sum over a fine axis."""
+def tissue(
+    times_s: Any, cbv: float, mtt_s: float, delay_s: float, *, box: bool = False, spread_s: float = 0.0
+) -> NDArray[np.float64]:
+    """Tissue with an exponential or box residue behind vessels that spread the bolus, by sums over a fine axis."""
     fine = np.arange(0.0, np.max(times_s) + 2.0, STEP_S)
     middle = fine + 0.5 * STEP_S
     rho = (middle < mtt_s) * 1.0 if box else np.exp(-middle / mtt_s)
-    curve = np.convolve(artery(fine), rho)[: fine.size] * STEP_S * 60.0 * cbv / mtt_s / flow_factor()
+    source = artery(fine)
+    if spread_s > 0.0:
+        kernel = middle * np.exp(-2.0 * middle / spread_s)
+        source = np.convolve(source, kernel / kernel.sum())[: fine.size]
+    curve = np.convolve(source, rho)[: fine.size] * STEP_S * 60.0 * cbv / mtt_s / flow_factor()
     return np.interp(np.asarray(times_s) - delay_s, middle, curve, left=0.0)
 
 

@@ -183,6 +183,16 @@ class TestOptions:
         error = [np.nanmedian(np.abs(m["cbv"] / made.truth["cbv"] - 1.0)) for m in (plain, robust)]
         assert error[1] < 0.8 * error[0]
 
+    def test_dispersion_by_voxel_tells_spread_from_shift(self) -> None:
+        rng = np.random.default_rng(3)
+        data = np.empty((20, 20, 2, TIMES.size))
+        data[:10] = physical_scan.tissue(TIMES, 4.0, 4.0, 4.0)
+        data[10:] = physical_scan.tissue(TIMES, 4.0, 4.0, 2.0, spread_s=2.0)
+        data += 0.1 * rng.normal(size=data.shape)
+        options = {**SMALL, "dispersion": "voxel", "family": "exponential", "tissue": "single"}
+        maps, _ = hemopic.fit(data, TIMES, affine=AFFINE, aif=artery(TIMES), settings=options)
+        assert np.nanmean(maps["dispersion"][10:]) > np.nanmean(maps["dispersion"][:10]) + 0.15
+
     def test_bootstrap_and_profile_agree_with_the_curvature_in_size(self, noisy: Scan) -> None:
         _, regions = fitted(noisy, settings={"bootstrap": 50, "profile": True})
         for row in regions.rows:
