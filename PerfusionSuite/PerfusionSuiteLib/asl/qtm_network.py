@@ -22,6 +22,9 @@ DIVISOR = (8, 8, 4)
 SMALLEST = 0.001
 """Components of curves that are smaller (in units of the scaled label density) are not blown up to size 1."""
 
+SMALLEST_SIDE = 2
+"""Images of so few voxels along an axis are never computed in bfloat16."""
+
 HIDDEN = 64
 """Width of the perceptron that sees single voxels."""
 
@@ -186,19 +189,38 @@ class QtmNetwork(nn.Module):
     def _body(self, x: torch.Tensor) -> torch.Tensor:
         kept = []
         for level, pool in zip(self.down, POOLS, strict=True):
-            x = level(x)
+            x = _applied(level, x)
             kept.append(x)
             x = functional.max_pool3d(x, pool)
-        with exact(x):  # PyTorch 2.13 returns wrong gradients for 2 x 2 x 2 voxels in bfloat16 on a CPU
-            x = self.bottom(x.float())
+        x = _applied(self.bottom, x)
         for up, join in zip(self.up, self.join, strict=True):
-            x = join(torch.cat([up(x), kept.pop().to(x.dtype)], 1))
+            larger = up(x)
+            x = _applied(join, torch.cat([larger, kept.pop().to(larger.dtype)], 1))
         with exact(x):
             return self.out(x.float())
 
 
+def _applied(part: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Apply a part; PyTorch 2.13 returns wrong gradients for 2 x 2 x 2 voxels in bfloat16 on a CPU."""
+    if min(x.shape[2:]) > SMALLEST_SIDE:
+        return part(x)
+    with exact(x):
+        return part(x.float())
+
+
 def exact(x: torch.Tensor) -> Any:
-    """Return a context in which nothing is computed with fewer digits than float32."""
+    """Return a context in which nothing is computed with fewer digits than float32.
+
+    Parameters
+    ----------
+    x : Tensor
+        Tells the device.
+
+    Returns
+    -------
+    context manager
+        For a ``with`` statement.
+    """
     return torch.autocast(x.device.type, enabled=False)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PRESETS = ("default", "published")
 SCORED_CUBES = 640
+LATE_S = (0.4, 0.8)
+"""Blood reaches white matter later than most places of a cube."""
 
 
 def add_parser(parts: Any) -> None:
@@ -51,6 +53,11 @@ def add_parser(parts: Any) -> None:
     parser.add_argument(
         "--protocol", metavar="S", type=float, nargs="+",
         help="labeling duration and post-label delays in s (default 1.45 1.025 1.525 2.025 2.525)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--late", metavar="S", type=float, nargs="*",
+        help="also learn from versions of the cubes into which blood enters so much later, one for each cube (default 0.4 0.8; "
+        "published preset none)",
     )  # fmt: skip
     parser.add_argument("--epochs", metavar="N", type=int, help="times that every cube is seen (default 40)")
     parser.add_argument("--minutes", metavar="M", type=float, help="time limit, within which the schedule comes to its end")
@@ -100,6 +107,7 @@ def execute(options: argparse.Namespace) -> int:
         plan, protocol = plan_of(options, device), protocol_of(options)
         cubes = load(options.data, protocol, limit=options.cubes, progress=part_of(console, 0.0, 0.02))
         trained, kept = cubes.split(plan.held_out, plan.seed)
+        trained = trained.with_late([load(options.data, protocol, limit=options.cubes, late_s=late) for late in late_of(options)])
         unseen = kept
         if options.unseen is not None:
             unseen = load(options.unseen, protocol, limit=SCORED_CUBES, progress=part_of(console, 0.02, 0.03))
@@ -163,6 +171,25 @@ def protocol_of(options: argparse.Namespace) -> Protocol:
         msg = "--protocol needs the labeling duration and at least one delay in s, for example --protocol 1.8 1.0 1.5 2.0 2.5."
         raise InvalidInputError(msg)
     return Protocol(options.protocol[0], tuple(options.protocol[1:]))
+
+
+def late_of(options: argparse.Namespace) -> tuple[float, ...]:
+    """Return by how much later blood enters further versions of the cubes.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    tuple of float, s
+        As far as the first delay allows by default.
+    """
+    if options.late is not None:
+        return tuple(options.late)
+    most = protocol_of(options).post_label_delays_s[0]
+    return tuple(late for late in LATE_S if late <= most) if options.preset == "default" else ()
 
 
 def plan_of(options: argparse.Namespace, device: Any) -> Plan:
@@ -237,7 +264,7 @@ def command(options: argparse.Namespace, plan: Plan) -> str:
         if getattr(options, name) is not None:
             words += f" --{'' if getattr(options, name) else 'no-'}{name.replace('_', '-')}"
     words += f" --{'' if plan.half else 'no-'}half"
-    for name in ("protocol", "augmentation"):
+    for name in ("protocol", "late", "augmentation"):
         if getattr(options, name) is not None:
             words += f" --{name} {' '.join(map(str, getattr(options, name)))}"
     return words

@@ -77,9 +77,33 @@ class Cubes:
         order = np.random.default_rng([seed, 1]).permutation(len(self))
         return self.chosen(np.sort(order[count:])), self.chosen(np.sort(order[:count]))
 
+    def with_late(self, others: Sequence[Cubes]) -> Cubes:
+        """Add one later version of each cube.
+
+        Parameters
+        ----------
+        others : sequence of Cubes
+            Versions of more cubes than these; each cube takes the next one.
+
+        Returns
+        -------
+        Cubes
+            Twice as many, or the same without other versions.
+        """
+        if not others:
+            return self
+        parts = [self]
+        for number, other in enumerate(others):
+            wanted = self.seeds[number :: len(others)]
+            parts.append(other.chosen(np.flatnonzero(np.isin(other.seeds, wanted))))
+        density, flow, seeds = (np.concatenate([getattr(part, name) for part in parts]) for name in ("density", "flow", "seeds"))
+        return Cubes(density, flow, seeds, self.protocol, self.facts)
+
     def words(self) -> str:
         """Return count and seeds in words."""
-        return f"{len(self)} cubes, seeds {seed_ranges(self.seeds)}"
+        count = len(np.unique(self.seeds))
+        twice = "" if count == len(self) else f" (with later versions {len(self)})"
+        return f"{count} cubes{twice}, seeds {seed_ranges(self.seeds)}"
 
 
 def seed_ranges(seeds: Sequence[int] | NDArray[Any]) -> str:
@@ -104,7 +128,14 @@ def seed_ranges(seeds: Sequence[int] | NDArray[Any]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if run.size > 1 else str(run[0]) for run in runs)
 
 
-def load(folder: str | Path, protocol: Protocol, *, limit: int | None = None, progress: ProgressCallback | None = None) -> Cubes:
+def load(
+    folder: str | Path,
+    protocol: Protocol,
+    *,
+    limit: int | None = None,
+    late_s: float = 0.0,
+    progress: ProgressCallback | None = None,
+) -> Cubes:
     """Read cubes of ``phantom asl-cubes`` as a protocol sees them.
 
     Parameters
@@ -115,6 +146,9 @@ def load(folder: str | Path, protocol: Protocol, *, limit: int | None = None, pr
         Labeling and delays.
     limit : int, optional
         Take only so many, from the lowest seeds on.
+    late_s : float, s
+        By how much later than in the simulation blood enters. Exact, because label decays from the moment of labeling on: what is
+        seen is what would have been seen earlier, decayed by as much.
     progress : callable, optional
         Progress and cancelling.
 
@@ -126,15 +160,18 @@ def load(folder: str | Path, protocol: Protocol, *, limit: int | None = None, pr
     Raises
     ------
     InvalidInputError
-        If there are none, a delay is too long, or T1 of blood is not that of the simulation.
+        If there are none, a delay is too long or shorter than `late_s`, or T1 of blood is not that of the simulation.
     """
+    if not 0.0 <= late_s <= protocol.post_label_delays_s[0]:
+        msg = f"Blood cannot enter {late_s:g} s late where the first delay is {protocol.post_label_delays_s[0]:g} s. Choose less."
+        raise InvalidInputError(msg)
     if abs(protocol.t1_blood_s - T1_BLOOD_S) > 1e-6:
         msg = f"The cubes were made with a T1 of blood of {T1_BLOOD_S:g} s, not {protocol.t1_blood_s:g} s. Leave it as it is."
         raise InvalidInputError(msg)
-    found = read_cubes(
-        folder, protocol.label_duration_s, protocol.post_label_delays_s, limit=limit, progress=progress
-    )  # fmt: skip
+    delays = tuple(delay - late_s for delay in protocol.post_label_delays_s)
+    found = read_cubes(folder, protocol.label_duration_s, delays, limit=limit, progress=progress)
     density = np.ascontiguousarray(np.moveaxis(found.signal, 4, 1), np.float32)
+    density *= np.float32(np.exp(-late_s / protocol.t1_blood_s))
     return Cubes(density, np.asarray(found.perfusion, np.float32), found.seeds, protocol, dict(found.facts))
 
 

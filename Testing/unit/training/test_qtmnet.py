@@ -213,6 +213,25 @@ def test_cubes_are_seen_by_any_protocol(folder: Path) -> None:
         load(folder / "cubes", Protocol(t1_blood_s=1.5))
 
 
+def test_blood_that_enters_late_is_seen_as_earlier_and_decayed(folder: Path) -> None:
+    protocol = Protocol(1.0, (0.75, 1.25))
+    usual, late = load(folder / "cubes", protocol), load(folder / "cubes", protocol, late_s=0.5)
+    assert late.density[:, 1] == pytest.approx(usual.density[:, 0] * np.exp(-0.5 / 1.65), rel=2e-3)
+    assert np.array_equal(late.flow, usual.flow)
+    with pytest.raises(InvalidInputError, match="1 s late where the first delay is 0.75 s"):
+        load(folder / "cubes", protocol, late_s=1.0)
+
+
+def test_later_versions_of_cubes_that_are_kept_back_are_not_trained_on(folder: Path) -> None:
+    usual, late = load(folder / "cubes", Protocol()), load(folder / "cubes", Protocol(), late_s=0.5)
+    trained, kept = usual.split(0.3, 0)
+    both = trained.with_late([late, late])
+    assert len(both) == 2 * len(trained)
+    assert set(both.seeds) == set(trained.seeds)
+    assert not set(both.seeds) & set(kept.seeds)
+    assert "7 cubes (with later versions 14)" in both.words()
+
+
 def test_the_command_writes_weights_card_and_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "out"
     words = [
