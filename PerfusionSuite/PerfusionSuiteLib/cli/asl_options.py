@@ -30,7 +30,7 @@ _OF_CONTRAST: Mapping[str, str] = {
 _OF_ASL: Mapping[str, str] = {
     "gm_fraction": "--gm-fraction", "wm_fraction": "--wm-fraction", "m0_reference_mask": "--m0-reference-mask",
     "m0_reference": "--m0-reference", "partial_volume": "--partial-volume", "labeling_efficiency": "--labeling-efficiency",
-    "t1_blood": "--t1-blood", "low_flow": "--low-flow",
+    "t1_blood": "--t1-blood", "low_flow": "--low-flow", "asl_options": "--asl-options",
 }  # fmt: skip
 """Options that belong to ASL."""
 
@@ -47,6 +47,10 @@ def add_asl_options(parser: argparse.ArgumentParser) -> None:
         Of the command.
     """
     group = parser.add_argument_group("ASL")
+    group.add_argument(
+        "--asl-options", metavar="FILE.json", type=Path,
+        help="what the scan does not say itself, by BIDS names (PostLabelingDelay, LabelingDuration, ASLContext, ...)",
+    )  # fmt: skip
     group.add_argument("--gm-fraction", metavar="FILE", type=Path, help="fraction of gray matter, in the space of the scan")
     group.add_argument("--wm-fraction", metavar="FILE", type=Path, help="fraction of white matter, in the space of the scan")
     group.add_argument(

@@ -166,6 +166,7 @@ def _read(options: argparse.Namespace, progress: ProgressCallback, console: Cons
         interval_s=options.interval,
         select=_selection(options.series),
         case_id=options.case_id,
+        asl_options=options.asl_options,
         progress=progress,
     )
     for decision in scan.source.decisions:
