@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,7 @@ RIGHT_TO_LEFT = MappingProxyType(
 )
 """FreeSurfer's labels of the right side and those of the left."""
 
+_Label = TypeVar("_Label", bound=np.integer[Any])
 _LABEL_RANGE = 1 << 20
 _EDGE = 1e-3
 
@@ -175,14 +176,14 @@ def display_image(seg4: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def resample_nearest(
-    labels: NDArray[np.uint8], affine: ArrayLike, shape: tuple[int, int, int], target_affine: ArrayLike
-) -> NDArray[np.uint8]:
+    labels: NDArray[_Label], affine: ArrayLike, shape: tuple[int, int, int], target_affine: ArrayLike
+) -> NDArray[_Label]:
     """Bring labels onto another grid: each voxel takes the label nearest to its center in the patient.
 
     Parameters
     ----------
-    labels : ndarray of uint8, shape (I, J, K)
-        Tissue classes.
+    labels : ndarray of int, shape (I, J, K)
+        Tissue classes, or labels of structures.
     affine, target_affine : array-like, shape (4, 4), mm
         Voxel to RAS of both grids.
     shape : tuple of int
@@ -190,11 +191,11 @@ def resample_nearest(
 
     Returns
     -------
-    ndarray of uint8, shape `shape`
-        0 where the center lies outside of the labels' voxel centers.
+    ndarray, shape `shape`
+        Of the same type; 0 where the center lies outside of the labels' voxel centers.
     """
     to_source = np.linalg.inv(check_affine(affine)) @ check_affine(target_affine)
-    moved = np.zeros(shape, np.uint8)
+    moved = np.zeros(shape, labels.dtype)
     plane = np.indices(shape[:2]).reshape(2, -1)
     last = np.array(labels.shape)[:, None] - 1
     for k in range(shape[2]):
@@ -202,7 +203,7 @@ def resample_nearest(
         # Headers hold single precision: the centers of an outermost slice must not fall outside by rounding.
         inside = ((centers >= -_EDGE) & (centers <= last + _EDGE)).all(axis=0)
         nearest = np.clip(np.floor(centers[:, inside] + 0.5).astype(np.intp), 0, last)
-        flat = np.zeros(plane.shape[1], np.uint8)
+        flat = np.zeros(plane.shape[1], labels.dtype)
         flat[inside] = labels[tuple(nearest)]
         moved[..., k] = flat.reshape(shape[:2])
     return moved

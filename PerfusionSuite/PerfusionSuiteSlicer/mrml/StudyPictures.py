@@ -19,6 +19,9 @@ from ..headless.RenderView import TEXT, savePNG
 from .LossNodes import CHART
 from .MapNodes import legendTitle
 from .MarkupNodes import CURVE_COLORS
+from .RegionNodes import CHART as REGION_CHART
+from .RegionNodes import regionNames, shownRegion, showRegion
+from .StudyRoles import REGIONS
 
 SLICES = 8
 
@@ -112,17 +115,22 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
             centers = curveCenters(study, plan)
             return sheet(curveHeading(nodes), centers=centers)
 
+    def regions() -> np.ndarray:
+        with onlyVisible(nodes, REGIONS), allRegions(runtime.scene, nodes):
+            return sheet(regionHeading(nodes))
+
     jobs: list[tuple[str, Any]] = []
     if "tmax" in nodes.maps:
         jobs.append(("tmax_overlay", overlay))
     jobs += [(key, lambda key=key: mapSheet(key)) for key in MAP_PICTURES if key in nodes.maps]
-    jobs.append(("lesions", lesions))
-    if "points.aif" in nodes or "points.vof" in nodes:
-        jobs.append(("input_function", points))
-    jobs.append(("curves", lambda: curvesPicture(nodes)))
-    if CHART in nodes:
-        jobs.append(("loss", lambda: chartPicture(nodes[CHART])))
-    return jobs
+    further = (
+        ("lesions", lesions, True),
+        ("input_function", points, "points.aif" in nodes or "points.vof" in nodes),
+        ("regions", regions, REGIONS in nodes),
+        ("curves", lambda: curvesPicture(nodes), True),
+        ("loss", lambda: chartPicture(nodes[CHART]), CHART in nodes),
+    )
+    return [*jobs, *((name, make) for name, make, isWanted in further if isWanted)]
 
 
 def headingOf(study: Study, key: str, place: str = "") -> Heading:
@@ -158,9 +166,32 @@ def curveCenters(study: Study, plan: SlicePlan) -> list[np.ndarray]:
     return [affine[:3, :3] @ [middle[0], middle[1], k] + affine[:3, 3] for k in dict.fromkeys(slices)]
 
 
+def regionHeading(nodes: Any) -> Heading:
+    """Return the line above the slices of the regions: how many there are of each tissue, in the color of the first."""
+    segmentation = nodes[REGIONS].GetSegmentation()
+    colors: dict[str, tuple[float, float, float]] = {}
+    counts: dict[str, int] = {}
+    for name in regionNames(nodes):
+        tissue = name.rsplit(" ", 1)[0]
+        counts[tissue] = counts.get(tissue, 0) + 1
+        colors.setdefault(tissue, segmentation.GetSegment(name).GetColor())
+    return [("Regions:   ", TEXT), *((f"{tissue} ({count})   ", colors[tissue]) for tissue, count in counts.items())]
+
+
+@contextmanager
+def allRegions(scene: Any, nodes: Any) -> Iterator[None]:
+    """Show all regions, and the chosen one again at the end."""
+    name, chosen = nodes.name, shownRegion(nodes)
+    showRegion(scene, name)
+    try:
+        yield
+    finally:
+        showRegion(scene, name, chosen)
+
+
 def curvesPicture(nodes: Any) -> np.ndarray:
     """Return the charts of the study above each other."""
-    charts = [nodes[role] for role in ("chart.input", "chart.tissue") if role in nodes]
+    charts = [nodes[role] for role in ("chart.input", "chart.tissue", REGION_CHART) if role in nodes]
     return np.vstack([chartPicture(chart) for chart in charts])
 
 
@@ -170,7 +201,7 @@ def onlyVisible(nodes: Any, *roles: str) -> Iterator[None]:
     displays = {
         role: node.GetDisplayNode()
         for role, node in nodes.items()
-        if role in ("lesions", "anatomy") or role.startswith("points.")
+        if role in ("lesions", "anatomy", REGIONS) or role.startswith("points.")
     }
     before = {role: display.GetVisibility() for role, display in displays.items()}
     for role, display in displays.items():

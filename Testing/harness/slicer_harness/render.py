@@ -182,7 +182,7 @@ class PlotView(View):
         self.view.SetRenderWindow(self.window)
         self.view.GetRenderer().SetBackground(1, 1, 1)
         chart = self.chart = vtk.vtkChartXY()
-        chart.SetShowLegend(True)
+        chart.SetShowLegend(bool(chartNode.GetLegendVisibility()))
         self.view.GetScene().AddItem(chart)
         chart.SetTitle(chartNode.GetTitle() or "")
         chart.GetAxis(1).SetTitle(chartNode.GetXAxisTitle() or "")
@@ -199,6 +199,6 @@ class PlotView(View):
             plot.SetLabel(s.GetName())
             plot.SetColorF(*s.GetColor())
             plot.SetWidth(s.GetLineWidth())
-            plot.GetPen().SetLineType(s.GetLineStyle() or vtk.vtkPen.SOLID_LINE)
+            plot.GetPen().SetLineType(s.GetLineStyle())  # the node's styles are those of VTK's pen, none among them
             if s.GetMarkerStyle() != s.MarkerStyleNone and hasattr(plot, "SetMarkerStyle"):
                 plot.SetMarkerStyle(s.GetMarkerStyle())
