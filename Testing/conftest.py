@@ -11,6 +11,7 @@ import pytest
 
 from PerfusionSuiteLib.core import (
     Acquisition,
+    AslSeries,
     Concentration,
     InputFunction,
     LesionMasks,
@@ -166,4 +167,55 @@ def a_regional_study(a_study: Study) -> Study:
     return replace(
         a_study, series=series, concentration=concentration, aif=reference, vof=None, maps=maps, regions=regions,
         settings={"method": "hemopic"}, metrics=Metrics(numbers), findings=(),
+    )  # fmt: skip
+
+
+ASL_DELAYS_S = (1.0, 1.5, 2.0, 2.5)
+ASL_LABEL_S = 1.5
+
+
+def asl_truth() -> dict[str, np.ndarray]:
+    """Flow (mL/100 g/min), arrival (s), fractions and the region of low flow on the patient's left, on `SHAPE`."""
+    brain, _ = head_masks()
+    i, j, _ = np.indices(SHAPE)
+    white = brain & (np.hypot((i - 23.5) / 12.0, (j - 27.5) / 15.0) < 1.0)
+    low = brain & (np.hypot(i - 36, j - 27) < 7)  # i grows to the patient's left
+    flow = np.where(white, 22.0, np.where(brain, 60.0, 0.0)) * np.where(low, 0.3, 1.0)
+    arrival = np.where(white, 1.6, 1.2) + np.where(low, 0.6, 0.0)
+    return {"cbf": flow, "att": arrival, "gm": (brain & ~white) * 1.0, "wm": white * 1.0, "low": low, "brain": brain}
+
+
+def label_in_tissue(flow: float, arrival: float, delay: float, label_s: float, t1: float, t1_blood: float = 1.65) -> float:
+    """Label density by summing over all blood that arrived: no closed form, so that models are tested against something else."""
+    time = delay + label_s
+    steps = 4000
+    width = min(max(time - arrival, 0.0), label_s) / steps
+    arrived = arrival + (np.arange(steps) + 0.5) * width
+    loss = 1.0 / t1 + flow / 6000.0 / 0.9
+    return float(flow / 6000.0 * np.exp(-arrival / t1_blood) * np.exp(-(time - arrived) * loss).sum() * width)
+
+
+@pytest.fixture
+def an_asl_series() -> AslSeries:
+    """A still PCASL scan of two pairs at each of four delays with a separate M0; SNR 1500, efficiency 0.85, no suppression."""
+    truth = asl_truth()
+    density = np.zeros((*SHAPE, len(ASL_DELAYS_S)))
+    for flow, arrival in {(float(f), float(a)) for f, a in zip(truth["cbf"].ravel(), truth["att"].ravel(), strict=True) if f > 0}:
+        here = (truth["cbf"] == flow) & (truth["att"] == arrival)
+        t1 = 0.83 if truth["wm"][here].all() else 1.33
+        density[here] = [label_in_tissue(flow, arrival, delay, ASL_LABEL_S, t1) for delay in ASL_DELAYS_S]
+    still = np.where(truth["brain"], np.where(truth["wm"] > 0, 900.0, 1000.0), 4.0)
+    difference = density * 2.0 * 0.85 / 0.9 * still[..., None]
+    rng = np.random.default_rng(3)
+    volumes, kinds, delays = [], [], []
+    for at, delay in enumerate(ASL_DELAYS_S):
+        for kind in ("control", "label") * 2:
+            signal = still - (difference[..., at] if kind == "label" else 0.0)
+            volumes.append(signal + rng.normal(0.0, 1000.0 / 1500.0, SHAPE))
+            kinds.append(kind)
+            delays.append(delay)
+    return AslSeries(
+        np.stack(volumes, axis=-1).astype(np.float32), AFFINE, tuple(kinds), np.array(delays), np.full(len(kinds), ASL_LABEL_S),
+        m0=still.astype(np.float32), m0_repetition_s=20.0, labeling_efficiency=0.85, background_suppression_pulses=0,
+        field_strength_t=3.0, source=Source("phantom", "case-01"),
     )  # fmt: skip

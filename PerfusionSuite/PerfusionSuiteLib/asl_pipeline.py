@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import __version__, asl, lesion
 from .asl.difference import DifferenceSettings, difference_of
 from .asl.partial_volume import corrected_flow
+from .asl.qtm import assess
 from .asl.region_curves import region_curves
 from .asl_settings import M0_OPTIONS, AslInputs, AslSettings
 from .core import (
@@ -142,6 +143,8 @@ def _study(
             maps, lesions = _sides(maps, difference, settings, inputs, provenance)
         findings += lesions.findings
     findings += _doubts(quality, difference, method)
+    if method == "qtmnet":
+        findings += assess(difference, weights=options["weights"] or None)
     regions, _ = lesion.asl_regions(difference.mask, maps.affine, lesions, inputs.tissue)
     if lesions is not None and lesions.hypoperfusion.any():
         regions |= {"low_flow": lesions.hypoperfusion, "other_side": lesions.reference}
@@ -170,6 +173,7 @@ def _facts(used: Mapping[str, Any], difference: AslDifference) -> dict[str, Any]
         "post_label_delays_s": [round(float(v), 4) for v in difference.post_label_delays_s],
         "label_durations_s": [round(float(v), 4) for v in difference.label_durations_s],
         "field_strength_t": float(difference.field_strength_t),
+        "status_codes": {str(int(code)): code.name.lower().replace("_", " ") for code in asl.AslQuality},
     }
 
 

@@ -65,6 +65,14 @@ REGIONAL = (
 METHODS = (*DECONVOLUTION, *FITTING, *REGIONAL)
 """The methods that make maps from a CT perfusion scan or from DSC-MRI."""
 
+ASL = (
+    Choice("asl-single", "One delay (consensus)", "Flow from one delay: consensus equation (Alsop 2015)."),
+    Choice("asl-multi", "Several delays", "Flow and arrival time from several delays, with standard errors."),
+    Choice("asl-multi-wd", "Weighted delay", "Flow and arrival time by the weighted delay (Dai 2012)."),
+    Choice("qtmnet", "QTMnet", "Network trained on simulated vessels (QTMnet)."),
+)
+"""The methods that make maps from an ASL scan."""
+
 PRESETS = (
     Choice("ct-perfusion-auto", "ct-perfusion-auto", "Tmax above 6 s; core: relative CBF below 30 % within it."),
     Choice("neuroflow", "neuroflow", "Tmax from 6 s; core: relative CBF of at most 38 % within it."),

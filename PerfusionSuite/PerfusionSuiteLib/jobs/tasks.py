@@ -52,7 +52,7 @@ def run(spec: JobSpec, report: Report) -> Study | AslStudy:
     Study or AslStudy
         Everything that was found.
     """
-    from .. import pipeline, results
+    from .. import asl, pipeline, results
 
     _check_names("setting", spec.settings, ("path", "reading", "pipeline", "layout"))
     if spec.output is not None:
@@ -63,6 +63,9 @@ def run(spec: JobSpec, report: Report) -> Study | AslStudy:
         inputs, known = (*inputs, *_names_of(pipeline.AslInputs)), (*known, *_names_of(pipeline.AslSettings))
     _check_names("input", spec.inputs, ("series", *dict.fromkeys(inputs)))
     _check_names("setting of the pipeline", choices, tuple(dict.fromkeys(known)))
+    of_asl = set(choices) - set(_names_of(pipeline.Settings)) or choices.get("method") in ("auto", *asl.METHODS)
+    if not of_asl and not isinstance(spec.inputs.get("series"), AslSeries):
+        pipeline.Settings(**{"device": spec.device, **choices})  # wrong words are told before the scan is read
     scan = _scan(spec, part_of(report.progress, 0.0, 0.1))
     if isinstance(scan, AslSeries):
         return run_asl_scan(scan, spec, report)

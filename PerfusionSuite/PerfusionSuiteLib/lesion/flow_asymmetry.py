@@ -101,9 +101,11 @@ def low_flow(
         msg = "No tissue has a flow, so the two sides cannot be compared. Check the brain mask and the scan."
         raise InvalidInputError(msg)
     plane, findings, origin = _plane(image, tissue, affine, midplane)
-    smooth, weight = _smoothed(flow, usable, affine)
-    other = mirror(smooth, affine, plane)
-    known = usable & np.isfinite(other) & (np.nan_to_num(mirror(weight, affine, plane)) > 0.5)
+    amount, weight = _smoothed(flow, usable, affine)
+    smooth = amount / np.maximum(weight, 1e-3)
+    there = np.nan_to_num(mirror(weight, affine, plane))
+    other = np.nan_to_num(mirror(amount, affine, plane)) / np.maximum(there, 1e-3)
+    known = usable & (there > 0.5)
     known &= other >= _LEAST_REFERENCE * float(np.median(smooth[usable]))
     relative = np.where(known, 100.0 * smooth / np.where(known, other, 1.0), np.nan).astype(np.float32)
     distance = side_distance(tissue.shape, affine, plane)
@@ -147,20 +149,19 @@ def _sigma(affine: FloatArray) -> FloatArray:
 
 
 def _smoothed(flow: NDArray[Any], usable: BoolArray, affine: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Flow smoothed among usable voxels, and how much of the kernel they fill."""
+    """Flow of usable voxels summed up by the kernel, and how much of the kernel they fill."""
     sigma = _sigma(affine)
     weight = ndimage.gaussian_filter(usable.astype(np.float32), sigma)
-    amount = ndimage.gaussian_filter(np.where(usable, flow, 0.0).astype(np.float32), sigma)
-    smooth = np.where(usable, amount / np.maximum(weight, 1e-3), np.nan)
-    return smooth.astype(np.float32), weight
+    return ndimage.gaussian_filter(np.where(usable, flow, 0.0).astype(np.float32), sigma), weight
 
 
 def _smoothed_error(error: NDArray[Any], usable: BoolArray, affine: FloatArray) -> NDArray[np.float32]:
     """Standard error of the difference of two smoothed voxels, noise being independent between voxels."""
     sigma = _sigma(affine)
-    variance, _ = _smoothed(np.where(np.isfinite(error), error, 0.0) ** 2, usable, affine)
+    total, weight = _smoothed(np.where(np.isfinite(error), error, 0.0) ** 2, usable, affine)
+    variance = total / np.maximum(weight, 1e-3)
     share = float(np.prod([1.0 if s == 0.0 else min(1.0, 1.0 / (2.0 * np.sqrt(np.pi) * s)) for s in sigma]))
-    result: NDArray[np.float32] = np.sqrt(2.0 * share * np.nan_to_num(variance)).astype(np.float32)
+    result: NDArray[np.float32] = np.sqrt(2.0 * share * variance).astype(np.float32)
     return result
 
 

@@ -4,13 +4,14 @@
 import subprocess
 import sys
 
-from PerfusionSuiteLib import deconvolution, fitting, hemopic, lesion, pipeline
+from PerfusionSuiteLib import asl, deconvolution, fitting, hemopic, lesion, pipeline
 from PerfusionSuiteLib.core import catalog
 
 
 def test_every_method_is_in_the_catalog_with_the_words_of_its_registry():
-    registries = (deconvolution.METHODS, fitting.METHODS, hemopic.METHODS)
-    for choices, registry in zip((catalog.DECONVOLUTION, catalog.FITTING, catalog.REGIONAL), registries, strict=True):
+    registries = (deconvolution.METHODS, fitting.METHODS, hemopic.METHODS, asl.METHODS)
+    known = (catalog.DECONVOLUTION, catalog.FITTING, catalog.REGIONAL, catalog.ASL)
+    for choices, registry in zip(known, registries, strict=True):
         assert [(c.name, c.description) for c in choices] == [(name, m.description) for name, m in registry.items()]
 
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mixed voxels and means of regions, whose pure tissues are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib import asl
+from PerfusionSuiteLib.asl import label_density
+from PerfusionSuiteLib.asl.partial_volume import corrected_flow
+from PerfusionSuiteLib.asl.region_curves import region_curves
+from PerfusionSuiteLib.core import AslDifference, InvalidInputError
+
+DELAYS = np.array([1.0, 1.6, 2.2, 2.8])
+SHAPE = (20, 20, 3)
+
+
+def mixed(noise=0.0, gray=60.0, white=20.0, seed=0):
+    """A volume of random mixtures of gray and white matter and fluid, with M0 of 0.82, 0.7 and 1 per fraction."""
+    rng = np.random.default_rng(seed)
+    parts = rng.dirichlet([1.2, 1.2, 0.3], SHAPE)
+    own = (
+        label_density(gray, 1.2, DELAYS, 1.5, t1_tissue_s=1.33) * 820.0,
+        label_density(white, 1.5, DELAYS, 1.5, t1_tissue_s=0.83) * 700.0,
+    )
+    images = (parts[..., :1] * own[0] + parts[..., 1:2] * own[1]) * 2 * 0.8 / 0.9
+    images = images + rng.normal(0.0, noise, images.shape)
+    m0 = (parts @ [820.0, 700.0, 1000.0]).astype(np.float32)
+    scan = AslDifference(
+        images.astype(np.float32), DELAYS, np.full(4, 1.5), m0, np.full(images.shape, noise, np.float32), np.ones(SHAPE, bool),
+        np.diag([3.0, 3.0, 5.0, 1.0]), "pcasl", 0.8, 3.0, np.zeros(3), np.full(4, 2),
+    )  # fmt: skip
+    return scan, {"gm": parts[..., 0], "wm": parts[..., 1]}
+
+
+def test_pure_tissues_are_found_in_mixtures():
+    scan, tissue = mixed()
+    found = corrected_flow(scan, tissue)
+    for name, truth in (("gm", 60.0), ("wm", 20.0)):
+        values = found[f"cbf_{name}"][tissue[name] > 0.1]
+        assert np.median(values) == pytest.approx(truth, rel=0.01)
+        assert np.isnan(found[f"cbf_{name}"][tissue[name] < 0.1]).all()
+    plain = asl.quantify(scan, tissue=tissue)["cbf"]
+    assert np.median(plain[(tissue["gm"] > 0.3) & (tissue["gm"] < 0.6)]) < 50
+
+
+def test_separation_survives_noise():
+    scan, tissue = mixed(noise=0.4)
+    found = corrected_flow(scan, tissue, kernel=7)
+    assert np.nanmean(found["cbf_gm"][tissue["gm"] > 0.5]) == pytest.approx(60.0, rel=0.05)
+
+
+def test_a_kernel_without_center_and_a_scan_without_m0_are_refused():
+    scan, tissue = mixed()
+    with pytest.raises(InvalidInputError, match="kernel of 4 voxels has no center"):
+        corrected_flow(scan, tissue, kernel=4)
+    with pytest.raises(InvalidInputError, match="needs M0"):
+        corrected_flow(replace(scan, m0=None), tissue)
+    with pytest.raises(InvalidInputError, match="needs the fractions"):
+        corrected_flow(scan, {})
+
+
+def test_the_mean_curve_of_noisy_voxels_is_not_biased():
+    flow = np.full((40, 40, 2), 20.0)
+    density = label_density(flow[..., None], 1.5, DELAYS, 1.5)
+    images = density * 2 * 0.8 * 1000 / 0.9 + np.random.default_rng(2).normal(0.0, 4.0, (*flow.shape, 4))
+    scan = AslDifference(
+        images.astype(np.float32), DELAYS, np.full(4, 1.5), np.full(flow.shape, 1000, np.float32),
+        np.full(images.shape, 4.0, np.float32), np.ones(flow.shape, bool), np.eye(4), "pcasl", 0.8, 3.0, np.zeros(2),
+        np.full(4, 2),
+    )  # fmt: skip
+    region = region_curves(scan, {"all": scan.mask, "few": np.zeros(flow.shape, bool)})
+    assert set(region) == {"all"}
+    facts = region["all"]
+    assert abs(facts["cbf"] - 20.0) < 3 * facts["cbf_sd"]
+    assert facts["cbf_sd"] < 1.0
+    assert abs(facts["att"] - 1.5) < 3 * facts["att_sd"]
+    assert asl.quantify(scan)["cbf"].mean() > 22.0  # what single voxels give, none being negative
+
+
+def test_one_delay_has_a_flow_but_no_arrival():
+    scan, _ = mixed()
+    one = replace(
+        scan, delta_m=scan.delta_m[..., 1:2], noise_sd=scan.noise_sd[..., 1:2], post_label_delays_s=DELAYS[1:2],
+        label_durations_s=np.array([1.5]), repetitions=np.array([2]),
+    )  # fmt: skip
+    facts = region_curves(one, {"all": one.mask})["all"]
+    assert facts["cbf"] > 10
+    assert facts["att"] is None
+    assert "model" not in facts
+
+
+def test_without_m0_a_mean_curve_has_an_arrival_but_no_flow():
+    scan, _ = mixed()
+    facts = region_curves(replace(scan, m0=None), {"all": scan.mask})["all"]
+    assert facts["cbf"] is None
+    assert facts["att"] == pytest.approx(1.2, abs=0.2)
