@@ -34,7 +34,7 @@ _OF_ASL: Mapping[str, str] = {
 }  # fmt: skip
 """Options that belong to ASL."""
 
-_FINER = 3
+_POINTS = 4
 """A finer map is read at so many points along each axis of a voxel and averaged."""
 
 
@@ -196,13 +196,14 @@ def _fraction(path: Path | None, scan: AslSeries) -> NDArray[np.float32] | None:
         raise InvalidInputError(msg)
     to_file = np.linalg.inv(affine) @ scan.affine
     coarser = voxel_sizes(scan.affine) > 1.2 * voxel_sizes(affine).min()
-    steps = [np.array([0.0]) if not wide else (np.arange(_FINER) + 0.5) / _FINER - 0.5 for wide in coarser]
+    steps = [np.array([0.0]) if not wide else (np.arange(_POINTS) + 0.5) / _POINTS - 0.5 for wide in coarser]
+    order = 0 if coarser.any() else 1  # reading between the points of a finer map would blur it beyond the voxel
     index = np.indices(scan.shape, dtype=np.float64).reshape(3, -1)
     total = np.zeros(index.shape[1])
     offsets = np.array(np.meshgrid(*steps, indexing="ij")).reshape(3, -1).T
     for offset in offsets:
         place = to_file[:3, :3] @ (index + offset[:, None]) + to_file[:3, 3:]
-        total += ndimage.map_coordinates(values, place, order=1, mode="constant", cval=0.0, output=np.float64)
+        total += ndimage.map_coordinates(values, place, order=order, mode="constant", cval=0.0, output=np.float64)
     return (total / len(offsets)).reshape(scan.shape).astype(np.float32)
 
 
