@@ -214,7 +214,8 @@ def evaluate(
         progress=console,
     )
     found.skipped += [(name, "all", reason) for name, reason in ignored]
-    measured = any((found.points, found.contrasts["lesion"], found.contrasts["gmwm"], found.curves, found.rois, found.metrics))
+    tables = (found.points, *found.contrasts.values(), found.curves, found.rois, found.times, found.metrics)
+    measured = any(tables)
     if not measured and not (out / "slices").is_dir():
         reasons = list(dict.fromkeys(f"{part}: {reason}" for _, part, reason in found.skipped))
         msg = f"Nothing could be measured. {' '.join(reasons[:3]) or 'No part was possible.'}"

@@ -153,7 +153,8 @@ def block_numbers(index: NDArray[np.int64], sizes_mm: FloatArray, block_mm: floa
 
 
 def _all_maps(case: Case) -> list[tuple[str, str]]:
-    return [(source, key) for source, maps in case.maps.items() for key in KEYS if key in maps]
+    ratios = [key for key in KEYS if key != "delay"]  # its zero is arbitrary, so a ratio of delays means nothing
+    return [(source, key) for source, maps in case.maps.items() for key in ratios if key in maps]
 
 
 def _row(

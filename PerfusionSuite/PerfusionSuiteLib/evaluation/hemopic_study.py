@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray
 from ..core.progress import ProgressCallback, no_progress
-from . import hemopic_contrasts, hemopic_discrimination, hemopic_reconstruction, hemopic_tau, hemopic_volume_check
+from . import (
+    hemopic_contrasts,
+    hemopic_discrimination,
+    hemopic_physical,
+    hemopic_reconstruction,
+    hemopic_tau,
+    hemopic_volume_check,
+)
 from .hemopic_case import Case, Definitions, duplicates, fingerprint, read_beside, read_case
 from .hemopic_discrimination import Scores
 from .hemopic_folders import DATA, CaseFiles
@@ -68,8 +75,9 @@ class HemopicFindings:
 
     Parameters
     ----------
-    points, rois, overlaps, metrics : list of dict
-        Rows of the volume check, the time constants (also of lesions) and lesion detection.
+    points, rois, overlaps, times, metrics : list of dict
+        Rows of the volume check, the time constants (also of lesions), transit times of regions of the physical mode, and lesion
+        detection.
     contrasts : dict of str to list of dict
         Rows of the summary statistics by table.
     curves : list of Reconstruction
@@ -91,6 +99,7 @@ class HemopicFindings:
     curves: list[Reconstruction] = field(default_factory=list)
     rois: list[dict[str, Any]] = field(default_factory=list)
     overlaps: list[dict[str, Any]] = field(default_factory=list)
+    times: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     pooled: dict[tuple[str, str], list[tuple[NDArray[np.float32], BoolArray]]] = field(default_factory=dict)
     mirrors: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -207,18 +216,21 @@ def _opposite(case: Case, design: HemopicDesign, found: HemopicFindings) -> Mirr
 
 
 def _curves(case: Case, design: HemopicDesign, opposite: Mirrored | None) -> Reconstruction:
-    rows = hemopic_tau.read_regions(case.files.fit)
-    if not rows or "tau_fit" not in rows[0]:
-        msg = "The table of regions holds no parameters of the published model. Curves are rebuilt in compatibility mode alone."
-        raise InvalidInputError(msg)
-    data = hemopic_reconstruction.read_tracer(case, rows, _region_labels(case, design))
+    rows, labels = hemopic_tau.read_regions(case.files.fit), _region_labels(case, design)
+    held_out = design.held_out and design.definitions == "corrected"
+    if hemopic_physical.is_physical(rows):
+        return hemopic_physical.reconstruct_stored(case, rows, labels, design.definitions, opposite, held_out=held_out)
+    data = hemopic_reconstruction.read_tracer(case, rows, labels)
     fitted = hemopic_reconstruction.published_curves(data)
-    held_out = hemopic_reconstruction.held_out_curves(data) if design.held_out and design.definitions == "corrected" else None
-    return hemopic_reconstruction.reconstruct(case, data, fitted, design.definitions, opposite=opposite, held_out=held_out)
+    again = hemopic_reconstruction.held_out_curves(data) if held_out else None
+    return hemopic_reconstruction.reconstruct(case, data, fitted, design.definitions, opposite=opposite, held_out=again)
 
 
 def _tau(case: Case, design: HemopicDesign, opposite: Mirrored | None, found: HemopicFindings) -> None:
     rows = hemopic_tau.read_regions(case.files.fit)
+    if hemopic_physical.is_physical(rows):
+        found.times += hemopic_physical.time_rows(case, rows, _region_labels(case, design), opposite)
+        return
     found.rois += hemopic_tau.tau_rows(case, rows, design.definitions)
     if case.lesion is not None:
         chosen = None if design.definitions == "published" else opposite

@@ -119,7 +119,7 @@ def agreement_rows(points: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "region": region,
                 "n": int(x.size),
                 **_correlations(x, y),
-                "concordance": lin.value,
+                "concordance": lin.value if x.size > 1 else None,
                 "concordance_low": lin.low,
                 "concordance_high": lin.high,
                 "bias_s": numbers["bias"],

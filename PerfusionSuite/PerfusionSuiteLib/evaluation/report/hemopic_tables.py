@@ -12,7 +12,7 @@ from ...core.quantities import QUANTITIES
 from ..hemopic_reconstruction import REGIONS, Reconstruction
 from .hemopic_pictures import source_words
 from .neural_tables import number
-from .study_tables import Table
+from .study_tables import MISSING, Table
 
 _CURVE_WORDS = {"rmse": "RMSE", "nrmse": "nRMSE", "nmse": "NMSE"}
 
@@ -63,10 +63,7 @@ def difference_table(differences: Sequence[Mapping[str, Any]]) -> Table:
     for row in differences:
         words = "AUC" if row["value"] == "roc_auc" else "AP"
         name = f"{QUANTITIES[str(row['metric'])].symbol}, {words}: {source_words(row['method'])} − {source_words(row['base'])}"
-        limits = [
-            f"{number(row[at], '+.3f')} ({number(row[f'{at}_low'], '+.3f')} to {number(row[f'{at}_high'], '+.3f')})"
-            for at in ("mean", "median")
-        ]
+        limits = [_between(*(number(row[f"{at}{end}"], "+.3f") for end in ("", "_low", "_high"))) for at in ("mean", "median")]
         rows.append([name, str(row["n"]), *limits, f"{row['wins']} / {row['losses']}", number(row["p_wilcoxon"], ".2g")])
     head = ("Difference", "Patients", "mean (95 %)", "median (95 %)", "better / worse", "p")
     note = (
@@ -118,8 +115,9 @@ def check_table(agreement: Sequence[Mapping[str, Any]]) -> Table:
     rows = []
     for row in agreement:
         limits = [_cell(row, f"concordance{end}", ".2f") for end in ("", "_low", "_high")]
-        lin = f"{limits[0]} ({limits[1]} to {limits[2]})"
-        between = f"{_cell(row, 'limits_low_s', '.2f')} to {_cell(row, 'limits_high_s', '.2f')}"
+        lin = _between(*limits)
+        agreed = [_cell(row, name, ".2f") for name in ("limits_low_s", "limits_high_s")]
+        between = MISSING if MISSING in agreed else " to ".join(agreed)
         cells = [_cell(row, "pearson", ".2f"), _cell(row, "spearman", ".2f"), lin, _cell(row, "bias_s", "+.2f"), between]
         rows.append([str(row["region"]), str(row["n"]), *cells, _cell(row, "slope", ".2f")])
     head = ("Region", "Patients", "Pearson", "Spearman", "Lin (95 %)", "bias, s", "limits of agreement, s", "slope")
@@ -148,7 +146,7 @@ def contrast_table(cohort: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     for table, found in cohort.items():
         for row in found:
             ratio = [number(float(np.exp(row[name])), ".2f") for name in ("mean", "mean_low", "mean_high")]
-            cells = [str(row["n"]), f"{ratio[0]} ({ratio[1]} to {ratio[2]})", f"{row['losses']} / {row['wins']}"]
+            cells = [str(row["n"]), _between(*ratio), f"{row['losses']} / {row['wins']}"]
             rows.append([f"{words[table]}: {row['metric'].replace('_', ' ')}", *cells, number(row["p_wilcoxon"], ".2g")])
     head = ("Ratio of means", "Patients", "geometric mean (95 %)", "below / above 1", "p")
     return Table("Contrasts", "Across patients: Wilcoxon's signed-rank test of the logarithm, two-sided.", head, rows)
@@ -197,6 +195,28 @@ def tau_table(quantiles: Sequence[Mapping[str, Any]]) -> Table:
     rows = [[str(row["group"]), str(row["n"]), *(_cell(row, name, ".2f") for name in names)] for row in quantiles]
     note = "Seconds, weighted by voxels. A parameter of the shape of a curve, not a resistance times a compliance of vessels."
     return Table("Time constants", note, ("Group", "regions", *names[:-1], "mean"), rows)
+
+
+def time_table(quantiles: Sequence[Mapping[str, Any]]) -> Table:
+    """Give the quantiles of transit times and delays of regions.
+
+    Parameters
+    ----------
+    quantiles : sequence of mapping
+        From `time_quantiles`.
+
+    Returns
+    -------
+    Table
+        One row per quantity and group.
+    """
+    names = ("q25", "q40", "q50", "q60", "q75", "wmean")
+    rows = []
+    for row in quantiles:
+        words = f"{QUANTITIES[str(row['quantity'])].symbol}, {row['group']}"
+        rows.append([words, str(row["n"]), *(_cell(row, name, ".2f") for name in names)])
+    note = "Seconds, weighted by voxels. Without an artery a delay is counted from the mean arrival at early normal tissue."
+    return Table("Transit times and delays of regions", note, ("Group", "regions", *names[:-1], "mean"), rows)
 
 
 def skipped_table(skipped: Sequence[tuple[str, str, str]]) -> Table:
@@ -255,7 +275,11 @@ def _map_words(row: Mapping[str, Any]) -> str:
 
 
 def _with_limits(row: Mapping[str, Any], name: str) -> str:
-    return f"{_cell(row, name)} ({_cell(row, f'{name}_low')} to {_cell(row, f'{name}_high')})"
+    return _between(*(_cell(row, f"{name}{end}") for end in ("", "_low", "_high")))
+
+
+def _between(value: str, low: str, high: str) -> str:
+    return value if MISSING in (low, high) else f"{value} ({low} to {high})"
 
 
 def _cell(row: Mapping[str, Any], name: str, form: str = ".3f") -> str:

@@ -15,7 +15,14 @@ from ...core.files import write_json, write_text
 from ...results.pictures.canvas import save
 from ...results.tables import write_rows
 from ...results.template import has_templates, rendered
-from .. import hemopic_contrasts, hemopic_discrimination, hemopic_reconstruction, hemopic_tau, hemopic_volume_check
+from .. import (
+    hemopic_contrasts,
+    hemopic_discrimination,
+    hemopic_physical,
+    hemopic_reconstruction,
+    hemopic_tau,
+    hemopic_volume_check,
+)
 from ..hemopic_discrimination_cohort import best_of_each, cohort_differences, cohort_summary, published_summary, split_summary
 from ..hemopic_study import HemopicDesign, HemopicFindings
 from . import hemopic_pictures, hemopic_tables
@@ -165,6 +172,11 @@ class HemopicReport:
 
     def _tau(self) -> None:
         out = self.out / "tau"
+        if self.found.times:
+            write_rows(out / "cohort_region_times.csv", self.found.times, hemopic_physical.TIME_COLUMNS)
+            times = hemopic_physical.time_quantiles(self.found.times)
+            write_rows(out / "region_time_quantiles.csv", times, hemopic_physical.QUANTILE_COLUMNS)
+            self.tables.append(hemopic_tables.time_table(times))
         if not self.found.rois:
             return
         rows = hemopic_tau.quantile_rows(self.found.rois, self.found.overlaps)
