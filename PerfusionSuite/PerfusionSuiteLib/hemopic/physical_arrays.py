@@ -159,7 +159,7 @@ class TorchArrays:
         import torch
 
         self._torch: Any = torch
-        self.rows = 4096 if self._device.type == "cpu" else 1 << 18
+        self.rows = 4096 if self._device.type == "cpu" else 1 << 17
 
     def put(self, values: NDArray[Any]) -> Array:
         """See `Arrays`."""

@@ -209,5 +209,5 @@ def find_basis(nodes: list[Nodes], frames: Frames, rank: int | None) -> FloatArr
         flat = part.values[0].reshape(-1, frames.root.size) @ frames.centring.T
         gram += flat.T @ flat
     _, vectors = np.linalg.eigh(gram)
-    kept = frames.freedom if rank is None else min(rank, frames.freedom - 1)
+    kept = frames.freedom if rank is None else min(rank, max(frames.freedom // 2, 3))  # the others tell the noise
     return np.ascontiguousarray(vectors[:, ::-1][:, :kept])

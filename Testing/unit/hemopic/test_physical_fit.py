@@ -138,6 +138,13 @@ class TestInvariance:
         assert abs(bias(maps, uneven, "cbf")) < 0.10
         assert abs(bias(maps, uneven, "mtt")) < 0.10
 
+    def test_slow_frames_still_give_true_values_within_their_intervals(self) -> None:
+        slow = scan(np.arange(0.0, 75.0, 3.0), noise=0.4)
+        maps, _ = fitted(slow)
+        assert abs(bias(maps, slow, "cbf")) < 0.05
+        good = np.isfinite(maps["mtt"])
+        assert np.mean((np.abs(maps["mtt"] - slow.truth["mtt"]) < maps["mtt_sd"])[good]) > 0.55
+
     def test_flow_per_second_and_per_minute_are_the_same_fit(self, noisy: Scan, with_artery: tuple[Maps, Any]) -> None:
         per_second, _ = fitted(noisy, density=1.05 * 60.0)  # the factor 6000 / density becomes a sixtieth
         maps, _ = with_artery
