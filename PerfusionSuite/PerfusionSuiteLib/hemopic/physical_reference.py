@@ -100,7 +100,7 @@ def find_reference(
         raise InvalidInputError(msg)
     tissue = _between(found.area, good, TISSUE_AREA_RANGE)
     chosen = _between(found.mean_s, _between(found.area, good, AREA_RANGE), MEAN_TIME_RANGE)
-    return Reference(np.asarray(curves[chosen], np.float64).mean(axis=0), chosen, tissue)
+    return Reference(np.asarray(curves[chosen]).mean(axis=0, dtype=np.float64), chosen, tissue)
 
 
 def _between(values: NDArray[Any], good: BoolArray, limits: tuple[float, float]) -> BoolArray:

@@ -15,6 +15,7 @@ from .physical_solver import TOLERANCE, Priors, Solution, Solver, Values, parame
 from .regions import Regions
 
 LEAST_VOXELS = 20
+_ROWS = 32768
 POOR_LOSS = 0.5
 LEAST_SNR = 3.0
 NOT_INFORMED = 0.8
@@ -64,9 +65,7 @@ class RegionSolution:
         return np.array([status == "ok" for status in self.status], bool)
 
 
-def mean_curves(
-    curves: NDArray[Any], number: NDArray[np.int32], regions: int
-) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+def mean_curves(curves: NDArray[Any], number: NDArray[np.int32], regions: int) -> tuple[FloatArray, NDArray[np.int64]]:
     """Average the curves of each region.
 
     Parameters
@@ -80,21 +79,20 @@ def mean_curves(
 
     Returns
     -------
-    mean, variance : ndarray, shape (R, T)
-        Mean over voxels, and variance between voxels at each frame.
+    mean : ndarray, shape (R, T)
+        Means over voxels; NaN for a region without any.
     counts : ndarray of int, shape (R,)
         Voxels.
     """
     counts = np.bincount(number, minlength=regions + 1)[1:]
-    order = np.argsort(number, kind="stable")
-    ends = np.cumsum(np.bincount(number, minlength=regions + 1))
-    mean, variance = (np.full((regions, curves.shape[1]), np.nan) for _ in range(2))
-    for region in range(regions):
-        rows = order[ends[region] : ends[region + 1]]
-        if rows.size:
-            part = np.asarray(curves[np.sort(rows)], np.float64)
-            mean[region], variance[region] = part.mean(axis=0), part.var(axis=0)
-    return mean, variance, counts
+    sums = np.zeros((regions + 1, curves.shape[1]))
+    for start in range(0, len(number), _ROWS):  # in parts, which keeps the working copies small
+        own = number[start : start + _ROWS]
+        order = np.argsort(own, kind="stable")
+        present, first = np.unique(own[order], return_index=True)
+        sums[present] += np.add.reduceat(curves[start : start + _ROWS][order].astype(np.float64), first, axis=0)
+    mean: FloatArray = np.where(counts[:, None] > 0, sums[1:] / np.maximum(counts, 1)[:, None], np.nan)
+    return mean, counts
 
 
 def fit_regions(
@@ -119,7 +117,7 @@ def fit_regions(
         One fit per region.
     """
     surface, count = solver.surface, len(regions.tissue)
-    observed, _, counts = mean_curves(curves, regions.number, count)
+    observed, counts = mean_curves(curves, regions.number, count)
     filled = np.nan_to_num(observed).astype(np.float32)
     few, rest = surface.compress(filled)
     energy = np.einsum("nr,nr->n", few, few) + rest

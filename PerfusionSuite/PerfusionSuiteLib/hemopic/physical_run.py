@@ -120,9 +120,11 @@ def fit_physical(request: PhysicalRequest) -> tuple[dict[str, NDArray[Any]], Reg
     solver = make_solver(model, frames, find_arrays(settings.engine, request.device), settings.rank)
     voxels = _fit_voxels(curves, finite, solver, regions, fitted, settings, part_of(tell, 0.3, 0.95))
     maps = voxel_maps(voxels, flow)
-    volume = {name: _on_grid(request, values) for name, values in maps.items()}
+    del voxels, features
     rows = _rows(request, curves, regions, exact, fitted, flow)
     findings = (*_model_findings(model, request), *_region_findings(rows), *_voxel_findings(maps))
+    del curves
+    volume = {name: _on_grid(request, maps.pop(name)) for name in list(maps)}
     tell(1.0, "Done")
     return volume, _region_fit(request, regions, fitted, model, rows, findings)
 
