@@ -99,6 +99,7 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
     def problem(self, node, modality):
         """Return what keeps these choices from being applied to this kind of scan, or an empty text."""
         from PerfusionSuiteLib.core import catalog
+        from PerfusionSuiteLib.core.fit_choices import MODALITIES
 
         isMR = modality == "dsc"
         for choice in (self.ui.leakageComboBox, self.ui.adcSelector):
@@ -106,6 +107,8 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
         self.ui.mrCollapsibleButton.text = _("DSC-MRI (not for CT scans)") if modality == "ctp" else _("DSC-MRI")
         if not isMR and node.preset in {choice.name for choice in catalog.MR_PRESETS}:
             return _("These thresholds are for DSC-MRI: choose others for a CT scan")
+        if modality is not None and modality not in MODALITIES.get(node.method, (modality,)):
+            return _("This method is made for DSC-MRI: choose another one for a CT scan")
         if node.preset == "adc" and node.adc is None:
             return _("The thresholds 'ADC core' need an ADC map: choose it under DSC-MRI")
         return ""

@@ -145,7 +145,7 @@ def _curves(study: Any, truth: Any) -> dict[str, Any]:
     result = {}
     for name, curve in (("aif", study.aif), ("vof", study.vof)):
         known = getattr(truth, name, None)
-        if curve is not None and known is not None:
+        if curve is not None and curve.kind == name and known is not None:  # a reference curve is no artery
             result[name] = _curve(curve, np.asarray(truth.times_s, float), np.asarray(known, float))
     return result
 
