@@ -188,7 +188,7 @@ FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
             _whole("k_wm", "Regions of white matter", _CLUSTERS.format(tissue="white matter"), 6, 1, 100),
             _number("min_region_ml", "Smallest region [mL]", _SMALLEST, 2.0, 0.0, 1000.0),
             _number("reference_mtt_s", "Transit time of the reference [s]", _ASSUMED, 4.5, 1.0, 15.0),
-            _number("dispersion", "Dispersion", _SPREAD, 0.25, 0.0, 0.9),
+            _number("dispersion", "Dispersion", _SPREAD, 0.0, 0.0, 0.9),
             _choice("shrinkage", "Draw voxels to regions", _DRAWN, True, True, False),
             _choice("robust", "Robust", "Single frames that are off count less.", False, False, True),
             _choice("windkessel", "Windkessel", _WINDKESSEL, False, False, True),

@@ -65,7 +65,7 @@ def fit(
         Arterial input in the unit of `concentration`. Without it flow and volume are relative: right up to one factor of the
         scan.
     labels : array-like of int, shape (I, J, K), optional
-        0 background, 1 grey matter, 2 white matter, 3 fluid, 4 brain stem.
+        0 background, 1 gray matter, 2 white matter, 3 fluid, 4 brain stem.
     priors : mapping of array-like, shape (I, J, K), optional
         Finished maps ``cbf``, ``cbv``, ``mtt``, for ``hemopic-compat`` only.
     settings : mapping, optional

@@ -46,7 +46,7 @@ arterial curve is always used. Residue family, or ``auto`` to let the scan choos
 (a number, ``auto``: one for the scan, or ``voxel``: one for each voxel).
 Assumed transit time of the reference tissue and the blood volume it is given (only without an artery). Prior of all tissue:
 typical MTT, standard deviation of ln MTT and of the delay; ``shrinkage`` draws voxels to their region as far as the voxels of
-the region agree. Regions of grey matter, of white matter, and of all tissue where it is not divided (``tissue``: ``auto``
+the region agree. Regions of gray matter, of white matter, and of all tissue where it is not divided (``tissue``: ``auto``
 uses labels or estimates them, ``single`` does not divide); smallest region; weights of position and of the time of the first
 pass; seed. Directions that curves are told in. Whether standard errors hold
 what simulated patients showed beyond noise. Robust loss. Bootstrap samples of each region's curve; profile likelihood of

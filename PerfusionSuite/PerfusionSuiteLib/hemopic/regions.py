@@ -266,7 +266,7 @@ def make_regions(
     unknown = sorted(set(np.unique(tissue).tolist()) - {0, *TISSUES})
     if unknown:
         msg = (
-            f"The tissue labels hold {unknown}; 0 background, 1 grey matter, 2 white matter, 3 fluid and 4 brain stem are known."
+            f"The tissue labels hold {unknown}; 0 background, 1 gray matter, 2 white matter, 3 fluid and 4 brain stem are known."
         )
         raise InvalidInputError(msg)
     if any(count < 1 for count in rules.counts.values()):

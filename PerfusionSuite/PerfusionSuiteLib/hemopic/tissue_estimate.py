@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grey matter, white matter and fluid from the perfusion scan itself, for scans without tissue labels."""
+"""Gray matter, white matter and fluid from the perfusion scan itself, for scans without tissue labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 from ..core.geometry import FloatArray, voxel_sizes
 from .physical_features import CurveFeatures
 
-GREY, WHITE, FLUID = 1, 2, 3
+GRAY, WHITE, FLUID = 1, 2, 3
 SMOOTH_MM = 2.0
 FLUID_AREA, BRIGHT = 0.6, 1.25
 """Fluid has less area under its curve, and more signal before contrast, than these shares of the medians. Its borders with tissue
@@ -47,11 +47,11 @@ def estimate_tissue(
     Returns
     -------
     ndarray of uint8, shape (n,)
-        1 grey matter, 2 white matter, 3 fluid.
+        1 gray matter, 2 white matter, 3 fluid.
 
     Notes
     -----
-    Grey matter holds about twice the blood of white matter, so the area under the curve tells them apart, ill tissue included,
+    Gray matter holds about twice the blood of white matter, so the area under the curve tells them apart, ill tissue included,
     for ischemia lowers blood volume late. Two normal distributions are fitted to its logarithm, smoothed over 2 mm. The borders
     are approximate; the classes only decide which voxels are divided into regions together.
     """
@@ -61,10 +61,10 @@ def estimate_tissue(
     if baseline is not None:
         signal = np.nan_to_num(baseline)
         fluid = (np.nan_to_num(features.area) < FLUID_AREA * typical) & (signal > BRIGHT * float(np.median(signal)))
-    tissue = np.full(area.size, GREY, np.uint8)
+    tissue = np.full(area.size, GRAY, np.uint8)
     rest = ~fluid
     if rest.any():
-        tissue[rest] = np.where(_upper(np.log(np.maximum(area[rest], 1e-3 * typical))), GREY, WHITE)
+        tissue[rest] = np.where(_upper(np.log(np.maximum(area[rest], 1e-3 * typical))), GRAY, WHITE)
     tissue[fluid] = FLUID
     return tissue
 
