@@ -122,7 +122,8 @@ def _macro(macro: Dataset) -> dict[str, Any]:
 
 def _comment(item: Dataset) -> dict[str, Any]:
     """The type of a volume from free text of its header."""
-    match = _COMMENT.search(_text(item, "ImageComments").upper())
+    words = [_text(item, "ImageComments"), *(_text(part, "FrameComments") for part in item.get("FrameContentSequence") or ())]
+    match = _COMMENT.search(" ".join(words).upper())
     if match:
         return {"comment": "m0scan" if match[1].startswith("M0") else match[1].lower()}
     return {"comment": "m0scan"} if _PROTON.search(_text(item, "SeriesDescription").upper()) else {}

@@ -14,6 +14,7 @@ import pytest
 from PerfusionSuiteLib import series
 from PerfusionSuiteLib.core import AslSeries, InvalidInputError, PerfusionSeries
 from PerfusionSuiteLib.phantom import write_asl_dicom, write_dicom
+from PerfusionSuiteLib.series.asl_dicom_tags import siemens_protocol
 
 from .asl_scans import asl_scan
 
@@ -106,6 +107,35 @@ class TestWhatHeadersDoNotSay:
         said = {"ASLContext": "control,label", "ArterialSpinLabelingType": "PCASL", "PostLabelingDelay": 1.8}
         found = series.read(tmp_path / "dicom", modality="asl", asl_options={**said, "LabelingDuration": 1.5})
         assert np.allclose(found.data, scan.data, atol=0.02)
+
+
+class TestSiemens:
+    def test_the_protocol_of_newer_software_lies_in_private_items_of_the_shared_groups(self) -> None:
+        text = (
+            "### ASCCONV BEGIN ###\nsAsl.ulLabelingDuration = 1800000\nsAsl.sPostLabelingDelay[0] = 2000000\n### ASCCONV END ###"
+        )
+        private, shared, dataset = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+        private.add_new((0x0021, 0x1019), "OB", text.encode())
+        shared.add_new((0x0021, 0x10FE), "SQ", [private])
+        dataset.SharedFunctionalGroupsSequence = [shared]
+        assert siemens_protocol(dataset) == {"labeling": "pcasl", "label_s": 1.8, "delays_s": [2.0]}
+
+    def test_comments_count_more_than_the_macro_which_these_scanners_shift(
+        self, tmp_path: Path, edit_files: Callable[..., int]
+    ) -> None:
+        scan = asl_scan(m0="included", delays=(1.8,))
+        write_asl_dicom(scan, tmp_path / "dicom", vendor="enhanced")
+
+        def shifted(dataset: pydicom.Dataset) -> None:
+            dataset.Manufacturer = "SIEMENS (phantom)"
+            words = {"control": "CONTROL", "label": "LABEL", "m0scan": "M0_SCAN"}
+            for group in dataset.PerFrameFunctionalGroupsSequence:
+                volume = int(group.FrameContentSequence[0].FrameAcquisitionNumber) - 1
+                group.FrameContentSequence[0].FrameComments = words[scan.volume_types[volume]]
+                group.MRArterialSpinLabelingSequence[0].ASLContext = "LABEL" if volume == 0 else "CONTROL"
+
+        edit_files(tmp_path / "dicom", shifted)
+        assert series.read(tmp_path / "dicom", modality="asl").volume_types == scan.volume_types
 
 
 class TestDamage:
