@@ -78,13 +78,14 @@ class HemopicMethod:
 
 
 COMPAT_OPTIONS: Mapping[str, Any] = MappingProxyType({"k_gm": 8, "k_wm": 6, "seed": 0})
-"""Wanted clusters of grey and white matter, and the seed, as published."""
+"""Wanted clusters of gray and white matter, and the seed, as published."""
 
 _TABLE = (
     HemopicMethod(
         "hemopic",
         "Regions and voxels of DSC-MRI fitted without an artery (or with one): delay, transit, flow, and their uncertainty.",
         PHYSICAL_OPTIONS,
+        tmax_note="delay + MTT/2 of the fitted model; without an artery since the arrival at early normal tissue (about 1 s).",
         gpu=True,
     ),
     HemopicMethod(
