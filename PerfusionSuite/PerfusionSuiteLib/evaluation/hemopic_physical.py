@@ -15,11 +15,11 @@ from scipy.interpolate import CubicSpline
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray
-from ..core.nifti import read_header, read_volume
+from ..core.nifti import read_volume
 from ..hemopic import fit as fit_hemopic
 from ..hemopic.compat_model import time_weights
 from ..hemopic.compat_regions import smoothed
-from .hemopic_case import Case, Definitions
+from .hemopic_case import BRAIN_STEM, CSF, GM, WM, Case, Definitions
 from .hemopic_mirror import Mirrored
 from .hemopic_reconstruction import Reconstruction, curve_errors, without_odd
 from .hemopic_tau import weighted_quantile
@@ -29,6 +29,7 @@ TIME_COLUMNS = ("patient", "quantity", "group", "roi_id", "value", "w")
 QUANTILE_COLUMNS = ("quantity", "group", "n", "w_sum", "q25", "q40", "q50", "q60", "q75", "wmean")
 _QUANTILES = (0.25, 0.40, 0.50, 0.60, 0.75)
 _QUANTITIES = ("mtt", "delay")
+_TISSUES = {"GM": GM, "WM": WM, "CSF": CSF, "BrainStem": BRAIN_STEM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,9 @@ def reconstruct_stored(
     stored = read_stored(case.files.fit, rows)
     weights = time_weights(stored.reference / max(float(stored.reference.max()), 1e-12))
     masks = _masks(case, rows, labels, opposite)
-    again = held_out_errors(case, masks) if held_out and definitions == "corrected" else {}
+    interval = float(np.median(np.diff(stored.times_s)))
+    asked = held_out and definitions == "corrected"
+    again = held_out_errors(case, masks, tissue_of(rows, labels), interval) if asked else {}
     found, observed, fitted = [], {}, {}
     for region, mask in masks.items():
         pair = [_member_mean(curves, labels[mask]) for curves in (stored.observed, stored.fitted)]
@@ -147,7 +150,7 @@ def reconstruct_stored(
             "patient": case.patient,
             "region": region,
             "n_vox": int(mask.sum()),
-            "dt_seconds": float(np.median(np.diff(stored.times_s))),
+            "dt_seconds": interval,
             "t_end_seconds": float(stored.times_s[-1] - stored.times_s[0]),
             **curve_errors(curve, pair[1], weights if definitions == "published" else None),
             **again.get(region, {}),
@@ -157,7 +160,33 @@ def reconstruct_stored(
     return Reconstruction(case.patient, stored.times_s - stored.times_s[0], weights, observed, fitted, tuple(found))
 
 
-def held_out_errors(case: Case, masks: Mapping[str, BoolArray]) -> dict[str, dict[str, float]]:
+def tissue_of(rows: Sequence[Mapping[str, Any]], labels: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Return the tissue that a fit divided into regions.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Table of regions.
+    labels : ndarray of int, shape (I, J, K)
+        Number of the region of each voxel.
+
+    Returns
+    -------
+    ndarray of uint8, shape (I, J, K), or None
+        Tissue labels; None when the fit did not tell tissues apart.
+    """
+    if any(row["tissue"] not in _TISSUES for row in rows):
+        return None
+    codes = np.zeros(int(max(labels.max(), *(int(row["roi_id"]) for row in rows))) + 1, np.uint8)
+    for row in rows:
+        codes[int(row["roi_id"])] = _TISSUES[row["tissue"]]
+    tissue: NDArray[np.uint8] = codes[labels]
+    return tissue
+
+
+def held_out_errors(
+    case: Case, masks: Mapping[str, BoolArray], tissue: NDArray[np.uint8] | None, interval_s: float
+) -> dict[str, dict[str, float]]:
     """Fit the tracer series again on even frames and measure the error on odd ones.
 
     Parameters
@@ -166,6 +195,10 @@ def held_out_errors(case: Case, masks: Mapping[str, BoolArray]) -> dict[str, dic
         The patient; its tracer series is needed.
     masks : mapping of str to ndarray of bool
         Regions to judge.
+    tissue : ndarray of uint8, shape (I, J, K), or None
+        Tissue that is divided into regions; None to divide the brain as a whole.
+    interval_s : float, s
+        Between frames, as the result says: headers of series with five axes lose it.
 
     Returns
     -------
@@ -180,10 +213,11 @@ def held_out_errors(case: Case, masks: Mapping[str, BoolArray]) -> dict[str, dic
     series = np.squeeze(read_volume(path)[0])
     if series.ndim != 4 or series.shape[:3] != case.shape:
         return {}
-    times = np.arange(series.shape[3]) * (read_header(path).interval_s or 1.0)
+    times = np.arange(series.shape[3]) * interval_s
     inside = case.brain & np.isfinite(series).all(axis=3)
+    settings = {"tissue": "single"} if tissue is None else {}
     even, odd = times[::2], slice(1, 2 * ((times.size - 1) // 2), 2)
-    _, regions = fit_hemopic(series[..., ::2], even, mask=inside, affine=case.affine, labels=case.labels)
+    _, regions = fit_hemopic(series[..., ::2], even, mask=inside, affine=case.affine, labels=tissue, settings=settings)
     model = {
         int(row["roi_id"]): CubicSpline(even, curve)(times[odd])
         for row, curve in zip(regions.rows, regions.fitted, strict=True)

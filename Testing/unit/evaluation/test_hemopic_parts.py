@@ -237,6 +237,21 @@ def test_a_series_on_another_grid_is_refused(dsc_fits: tuple[Path, Path], tmp_pa
         tracer_of(read((fits, data)))
 
 
+def test_a_series_of_one_frame_is_refused_and_one_with_five_axes_is_read(dsc_fits: tuple[Path, Path], tmp_path: Path) -> None:
+    import nibabel
+
+    fits, data = (shutil.copytree(folder, tmp_path / folder.name) for folder in dsc_fits)
+    series = data / "training_1" / "CTC_from_MR_4DPWI.nii"
+    before = curves.published_curves(tracer_of(read((fits, data))))
+    values, affine = read_volume(series)
+    nibabel.save(nibabel.Nifti1Image(values[:, :, :, None], affine), series)
+    after = curves.published_curves(tracer_of(read((fits, data))))
+    np.testing.assert_allclose(after[1], before[1], rtol=1e-6)
+    write_volume(series, values[..., 0], affine)
+    with pytest.raises(GridMismatchError, match="patient 1 has the shape"):
+        tracer_of(read((fits, data)))
+
+
 def test_weighted_quantiles_meet_the_test_vector() -> None:
     found = tau.weighted_quantile([13.15, 4.31, 38.22, 2.30], [24493, 1161, 6309, 3144], [0.25, 0.40, 0.50, 0.60, 0.75])
     assert found == pytest.approx([5.92394153, 7.82456138, 9.09164129, 10.35872119, 12.25934104], abs=1e-7)

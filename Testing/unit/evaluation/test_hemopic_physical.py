@@ -57,7 +57,7 @@ def test_all_parts_run_on_results_of_the_physical_mode(a_result: tuple[Path, Pat
 
 def test_a_model_with_delay_predicts_frames_that_it_never_saw(a_result: tuple[Path, Path], dsc_fits: tuple[Path, Path]) -> None:
     case = read_case(find_cases(*a_result)[0][0])
-    with_delay = physical.held_out_errors(case, {"lesion": case.lesion})["lesion"]
+    with_delay = physical.held_out_errors(case, {"lesion": case.lesion}, case.labels, made_up.INTERVAL_S)["lesion"]
     published = read_case(find_cases(*dsc_fits, patients=("1",))[0][0])
     data = curves.read_tracer(published, read_regions(published.files.fit), read_volume(published.files.other["regions"])[0])
     fits = curves.held_out_curves(data)
@@ -77,6 +77,12 @@ def test_without_a_tracer_series_frames_cannot_be_left_out(a_result: tuple[Path,
     assert {row["region"] for row in found.rows} == {"GM", "WM", "lesion", "full_brain"}
     assert all("held_out_nrmse" not in row for row in found.rows)
     assert all(row["nrmse"] < 0.1 for row in found.rows)
+
+
+def test_tissue_of_regions_is_read_back() -> None:
+    rows = [{"roi_id": 1, "tissue": "GM"}, {"roi_id": 2, "tissue": "CSF"}]
+    np.testing.assert_array_equal(physical.tissue_of(rows, np.array([[[0, 1, 2]]])), [[[0, 1, 3]]])
+    assert physical.tissue_of([{"roi_id": 1, "tissue": "Brain"}], np.array([[[1]]])) is None
 
 
 def test_curves_of_another_table_are_refused(a_result: tuple[Path, Path]) -> None:
