@@ -45,7 +45,7 @@ def test_branching_points_are_the_cheapest_ones_corners_included():
     corners, weights = _triples()
     points, costs = branching_points(corners, weights)
     for point, cost, corner, weight in zip(points, costs, corners, weights, strict=True):
-        starts = [*corner, point]
+        starts = [corner[weight.argmax()], point]
         best = min(
             (
                 minimize(_cost, start, (corner, weight), "Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-10})

@@ -61,3 +61,14 @@ def test_ischemia_lowers_flow_somewhere_and_only_when_asked(share):
     scene = make_scene(preset, np.random.default_rng(11))
     assert scene.kind == ("regions+ischemia" if share else "regions")
     assert (np.median(scene.perfusion) < np.median(plain.perfusion)) == bool(share)
+
+
+def test_a_lone_voxel_that_no_vessel_could_reach_is_left_out():
+    from PerfusionSuiteLib.phantom.vessels.regions import _without_crumbs
+
+    flow = np.zeros((20, 4, 4))
+    flow[:5], flow[8, 1, 1], flow[19, 3, 3] = 30.0, 50.0, 50.0
+    kept = _without_crumbs(flow)
+    assert kept[8, 1, 1] == 50.0
+    assert kept[19, 3, 3] == 0.0
+    np.testing.assert_array_equal(kept[:5], flow[:5])

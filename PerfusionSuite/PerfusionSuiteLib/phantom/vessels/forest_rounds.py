@@ -136,9 +136,10 @@ def _attach_round(grower: _Grower, points: FloatArray, voxel: Index, rng: np.ran
     joint, cost = branching_points(corners, weights)
     slope = np.where(forest.parent >= 0, forest.length * (2.0 / 3.0) / np.cbrt(np.maximum(forest.flow, 1e-12)), 0.0)
     cost += flow * sum_to_root(forest.parent, slope)[above] - forest.length[segment] * weights[:, 1]
+    cost[np.linalg.norm(points[who] - joint, axis=1) > longest] = np.inf
     least = np.full(points.shape[0], np.inf)
     np.minimum.at(least, who, cost)
-    best = np.flatnonzero(cost <= least[who])
+    best = np.flatnonzero((cost <= least[who]) & np.isfinite(cost))
     best = best[np.unique(who[best], return_index=True)[1]]
     best = rng.permutation(best)
     best = best[np.unique(segment[best], return_index=True)[1]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from ...core.geometry import FloatArray
 from .acceleration import compiled
@@ -20,6 +21,7 @@ FLUCTUATION = 0.1
 TISSUE_T1_S = (0.9, 1.5)
 GRAY, WHITE = (40.0, 80.0), (15.0, 30.0)
 GRAY_T1_S, WHITE_T1_S = (1.15, 1.5), (0.75, 1.05)
+_LONELY_MM = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,18 @@ def _tissue(n: int, label: Index | NDArray[np.int32], rng: np.random.Generator) 
     regions = int(label.max()) + 1
     flow = np.where(gray, rng.uniform(*GRAY, regions)[label], rng.uniform(*WHITE, regions)[label])
     t1 = np.where(white, rng.uniform(*WHITE_T1_S), rng.uniform(*GRAY_T1_S))
-    return np.where(rank < fluid, 0.0, flow), t1
+    return _without_crumbs(np.where(rank < fluid, 0.0, flow)), t1
+
+
+def _without_crumbs(flow: FloatArray) -> FloatArray:
+    """Leave out single voxels in the fluid that no vessel could reach."""
+    place = np.argwhere(flow > 0)
+    if len(place) == flow.size:
+        return flow
+    lonely = place[cKDTree(place).query(place, k=2)[0][:, 1] > _LONELY_MM]
+    kept = flow.copy()
+    kept[tuple(lonely.T)] = 0.0
+    return kept
 
 
 def _ball(n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
