@@ -9,6 +9,7 @@ MODALITIES = (
     Choice("auto", "From the scan", "What the scan says; air near -1000 HU is taken as CT."),
     Choice("ctp", "CT perfusion", "Enhancement in HU."),
     Choice("dsc", "DSC-MRI", "Signal loss of a contrast bolus, as ΔR2*."),
+    Choice("asl", "ASL", "Arterial spin labeling: control and label, with their delays."),
 )
 """Kinds of scan."""
 

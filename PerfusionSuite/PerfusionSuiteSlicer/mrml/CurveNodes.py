@@ -139,6 +139,9 @@ def tableToInputFunction(table: Any, kind: str | None = None, *, column: str | N
         If there is no time column, no values, or the kind is not known.
     """
     facts = factsOf(table)
+    if facts.get("kind") == "reference":
+        msg = f"'{table.GetName()}' is the mean curve of tissue, not an artery. Choose another table."
+        raise InvalidInputError(msg)
     kind = kind or facts.get("kind")
     if kind not in ("aif", "vof"):
         msg = f"It is not known whether '{table.GetName()}' is an AIF or a VOF. Say which."

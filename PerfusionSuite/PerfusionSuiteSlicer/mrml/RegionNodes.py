@@ -78,7 +78,6 @@ def _segmentation(scene: Any, regions: RegionFit, name: str, colors: Mapping[str
         display.SetVisibility(False)  # they cover the whole brain, and would hide every map
     display.SetVisibility3D(False)
     display.SetOpacity2DFill(0.4)
-    display.SetOpacity2DOutline(1.0)
     return node
 
 
@@ -167,6 +166,7 @@ def showRegion(scene: Any, name: str, region: str = "") -> None:
     wasModifying = display.StartModify()
     for segmentID in segmentation.GetSegmentation().GetSegmentIDs():
         display.SetSegmentVisibility(segmentID, region in ("", segmentID))
+    display.SetOpacity2DOutline(1.0 if region else 0.0)  # borders of all of them would cover the picture
     display.EndModify(wasModifying)
     setFacts(segmentation, factsOf(segmentation) | {"shown": region})
 

@@ -11,10 +11,11 @@ import numpy as np
 from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteLib.core.series import check_enough_times
 
+from .AslSequences import aslInWords, isAsl
 from .SequenceNodes import frameTimes, isMultiVolume, modalityFromValues, multiVolumeLabels
 from .StudyRoles import factsOf
 
-KINDS = {"ctp": "CT perfusion", "dsc": "DSC-MRI"}
+KINDS = {"ctp": "CT perfusion", "dsc": "DSC-MRI", "asl": "Arterial spin labeling"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ScanFacts:
     Parameters
     ----------
     modality : str or None
-        ctp or dsc; None when the scan does not say.
+        ctp, dsc or asl; None when the scan does not say.
     words : str
         Size and times in words.
     problem : str
@@ -46,7 +47,7 @@ def scanFacts(node: Any, modality: str | None = None, interval_s: float | None =
     ----------
     node : vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode
         The scan.
-    modality : {"ctp", "dsc"}, optional
+    modality : {"ctp", "dsc", "asl"}, optional
         What the user says it is.
     interval_s : float, s, optional
         Time between frames that replaces the stored times.
@@ -56,6 +57,8 @@ def scanFacts(node: Any, modality: str | None = None, interval_s: float | None =
     kind = modality or facts.get("modality") or modalityFromValues(node)
     if not labels:
         return ScanFacts(kind, "no frames", f"'{node.GetName()}' is empty. Choose a dynamic perfusion scan.")
+    if kind == "asl" or isAsl(node):
+        return _aslFacts(node, facts, len(labels), size, modality)
     words = f"{len(labels)} frames of {size}"
     try:
         times_s, findings = frameTimes(node.GetName(), labels, unit, interval_s)
@@ -74,9 +77,21 @@ def scanFacts(node: Any, modality: str | None = None, interval_s: float | None =
     return ScanFacts(kind, "\n".join(filter(None, lines)), problem, decisions)
 
 
+def _aslFacts(node: Any, facts: dict[str, Any], count: int, size: str, modality: str | None) -> ScanFacts:
+    """What an ASL scan says: volumes are not frames in time."""
+    if not isAsl(node):
+        problem = f"'{node.GetName()}' does not say what is control and label: load the ASL scan from its folder or file."
+        return ScanFacts("asl", f"{count} volumes of {size}", problem)
+    if modality not in (None, "asl"):
+        problem = f"'{node.GetName()}' is an ASL scan: choose arterial spin labeling or 'from the scan' as its kind."
+        return ScanFacts("asl", f"{count} volumes of {size}", problem)
+    words = f"{aslInWords(facts, count, size)}\n{KINDS['asl']}"
+    return ScanFacts("asl", words, "", tuple(facts["source"]["decisions"]))
+
+
 def describeSequence(node: Any) -> str:
     """Return one line about a sequence: frames, matrix, duration as far as they can be told."""
-    facts = scanFacts(node, "ctp")
+    facts = scanFacts(node, None if isAsl(node) else "ctp")
     size = facts.words.splitlines()[0]
     return f"{size}. {facts.problem}" if facts.problem and facts.words != "no frames" else size
 

@@ -8,23 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PerfusionSuiteLib.core import PerfusionSeries, ProgressCallback
+from PerfusionSuiteLib.core import AslSeries, PerfusionSeries, ProgressCallback
 from PerfusionSuiteLib.jobs import JobSpec, Runner
 
+from .AslSequences import aslToSequence
 from .SequenceNodes import seriesToSequence
 from .StudyFolder import fileNodes
 from .StudyJob import StudyJob
-from .StudyRoles import BROWSER, SERIES, allOrNothing, studiesInScene
+from .StudyRoles import allOrNothing, nodesOfStudy, studiesInScene
 
 
 class ScanJob(StudyJob):
     """The handle of a scan that is being read; `nodes` becomes (sequence node, browser node)."""
 
-    def _toScene(self, result: PerfusionSeries) -> Any:
+    def _toScene(self, result: PerfusionSeries | AslSeries) -> Any:
         name = self._freeName(self._name or result.source.case_id)
         with allOrNothing(self._scene):
-            sequence, browser = seriesToSequence(self._scene, result, name)
-            fileNodes(self._scene, name, {SERIES: sequence, BROWSER: browser})
+            make = aslToSequence if isinstance(result, AslSeries) else seriesToSequence
+            sequence, browser = make(self._scene, result, name)
+            fileNodes(self._scene, name, nodesOfStudy(self._scene, name))
         return sequence, browser
 
     def _freeName(self, name: str) -> str:

@@ -59,28 +59,39 @@ def seriesToSequence(
     sequence = nodeFor(scene, "vtkMRMLSequenceNode", name, role, label)
     browser = nodeFor(scene, "vtkMRMLSequenceBrowserNode", name, f"{role}.browser", f"{label} browser")
     wasModifying = sequence.StartModify()
-    sequence.RemoveAllDataNodes()
-    sequence.SetIndexName("time")
-    sequence.SetIndexUnit("s")
-    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
-    sequence.SetNumericIndexValueTolerance(1e-6)
-    window = CT_WINDOW if series.modality == "ctp" else _robustRange(series.data)
-    compact = _asShort(series.data)
-    frame = slicer.vtkMRMLScalarVolumeNode()
-    frame.SetName(label)
-    for index, time_s in enumerate(series.times_s):
-        setVolume(frame, compact[..., index], series.affine)
-        sequence.SetDataNodeAtValue(frame, repr(float(time_s)))
+    times = [repr(float(time_s)) for time_s in series.times_s]
+    fillSequence(sequence, series.data, series.affine, label, ("time", "s", times))
     setFacts(sequence, _factsOfSeries(series))
     sequence.EndModify(wasModifying)
-    _showInBrowser(scene, sequence, browser, window)
+    showInBrowser(scene, sequence, browser, CT_WINDOW if series.modality == "ctp" else robustRange(series.data))
     return sequence, browser
 
 
-def _showInBrowser(scene: Any, sequence: Any, browser: Any, window: tuple[float, float]) -> None:
+def fillSequence(sequence: Any, data: np.ndarray, affine: Any, label: str, index: tuple[str, str, list[str]]) -> None:
+    """Replace the volumes of a sequence by those of an array (I, J, K, T).
+
+    :param label: name of each volume.
+    :param index: name of the index, its unit, and its value for each volume.
+    """
+    sequence.RemoveAllDataNodes()
+    name, unit, values = index
+    sequence.SetIndexName(name)
+    sequence.SetIndexUnit(unit)
+    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+    sequence.SetNumericIndexValueTolerance(1e-6)
+    compact = _asShort(data)
+    frame = slicer.vtkMRMLScalarVolumeNode()
+    frame.SetName(label)
+    for number, value in enumerate(values):
+        setVolume(frame, compact[..., number], affine)
+        sequence.SetDataNodeAtValue(frame, value)
+
+
+def showInBrowser(scene: Any, sequence: Any, browser: Any, window: tuple[float, float], indexFormat: str = "%.1f") -> None:
+    """Let a browser play a sequence, its proxy volume in a fixed window."""
     if browser.GetMasterSequenceNode() is not sequence:
         browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    browser.SetIndexDisplayFormat("%.1f")
+    browser.SetIndexDisplayFormat(indexFormat)
     browser.SetPlaybackRateFps(10)
     browser.SetSelectedItemNumber(min(max(browser.GetSelectedItemNumber(), 0), sequence.GetNumberOfDataNodes() - 1))
     proxy = browser.GetProxyNode(sequence)
@@ -101,7 +112,8 @@ def _asShort(data: np.ndarray) -> np.ndarray:
     return short if np.array_equal(short, data) else data
 
 
-def _robustRange(data: np.ndarray) -> tuple[float, float]:
+def robustRange(data: np.ndarray) -> tuple[float, float]:
+    """Return a window for signal without a scale of its own."""
     low, high = np.percentile(data[..., :: max(data.shape[3] // 4, 1)], (2.0, 99.5))
     return float(low), float(max(high, low + 1e-6))
 
@@ -152,7 +164,7 @@ def sequenceToSeries(
     if modality is None:
         msg = f"It is not known what kind of scan '{node.GetName()}' is. Choose ctp or dsc."
         raise InvalidInputError(msg)
-    data, affine, labels, unit = _multiVolumeFrames(node) if isMultiVolume(node) else _sequenceFrames(node)
+    data, affine, labels, unit = _multiVolumeFrames(node) if isMultiVolume(node) else sequenceFrames(node)
     times_s, findings = frameTimes(node.GetName(), labels, timeUnit or unit, interval_s)
     check_enough_times(times_s)
     return PerfusionSeries(
@@ -200,7 +212,8 @@ def _plausible(name: str, times_s: np.ndarray, unit: str) -> np.ndarray:
     return times_s
 
 
-def _sequenceFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+def sequenceFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    """Return the volumes (I, J, K, T) of a sequence, their affine, index values and the unit of these."""
     count = node.GetNumberOfDataNodes()
     if count == 0:
         msg = f"The sequence '{node.GetName()}' is empty. Choose the dynamic perfusion series."

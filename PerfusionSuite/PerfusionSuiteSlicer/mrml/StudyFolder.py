@@ -10,11 +10,20 @@ import vtk
 
 from .StudyRoles import STUDY
 
-INPUT, INPUT_FUNCTION, MAPS, FIT, LESIONS, REPORT = "Input", "Input function", "Maps", "Fit", "Lesions", "Report"
+INPUT, INPUT_FUNCTION, CURVES, MAPS, FIT, LESIONS, REPORT = (
+    "Input",
+    "Input function",
+    "Curves",
+    "Maps",
+    "Fit",
+    "Lesions",
+    "Report",
+)
 
 _FOLDERS = (
     (("fit", "sampled", "regions", "curve.regions", "plot.regions", "chart.regions", "table.regions"), FIT),
-    (("series", "map.baseline", "map.mean", "map.mip"), INPUT),
+    (("series", "difference", "map.baseline", "map.mean", "map.mip"), INPUT),
+    (("curve.asl", "plot.asl"), CURVES),
     (("curve", "plot", "chart", "points"), INPUT_FUNCTION),
     (("map", "quality"), MAPS),
     (("lesions", "anatomy", "midplane", "sinuses", "drawn"), LESIONS),

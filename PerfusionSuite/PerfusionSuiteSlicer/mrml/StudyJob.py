@@ -18,6 +18,7 @@ from PerfusionSuiteLib.core.failures import failure_of
 from PerfusionSuiteLib.core.files import write_json
 from PerfusionSuiteLib.jobs import Event, JobFolder, JobOutcome, JobSpec, Runner
 
+from .AslSequences import isAsl, sequenceToAsl
 from .CurveNodes import tableToInputFunction
 from .SequenceNodes import sequenceToSeries
 from .StudyScene import studyToScene
@@ -264,10 +265,10 @@ def startStudyJob(
     scan : vtkMRMLSequenceNode or path-like
         The scan: a sequence in the scene, or a DICOM folder or 4D file, which the worker reads.
     choices : mapping
-        Fields of ``pipeline.Settings`` that differ from the defaults.
+        Fields of ``pipeline.Settings`` that differ from the defaults; for an ASL scan of ``pipeline.AslSettings``.
     name : str, optional
         Name of the study, by default that of the sequence or the case.
-    modality : {"auto", "ctp", "dsc"}
+    modality : {"auto", "ctp", "dsc", "asl"}
         What kind of scan it is; auto takes what the scan says.
     interval_s : float, s, optional
         Time between frames, where the scan does not say it or says it wrongly.
@@ -290,7 +291,7 @@ def startStudyJob(
         job = StudyJob(scene, None, name, progress, finished, watcher)
     else:
         kind = None if modality == "auto" else modality
-        series = sequenceToSeries(scan, modality=kind, interval_s=interval_s or None)
+        series = sequenceToAsl(scan) if isAsl(scan) else sequenceToSeries(scan, modality=kind, interval_s=interval_s or None)
         spec = JobSpec("run", settings, {"series": series, **given}, folder)
         job = StudyJob(scene, scan, name or scan.GetName(), progress, finished, watcher)
     job.start(runner, spec, folder=None if jobFolder is None else Path(jobFolder))

@@ -23,6 +23,9 @@ FACTS = "PerfusionSuite.facts"
 SERIES, BROWSER = "series", "series.browser"
 """The scan as it was given: the user's, never overwritten by results."""
 
+SERIES_M0 = "series.m0"
+"""Calibration image of an ASL scan."""
+
 PREPARED, PREPARED_BROWSER = "series.prepared", "series.prepared.browser"
 """The scan after motion correction, part of the results."""
 

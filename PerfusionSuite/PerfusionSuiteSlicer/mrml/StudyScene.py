@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from PerfusionSuiteLib.core import QUANTITIES, LesionMasks, PerfusionMap, ProgressCallback, Study, part_of
+from PerfusionSuiteLib.core import QUANTITIES, AslStudy, LesionMasks, PerfusionMap, ProgressCallback, Study, part_of
 from PerfusionSuiteLib.core.constants import BRAIN_DENSITY_G_PER_ML
 
+from .AslScene import aslStudyToScene
 from .CurveNodes import TISSUE_COLORS, curvesToNodes, fittedInputToNodes, inputFunctionToNodes, plotsToChart
 from .FieldNodes import fieldToNodes
 from .LesionNodes import anatomyToSegmentation, lesionsToSegmentation
@@ -22,6 +21,7 @@ from .MarkupNodes import voxelsToPoints
 from .RegionNodes import regionsToNodes
 from .SequenceNodes import seriesToSequence
 from .StudyFolder import fileNodes, studyFolder
+from .StudyNodes import StudyNodes
 from .StudyRoles import (
     ANATOMY,
     BROWSER,
@@ -39,70 +39,14 @@ from .SummaryTable import SUMMARY, summaryToTable
 from .TableNodes import findingsToTable, metricsToTable, motionToTable, reportToText, volumesToTable
 from .ViewerLayers import showInViewers
 
+__all__ = ["StudyNodes", "findStudy", "studyToScene", "tissueCurves", "tissueRegions"]
+
 UNIT_NAMES = {"HU": "enhancement [HU]", "1/s": "ΔR2* [1/s]"}
-
-
-@dataclass(frozen=True)
-class StudyNodes(Mapping[str, Any]):
-    """The nodes of a study by their role, such as ``map.cbf``, ``curve.aif`` or ``lesions``.
-
-    Parameters
-    ----------
-    name : str
-        Name of the study.
-    nodes : dict
-        Node by role.
-    folder : int
-        Item of the study's folder in the subject hierarchy.
-    """
-
-    name: str
-    nodes: dict[str, Any] = field(default_factory=dict)
-    folder: int = 0
-
-    def __getitem__(self, role: str) -> Any:
-        return self.nodes[role]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.nodes)
-
-    def __len__(self) -> int:
-        return len(self.nodes)
-
-    @property
-    def maps(self) -> dict[str, Any]:
-        """Volume nodes by the key of their quantity."""
-        return {role.removeprefix("map."): node for role, node in self.nodes.items() if role.startswith("map.")}
-
-    @property
-    def sequence(self) -> Any:
-        """Sequence node of the prepared series, else of the given one, None when the scene has neither."""
-        return self.nodes.get(PREPARED) or self.nodes.get(SERIES)
-
-    @property
-    def browser(self) -> Any:
-        """Sequence browser node of the series."""
-        return self.nodes.get(PREPARED_BROWSER) or self.nodes.get(BROWSER)
-
-    @property
-    def lesions(self) -> Any:
-        """Segmentation node of core, penumbra and hypoperfusion."""
-        return self.nodes.get(LESIONS)
-
-    @property
-    def anatomy(self) -> Any:
-        """Segmentation node of anatomical masks and regions."""
-        return self.nodes.get(ANATOMY)
-
-    @property
-    def report(self) -> Any:
-        """Text node with metrics, settings and findings as JSON."""
-        return self.nodes.get(REPORT)
 
 
 def studyToScene(
     scene: Any,
-    study: Study,
+    study: Study | AslStudy,
     name: str | None = None,
     *,
     includeSeries: bool = True,
@@ -119,7 +63,7 @@ def studyToScene(
     ----------
     scene : vtkMRMLScene
         Where to.
-    study : Study
+    study : Study or AslStudy
         What.
     name : str, optional
         Name of folder and nodes, by default the name of the case.
@@ -133,6 +77,8 @@ def studyToScene(
     progress : callable, optional
         Told about progress.
     """
+    if isinstance(study, AslStudy):
+        return aslStudyToScene(scene, study, name, includeSeries=includeSeries, sequenceNode=sequenceNode, progress=progress)
     name = name or study.series.source.case_id
     report = part_of(progress, 0.0, 1.0)
     with allOrNothing(scene):

@@ -28,11 +28,25 @@ ROWS = (
 )
 """Words, key (behind a dot: within), unit (or the key of a map whose unit it is) and form."""
 
+ASL_ROWS = (
+    ("CBF of the brain", "cbf.brain.mean", "units.cbf", "{:.1f}"),
+    ("CBF of gray matter", "cbf.gm.mean", "units.cbf", "{:.1f}"),
+    ("CBF of white matter", "cbf.wm.mean", "units.cbf", "{:.1f}"),
+    ("CBF of the left half", "cbf.left.mean", "units.cbf", "{:.1f}"),
+    ("CBF of the right half", "cbf.right.mean", "units.cbf", "{:.1f}"),
+    ("Right over left, relative difference", "cbf_asymmetry_percent", "%", "{:+.1f}"),
+    ("Arrival time in the brain", "att.brain.mean", "units.att", "{:.2f}"),
+    ("Low flow against the other side", "hypoperfusion_volume_ml", "mL", "{:.1f}"),
+    ("Side of low flow", "affected_side", "", "{}"),
+    ("Spatial variation of flow", "spatial_variation_percent", "%", "{:.0f}"),
+)
+"""The same of an ASL case."""
+
 
 def summaryRows(metrics: Metrics) -> list[tuple[str, str, str]]:
     """Return (words, value, unit) of the numbers that a case has."""
     rows = []
-    for words, key, unit, form in ROWS:
+    for words, key, unit, form in ASL_ROWS if metrics.values.get("modality") == "asl" else ROWS:
         value = _find(metrics.values, key)
         if value is not None:
             rows.append((words, form.format(value), _unit(metrics.values, unit)))
@@ -50,6 +64,8 @@ def summaryToTable(scene: Any, metrics: Metrics, name: str) -> Any:
 def summarySentence(metrics: Metrics) -> str:
     """Return the volumes of a case in one sentence."""
     values = metrics.values
+    if values.get("modality") == "asl":
+        return _aslSentence(values)
     core, penumbra = values.get("infarct_core_volume_ml"), values.get("penumbra_volume_ml")
     if core is None or penumbra is None:
         return ""
@@ -57,6 +73,17 @@ def summarySentence(metrics: Metrics) -> str:
     sentence = f"Core {core:.1f} mL, penumbra {penumbra:.1f} mL"
     sentence += "" if ratio is None else f", mismatch ratio {ratio:.2f}"
     return sentence + (f", side {side}." if side not in (None, "none") else ".")
+
+
+def _aslSentence(values: Mapping[str, Any]) -> str:
+    """Flow of the best known tissue, and low flow."""
+    flows = (("gray matter", _find(values, "cbf.gm.mean")), ("the brain", _find(values, "cbf.brain.mean")))
+    words, flow = next(((words, flow) for words, flow in flows if flow is not None), ("", None))
+    parts = [] if flow is None else [f"CBF of {words} {flow:.0f} {_find(values, 'units.cbf')}"]
+    low, side = values.get("hypoperfusion_volume_ml"), values.get("affected_side")
+    if low is not None:
+        parts.append(f"low flow {low:.1f} mL" + (f" on the {side}" if low and side in ("left", "right") else ""))
+    return f"{', '.join(parts)}." if parts else "Relative flow, because there is no M0."
 
 
 def _find(values: Mapping[str, Any], key: str) -> Any:
@@ -67,6 +94,8 @@ def _find(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _unit(values: Mapping[str, Any], unit: str) -> str:
+    if unit.startswith("units."):
+        return str(_find(values, unit) or "")
     if not unit.startswith("reference."):
         return unit
     return (_find(values, "input.maps") or {}).get(unit.removeprefix("reference."), "")

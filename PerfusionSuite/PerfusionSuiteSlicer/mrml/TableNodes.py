@@ -12,7 +12,7 @@ import numpy as np
 import vtk
 from vtk.util import numpy_support
 
-from PerfusionSuiteLib.core import InvalidInputError, Metrics, MotionReport, QualityFinding, Study
+from PerfusionSuiteLib.core import AslStudy, InvalidInputError, Metrics, MotionReport, QualityFinding, Study
 from PerfusionSuiteLib.core.files import plain
 
 from .StudyRoles import REPORT, nodeFor
@@ -111,7 +111,7 @@ def findingsToTable(scene: Any, findings: Sequence[QualityFinding], name: str) -
     return setTable(node, {field: [getattr(finding, field) for finding in findings] for field in fields})
 
 
-def reportToText(scene: Any, study: Study, name: str) -> Any:
+def reportToText(scene: Any, study: Study | AslStudy, name: str) -> Any:
     """Put metrics, settings, findings and times of a run into a text node, as JSON."""
     node = nodeFor(scene, "vtkMRMLTextNode", name, REPORT, f"{name} report")
     report = {
