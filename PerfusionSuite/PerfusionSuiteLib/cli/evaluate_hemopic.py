@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +20,10 @@ from ..evaluation.hemopic_study import PARTS, HemopicDesign, run_hemopic
 from ..evaluation.report.hemopic_detection_files import write_patient
 from ..evaluation.report.hemopic_slice_pictures import write_slices
 from ..evaluation.report.hemopic_writing import HemopicReport
+from ..hemopic.subjects import parse_ids
 from .console import ConsoleProgress
 
+_NUMBERS = re.compile(r"[\d,-]+")
 _NAMED = tuple(dict.fromkeys((*FIT_STEMS, *DATA_STEMS)))
 
 
@@ -52,7 +55,7 @@ def add_parser(parts: Any) -> None:
         help="corrected: common voxels, patients as unit, true mirror plane; published: as the published program; with both each "
         "gets a folder of its name (default corrected)",
     )  # fmt: skip
-    parser.add_argument("--patients", nargs="+", default=[], metavar="N", help="only these, by number or name")
+    parser.add_argument("--patients", nargs="+", default=[], metavar="N", help="only these, by number, range or name (1-48)")
     parser.add_argument("--pattern", default="*", help="which folders of FITS are patients (default *)")
     parser.add_argument(
         "--compare", nargs="+", default=[], metavar="NAME=FOLDER", help="further sources of maps, each a folder like FITS"
@@ -106,7 +109,7 @@ def execute(options: argparse.Namespace) -> int:
         msg = f"'{missing[0]}' does not exist. Check the path."
         raise InvalidInputError(msg)
     cases, ignored = find_cases(
-        options.fits, options.data, patients=options.patients, compared=compared, names=names, pattern=options.pattern
+        options.fits, options.data, patients=_patients(options.patients), compared=compared, names=names, pattern=options.pattern
     )
     console = ConsoleProgress(check_stop=options.check_stop)
     definitions = list(dict.fromkeys(options.definitions))
@@ -221,6 +224,12 @@ def evaluate(
         msg = f"Nothing could be measured. {' '.join(reasons[:3]) or 'No part was possible.'}"
         raise InvalidInputError(msg)
     return HemopicReport(found, design, out, stamp).write()
+
+
+def _patients(words: Sequence[str]) -> list[str]:
+    """Names stay, numbers and ranges become single numbers."""
+    names = [word for word in words if not _NUMBERS.fullmatch(word)]
+    return names + [str(number) for number in parse_ids([word for word in words if _NUMBERS.fullmatch(word)])]
 
 
 def _pairs(words: Sequence[str], option: str, form: str) -> Mapping[str, str]:

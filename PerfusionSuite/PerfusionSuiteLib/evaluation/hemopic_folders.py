@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,12 @@ DATA_STEMS: Mapping[str, tuple[str, ...]] = {
     "curves": (TRACER,),
     "brain": ("brain_mask",),
 }
-_INNER = ("", "global/core", "global", "core")
+BIDS_NAMES: Mapping[str, str] = {
+    **{key: f"sub-*_desc-perfusion_{key}.nii.gz" for key in KEYS},
+    "brain": "sub-*_desc-brain_mask.nii.gz",
+    "regions": "sub-*_desc-regions_dseg.nii.gz",
+}
+_INNER = ("", "global/core", "global", "core", "perf")
 _NUMBER = re.compile(r"(\d+)(?:_kmeans)?$")
 _SUFFIXES = (".nii.gz", ".nii")
 _SHARED = ("lesion", "labels", "brain", "regions", "display", "curves")
@@ -219,9 +225,50 @@ def _found(
         tried = (given,) if given else stems.get(key, ())
         paths = (folder / f"{stem}{suffix}" for stem in tried for suffix in _SUFFIXES)
         path = next((path for path in paths if is_filled(path)), None)
+        if path is None and not given and key in BIDS_NAMES and stems is FIT_STEMS:
+            path = next(iter(sorted(folder.glob(BIDS_NAMES[key]))), None)
         if path is not None:
             found[key] = path
     return found
+
+
+def read_table(folder: Path, stems: Sequence[str]) -> tuple[str, list[list[str]]] | None:
+    """Read a table of a fit.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the fit.
+    stems : sequence of str
+        Names without ending, the wanted one first; with BIDS names they stand in ``desc-``.
+
+    Returns
+    -------
+    name : str
+        Of the file.
+    rows : list of list of str
+        Head and rows.
+        None instead of both when there is no such table.
+
+    Raises
+    ------
+    InvalidInputError
+        If it cannot be read or is empty.
+    """
+    for stem in stems:
+        plain = [folder / f"{stem}.csv"] if (folder / f"{stem}.csv").is_file() else []
+        for path in (*plain, *sorted(folder.glob(f"sub-*_desc-{stem.replace('_', '')}_perf.tsv"))):
+            try:
+                with path.open(encoding="utf-8", newline="") as stream:
+                    rows = list(csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
+            except (OSError, ValueError) as error:
+                msg = f"'{path.name}' cannot be read ({error}). Copy it again."
+                raise InvalidInputError(msg) from error
+            if not rows:
+                msg = f"'{path.name}' is empty. Fit the patient again."
+                raise InvalidInputError(msg)
+            return path.name, rows
+    return None
 
 
 def _is_open(path: Path) -> bool:

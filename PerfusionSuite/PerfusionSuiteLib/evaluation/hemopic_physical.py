@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,12 @@ from ..hemopic import fit as fit_hemopic
 from ..hemopic.compat_model import time_weights
 from ..hemopic.compat_regions import smoothed
 from .hemopic_case import BRAIN_STEM, CSF, GM, WM, Case, Definitions
+from .hemopic_folders import read_table
 from .hemopic_mirror import Mirrored
 from .hemopic_reconstruction import Reconstruction, curve_errors, without_odd
 from .hemopic_tau import weighted_quantile
 
-CURVES = "region_curves.csv"
+CURVES = "region_curves"
 TIME_COLUMNS = ("patient", "quantity", "group", "roi_id", "value", "w")
 QUANTILE_COLUMNS = ("quantity", "group", "n", "w_sum", "q25", "q40", "q50", "q60", "q75", "wmean")
 _QUANTILES = (0.25, 0.40, 0.50, 0.60, 0.75)
@@ -88,15 +88,18 @@ def read_stored(folder: Path, rows: Sequence[Mapping[str, Any]]) -> StoredCurves
     InvalidInputError
         If the file is missing or does not belong to the table.
     """
+    found = read_table(folder, (CURVES,))
+    if found is None:
+        msg = f"There are no curves of regions ({CURVES}.csv) in '{folder.name}'. Run the fit again."
+        raise InvalidInputError(msg)
+    name, (head, *lines) = found
     try:
-        with (folder / CURVES).open(encoding="utf-8", newline="") as stream:
-            head, *lines = list(csv.reader(stream))
         table = np.array([[float(cell) if cell else np.nan for cell in line] for line in lines], float)
-    except (OSError, ValueError) as error:
-        msg = f"The curves of the regions ({CURVES}) cannot be read ({error}). Run the fit again."
+    except ValueError as error:
+        msg = f"'{name}' holds something that is no number ({error}). Run the fit again."
         raise InvalidInputError(msg) from error
     if len(head) != 2 + 2 * len(rows) or table.ndim != 2:
-        msg = f"{CURVES} has {len(head)} columns, but {len(rows)} regions need {2 + 2 * len(rows)}. Run the fit again."
+        msg = f"'{name}' has {len(head)} columns, but {len(rows)} regions need {2 + 2 * len(rows)}. Run the fit again."
         raise InvalidInputError(msg)
     pairs = {int(row["roi_id"]): table[:, 2 + 2 * at : 4 + 2 * at].T for at, row in enumerate(rows)}
     kept = {number: pair for number, pair in pairs.items() if np.isfinite(pair).all()}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.geometry import BoolArray
 from .hemopic_case import Case, Definitions
+from .hemopic_folders import read_table
 from .hemopic_mirror import Mirrored
 
 ROI_COLUMNS = ("patient", "roi_id", "tissue", "tau", "w")
@@ -45,17 +45,12 @@ def read_regions(folder: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InvalidInputError
-        If there is no such table.
+        If there is no such table, or it cannot be read.
     """
-    for name in ("roi_fit_summary.csv", "regions.csv"):
-        path = folder / name
-        if path.is_file():
-            try:
-                with path.open(encoding="utf-8", newline="") as stream:
-                    return [{key: _cell(text) for key, text in row.items()} for row in csv.DictReader(stream)]
-            except (OSError, ValueError) as error:
-                msg = f"'{name}' cannot be read ({error}). Copy it again."
-                raise InvalidInputError(msg) from error
+    found = read_table(folder, ("roi_fit_summary", "regions"))
+    if found is not None:
+        head, *rows = found[1]
+        return [{key: _cell(text) for key, text in zip(head, row, strict=False)} for row in rows]
     msg = f"There is no table of regions (roi_fit_summary.csv) in '{folder.name}'. Fit the patient with a regional method."
     raise InvalidInputError(msg)
 

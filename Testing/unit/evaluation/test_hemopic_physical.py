@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import hemopic_dataset as made_up
@@ -79,6 +80,22 @@ def test_without_a_tracer_series_frames_cannot_be_left_out(a_result: tuple[Path,
     assert all(row["nrmse"] < 0.1 for row in found.rows)
 
 
+def test_results_under_bids_names_are_found(a_result: tuple[Path, Path], tmp_path: Path) -> None:
+    source, place = a_result[0] / "patient_1", tmp_path / "sub-01" / "perf"
+    place.mkdir(parents=True)
+    for key in ("cbf", "cbv", "mtt", "tmax"):
+        shutil.copy(source / f"{key}.nii.gz", place / f"sub-01_desc-perfusion_{key}.nii.gz")
+    shutil.copy(source / "regions.nii.gz", place / "sub-01_desc-regions_dseg.nii.gz")
+    for name, other in (("regions", "regions"), ("region_curves", "regioncurves")):
+        text = (source / f"{name}.csv").read_text(encoding="utf-8")
+        (place / f"sub-01_desc-{other}_perf.tsv").write_text(text.replace(",", "\t"), encoding="utf-8")
+    (files,), _ = find_cases(tmp_path, a_result[1])
+    assert (files.patient, set(files.maps["hemopic"])) == ("1", {"cbf", "cbv", "mtt", "tmax"})
+    found = run_hemopic([files], HemopicDesign(parts=("curves", "tau"), held_out=False))
+    assert found.skipped == []
+    assert found.curves[0].rows[0]["nrmse"] < 0.1
+
+
 def test_tissue_of_regions_is_read_back() -> None:
     rows = [{"roi_id": 1, "tissue": "GM"}, {"roi_id": 2, "tissue": "CSF"}]
     np.testing.assert_array_equal(physical.tissue_of(rows, np.array([[[0, 1, 2]]])), [[[0, 1, 3]]])
@@ -90,5 +107,5 @@ def test_curves_of_another_table_are_refused(a_result: tuple[Path, Path]) -> Non
     rows = read_regions(folder)
     with pytest.raises(InvalidInputError, match="columns, but 1 regions need 4"):
         physical.read_stored(folder, rows[:1])
-    with pytest.raises(InvalidInputError, match="cannot be read"):
+    with pytest.raises(InvalidInputError, match="no curves of regions"):
         physical.read_stored(folder.parent, rows)
