@@ -79,27 +79,32 @@ def fit_on_grid(curves: FloatArray, responses: FloatArray, noise: FloatArray, gr
     """
     power = np.einsum("ad,ad->a", responses, responses)
     fits = power > 1e-8 * power.max()
-    projected = curves @ responses.T
-    flows = np.maximum(projected, 0.0) / np.where(fits, power, np.inf)
-    gain = flows * projected * (projected > 0)
-    floor = _EXACT * np.sqrt(np.einsum("nd,nd->n", curves, curves)) + 1e-12
-    variance = np.maximum(noise, floor)[:, None] ** 2
-    score = gain / (2.0 * variance) - grid.penalty / 2.0
-    score[:, ~fits] = -np.inf
+    scale = np.where(fits, 1.0 / np.sqrt(np.where(fits, power, 1.0)), 0.0)
+    energy = np.einsum("nd,nd->n", curves, curves)
+    along = np.maximum(curves @ (responses * scale[:, None]).T, 0.0)  # times `scale` it is the flow, squared the gain
+    variance = np.maximum(noise, _EXACT * np.sqrt(energy) + 1e-12)[:, None] ** 2
+    score = np.square(along)
+    score /= 2.0 * variance
+    score -= np.where(fits, grid.penalty / 2.0, np.inf)
     best = score.argmax(axis=1)
     rows = np.arange(len(best))
-    residual = np.maximum(np.einsum("nd,nd->n", curves, curves) - gain[rows, best], 0.0)
-    weights = np.exp(score - score[rows, best][:, None])
+    residual = np.maximum(energy - along[rows, best] ** 2, 0.0)
+    likely = along[rows, best] * scale[best]
+    # What follows are sums over probabilities: single precision is enough once the best score is taken off.
+    score -= score[rows, best][:, None]
+    weights = np.exp(score.astype(np.float32))
     weights /= weights.sum(axis=1, keepdims=True)
-    flow, arrival = np.einsum("na,na->n", weights, flows), weights @ grid.arrival_s
-    within = np.maximum(noise, 0.0) ** 2 * (weights @ np.where(fits, 1.0 / np.where(fits, power, 1.0), 0.0))
-    between = np.einsum("na,na->n", weights, flows**2) - flow**2
-    spread = weights @ grid.arrival_s**2 - arrival**2
-    if not mean:
-        between = between + (flow - flows[rows, best]) ** 2
-        spread = spread + (arrival - grid.arrival_s[best]) ** 2
-        flow, arrival = flows[rows, best], grid.arrival_s[best]
-    return GridFit(flow, arrival, np.sqrt(within + np.maximum(between, 0.0)), np.sqrt(np.maximum(spread, 0.0)), residual, best)
+    apart = (along * scale - likely[:, None]).astype(np.float32)
+    moments = weights @ np.stack([grid.arrival_s, grid.arrival_s**2, scale**2], axis=1).astype(np.float32)
+    product = weights * apart
+    shift, between = product.sum(axis=1), np.einsum("na,na->n", product, apart)
+    arrival, spread = moments[:, 0].astype(np.float64), np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0.0)
+    within = noise**2 * moments[:, 2]
+    if mean:
+        flow, between = likely + shift, np.maximum(between - shift**2, 0.0)
+    else:
+        flow, spread, arrival = likely, spread + (arrival - grid.arrival_s[best]) ** 2, grid.arrival_s[best]
+    return GridFit(flow, arrival, np.sqrt(within + between), np.sqrt(spread), residual, best)
 
 
 def residual_noise(residual: FloatArray, count: int, positive: BoolArray) -> float:
