@@ -194,7 +194,7 @@ def draw(found: dict[str, tuple[Any, Any, float]], about: dict[str, Any]) -> Any
     lesion = view.turn(truth.masks["hypoperfusion"])
     at = int(lesion.sum(axis=(0, 1)).argmax())
     size = picture_mm(view, "axial")
-    panel, label, head, foot = 1.7, 1.75, 0.95, 0.75
+    panel, label, head, foot = 1.7, 1.75, 1.08, 0.75
     high = panel * size[1] / size[0]
     rows: dict[str, dict[str, Any]] = {"truth": {key: np.asarray(truth.maps[key], float) for key in keys}}
     for name, (one, seen, _) in found.items():
@@ -239,6 +239,8 @@ def draw(found: dict[str, tuple[Any, Any, float]], about: dict[str, Any]) -> Any
     note = "Radiological convention. Outline: true hypoperfusion. CBF and CBV after one factor, delay and Tmax after one shift."
     figure.text(0.1 / width, 1 - 0.25 / height, title, color=canvas.INK, fontsize=12, fontweight="bold", va="center")
     figure.text(0.1 / width, 1 - 0.5 / height, note, color=canvas.FAINT, fontsize=9, va="center")
+    more = "The published mode has no delay: its delay and Tmax are those of the deconvolution that it starts from."
+    figure.text(0.1 / width, 1 - 0.66 / height, more, color=canvas.FAINT, fontsize=9, va="center")
     return figure
 
 
