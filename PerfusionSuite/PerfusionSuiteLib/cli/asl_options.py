@@ -104,9 +104,11 @@ def _for_asl_only(path: Path) -> bool:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    names = set(values) if isinstance(values, dict) else set()
+    if not isinstance(values, dict):
+        return False
+    names, method = set(values), values.get("method")
     of_asl, of_contrast = ({item.name for item in fields(kind)} for kind in (pipeline.AslSettings, pipeline.Settings))
-    return bool(names & (of_asl - of_contrast)) or values.get("method") in asl.METHODS
+    return bool(names & (of_asl - of_contrast)) or (isinstance(method, str) and method in asl.METHODS)
 
 
 def asl_settings_from(options: argparse.Namespace) -> pipeline.AslSettings:
