@@ -22,6 +22,9 @@ DIVISOR = (8, 8, 4)
 SMALLEST = 0.001
 """Components of curves that are smaller (in units of the scaled label density) are not blown up to size 1."""
 
+LIMITS = (-0.5, 2.0)
+"""Of the linear sum, in units of the reference perfusion: an artery is no reason for more."""
+
 SMALLEST_SIDE = 2
 """Images of so few voxels along an axis are never computed in bfloat16."""
 
@@ -122,7 +125,7 @@ class VoxelRegression(nn.Module):
         flow = (self.weights[:, None, None, None] * found * signal / (signal + noise)).sum(1, keepdim=True)
         scaled = found / (signal + noise + SMALLEST**2).sqrt()
         components = torch.cat([scaled.sign() * scaled.abs().log1p(), 10.0 * told], 1)
-        return components, flow + self.bend(components)
+        return components, flow.clamp(*LIMITS) + self.bend(components)
 
 
 class QtmNetwork(nn.Module):

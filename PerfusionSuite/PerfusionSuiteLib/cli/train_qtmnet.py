@@ -68,8 +68,8 @@ def add_parser(parts: Any) -> None:
     parser.add_argument("--scale", choices=SCALES, help="divide images by a constant or by their maximum")
     parser.add_argument(
         "--augmentation", metavar="KEY=X", nargs="*",
-        help="noise, clean, blank, gain, mirror (0 or 1); 'none' for mirroring alone (default noise=0.08 clean=0.2 blank=0.5 "
-        "gain=0.05 mirror=1)",
+        help="noise, clean, blank, gain, arteries, mirror (0 or 1); 'none' for mirroring alone (default noise=0.08 clean=0.2 "
+        "blank=0.5 gain=0.05 arteries=0.5 mirror=1)",
     )  # fmt: skip
     parser.add_argument("--noise-channel", action=argparse.BooleanOptionalAction, help="tell the network the noise")
     parser.add_argument("--regression", action=argparse.BooleanOptionalAction, help="begin with a linear regression")
@@ -225,12 +225,12 @@ def _augmentation(usual: Any, words: list[str] | None) -> Any:
     if words is None:
         return usual
     if words == ["none"]:
-        return replace(usual, noise=0.0, clean=0.0, blank=0.0, gain=0.0)
+        return replace(usual, noise=0.0, clean=0.0, blank=0.0, gain=0.0, arteries=0.0)
     given: dict[str, Any] = {}
     for word in words:
         key, _, text = word.partition("=")
-        if key not in ("noise", "clean", "blank", "gain", "mirror"):
-            msg = f"'{word}' is no augmentation. Write noise=0.08, clean=0.2, blank=0.5, gain=0.05, mirror=1, or none."
+        if key not in ("noise", "clean", "blank", "gain", "arteries", "mirror"):
+            msg = f"'{word}' is no augmentation. Write noise=0.08, clean=0.2, gain=0.05, arteries=0.5, mirror=1, or none."
             raise InvalidInputError(msg)
         try:
             given[key] = bool(int(text)) if key == "mirror" else float(text)

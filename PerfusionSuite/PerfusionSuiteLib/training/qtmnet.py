@@ -89,7 +89,9 @@ class Plan:
     clip: float = 1.0
     batch: int = 16
     smoothness: float = 0.01
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(noise=0.08, clean=0.2, blank=0.5, gain=0.05))
+    augmentation: Augmentation = field(
+        default_factory=lambda: Augmentation(noise=0.08, clean=0.2, blank=0.5, gain=0.05, arteries=0.5)
+    )
     held_out: float = 0.1
     seed: int = 0
     minutes: float | None = None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..asl.qtm_weights import Q_REF, S_REF, VOXEL_MM
+from ..asl.qtm_weights import Q_REF, S_REF, VOXEL_MM, Protocol
 from ..core.errors import InvalidInputError
 from .qtmnet_data import Cubes
+
+ARTERY_SHARES = (0.01, 0.4)
+"""Volume of a large artery in a voxel of 16 mm3, which is between one of 0.2 mm and one of 2.8 mm that crosses it."""
+
+ENTRY_S, ARTERY_TRANSIT_S = (0.2, 2.2), 0.8
+"""When the fastest label reaches a place, and the longest further way as time of plug flow."""
+
+WIDTH_MM, MOST_ARTERIES, STREAMLINES, VOXEL_ARTERIES = (1.0, 2.2), 3, 12, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,8 @@ class Augmentation:
         Share of cubes of which a random half-space is emptied, as outside the head.
     gain : float
         Largest deviation of a common factor from 1, for errors of M0 and efficiency.
+    arteries : float
+        Share of cubes that large arteries pass through: those of a head are larger than any that feeds a cube.
     """
 
     mirror: bool = True
@@ -39,6 +50,7 @@ class Augmentation:
     clean: float = 0.0
     blank: float = 0.0
     gain: float = 0.0
+    arteries: float = 0.0
 
     def check(self) -> None:
         """Refuse what cannot be.
@@ -48,7 +60,7 @@ class Augmentation:
         InvalidInputError
             If a value is out of range.
         """
-        for name, most in (("noise", 1.0), ("clean", 1.0), ("blank", 1.0), ("gain", 0.5)):
+        for name, most in (("noise", 1.0), ("clean", 1.0), ("blank", 1.0), ("gain", 0.5), ("arteries", 1.0)):
             if not 0.0 <= getattr(self, name) <= most:
                 msg = f"The augmentation '{name}' is {getattr(self, name)!r}. Choose a number from 0 to {most:g}."
                 raise InvalidInputError(msg)
@@ -68,6 +80,8 @@ class Batches:
         Tell the noise in one more image.
     scale : {"physical", "image-max"}
         See `QtmWeights.scale`.
+    protocol : Protocol
+        When the cubes are seen.
     """
 
     x: torch.Tensor
@@ -75,13 +89,14 @@ class Batches:
     augmentation: Augmentation
     noise_channel: bool
     scale: str
+    protocol: Protocol
 
     @classmethod
     def of(cls, cubes: Cubes, augmentation: Augmentation, *, noise_channel: bool, scale: str, device: Any) -> Batches:
         """Lay cubes onto a device."""
         x = torch.from_numpy(cubes.density / np.float32(S_REF)).to(device)
         y = torch.from_numpy(cubes.flow[:, None] / np.float32(Q_REF)).to(device)
-        return cls(x, y, augmentation, noise_channel, scale)
+        return cls(x, y, augmentation, noise_channel, scale, cubes.protocol)
 
     def make(self, numbers: NDArray[Any], draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Make a batch.
@@ -105,6 +120,8 @@ class Batches:
         x, y = self.x[rows], self.y[rows]
         if how.mirror:
             x, y = mirrored(x, y, draw)
+        if how.arteries:
+            x = x + passing_arteries(x.shape[2:], self.protocol, how.arteries, len(x), draw).to(x.device)
         if how.gain:
             x = x * (1.0 + how.gain * (2.0 * self._uniform(len(x), draw) - 1.0))
         sd = how.noise * self._uniform(len(x), draw) * (self._uniform(len(x), draw) >= how.clean)
@@ -137,6 +154,11 @@ class Batches:
         """
         how, count = self.augmentation, flows.numel()
         sd = how.noise * torch.rand(count, generator=draw) * (torch.rand(count, generator=draw) >= how.clean)
+        if how.arteries:
+            passing = arterial_curves(self.protocol, count, draw) * artery_volumes(count, draw)[:, None]
+            curves = curves + (passing * (torch.rand((count, 1), generator=draw) < VOXEL_ARTERIES * how.arteries)).T.to(
+                curves.device
+            )
         x = curves + (sd * torch.randn((curves.shape[0], count), generator=draw)).to(curves.device)
         if self.noise_channel:
             x = torch.cat([x, sd[None].to(curves.device)])
@@ -195,6 +217,93 @@ def mirrored(x: torch.Tensor, y: torch.Tensor, draw: torch.Generator) -> tuple[t
     return x, y
 
 
+def artery_volumes(count: int, draw: torch.Generator) -> torch.Tensor:
+    """Draw how much of a voxel arteries fill, over `S_REF`: from 1 to 40 %, small ones as often as large ones.
+
+    Parameters
+    ----------
+    count : int
+        Number of draws.
+    draw : torch.Generator
+        Of the CPU.
+
+    Returns
+    -------
+    Tensor, shape (count,)
+        Volumes.
+    """
+    low, high = (math.log(share / S_REF) for share in ARTERY_SHARES)
+    return torch.exp(low + (high - low) * torch.rand(count, generator=draw))
+
+
+def arterial_curves(protocol: Protocol, count: int, draw: torch.Generator) -> torch.Tensor:
+    """Draw what is seen of labeled blood in an artery: laminar flow that reached the place some time ago.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        When it is seen.
+    count : int
+        Number of draws.
+    draw : torch.Generator
+        Of the CPU.
+
+    Returns
+    -------
+    Tensor, shape (count, D)
+        Share of the blood that is labeled, with decay (qtmnet section 7, volume average over the cross-section).
+    """
+    seen = protocol.label_duration_s + torch.tensor(protocol.post_label_delays_s)
+    entry = ENTRY_S[0] + (ENTRY_S[1] - ENTRY_S[0]) * torch.rand((count, 1, 1), generator=draw)
+    lines = (torch.arange(STREAMLINES) + 0.5) / STREAMLINES
+    arrival = entry + ARTERY_TRANSIT_S * torch.rand((count, 1, 1), generator=draw) / (2.0 * lines[:, None])
+    inside = (seen > arrival) & (seen < arrival + protocol.label_duration_s)
+    return (inside * torch.exp(-arrival / protocol.t1_blood_s)).mean(1)
+
+
+def passing_arteries(shape: Sequence[int], protocol: Protocol, share: float, count: int, draw: torch.Generator) -> torch.Tensor:
+    """Draw arteries that pass through cubes on straight lines.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Voxels, of `VOXEL_MM`.
+    protocol : Protocol
+        When they are seen.
+    share : float
+        Of the cubes that have some.
+    count : int
+        Number of cubes.
+    draw : torch.Generator
+        Of the CPU.
+
+    Returns
+    -------
+    Tensor, shape (count, D, I, J, K)
+        Label density over `S_REF`.
+    """
+    places, edge = _places(shape)
+    vessels = count * MOST_ARTERIES
+    point = torch.rand((vessels, 3), generator=draw) * edge
+    direction = torch.nn.functional.normalize(torch.randn((vessels, 3), generator=draw), dim=1)
+    off = places[None] - point[:, :, None, None, None]
+    along = torch.einsum("bc,bcijk->bijk", direction, off)
+    width = WIDTH_MM[0] + (WIDTH_MM[1] - WIDTH_MM[0]) * torch.rand((vessels, 1, 1, 1), generator=draw)
+    tube = torch.exp(-0.5 * (off.square().sum(1) - along.square()) / width**2)
+    ends = torch.rand((vessels, 1, 1, 1), generator=draw) < 0.5
+    tube = torch.where(ends & (along < 0.0), torch.zeros(()), tube)
+    there = (torch.rand((count, 1), generator=draw) < share) & (torch.rand((count, MOST_ARTERIES), generator=draw) < 0.6)
+    strength = artery_volumes(vessels, draw)[:, None] * arterial_curves(protocol, vessels, draw) * there.reshape(-1, 1)
+    label = strength[:, :, None, None, None] * tube[:, None]
+    return label.reshape(count, MOST_ARTERIES, *label.shape[1:]).sum(1)
+
+
+def _places(shape: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the places of voxels in mm, shape (3, I, J, K), and the size of the image."""
+    grids = torch.meshgrid(*(torch.arange(n) * size for n, size in zip(shape, VOXEL_MM, strict=True)), indexing="ij")
+    return torch.stack(grids), torch.tensor([n * size for n, size in zip(shape, VOXEL_MM, strict=True)])
+
+
 def half_spaces(shape: Sequence[int], share: float, count: int, draw: torch.Generator) -> torch.Tensor:
     """Draw masks that leave out a half-space, behind a plane of any direction through any point.
 
@@ -214,9 +323,7 @@ def half_spaces(shape: Sequence[int], share: float, count: int, draw: torch.Gene
     Tensor, shape (count, 1, I, J, K)
         1 where something is kept.
     """
-    grids = torch.meshgrid(*(torch.arange(n) * size for n, size in zip(shape, VOXEL_MM, strict=True)), indexing="ij")
-    places = torch.stack(grids)  # mm
-    edge = torch.tensor([n * size for n, size in zip(shape, VOXEL_MM, strict=True)])
+    places, edge = _places(shape)
     point = torch.rand((count, 3), generator=draw) * edge
     direction = torch.randn((count, 3), generator=draw)
     side = torch.einsum("bc,cijk->bijk", direction, places) - (direction * point).sum(1)[:, None, None, None]

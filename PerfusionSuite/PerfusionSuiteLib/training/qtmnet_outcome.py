@@ -245,7 +245,8 @@ def card(weights: QtmWeights, facts: Facts, rows: Sequence[Row]) -> str:
     """
     plan, how = facts.plan, facts.plan.augmentation
     changes = f"noise 0 to {how.noise:g} S_ref ({100 * how.clean:.0f} % of cubes clean), half-spaces blanked in "
-    changes += f"{100 * how.blank:.0f} %, gain within {100 * how.gain:.0f} %, mirrored: {'yes' if how.mirror else 'no'}"
+    changes += f"{100 * how.blank:.0f} %, gain within {100 * how.gain:.0f} %, "
+    changes += f"large arteries through {100 * how.arteries:.0f} %, mirrored: {'yes' if how.mirror else 'no'}"
     count = sum(int(np.size(value)) for value in weights.tensors.values())
     table = [
         ("Protocol", f"{weights.protocol.words()}, T1 of blood {weights.protocol.t1_blood_s:g} s, (P)CASL at 3 T"),

@@ -21,7 +21,7 @@ from PerfusionSuiteLib.phantom.vessels import store  # noqa: E402
 from PerfusionSuiteLib.phantom.vessels.values import response_times  # noqa: E402
 from PerfusionSuiteLib.training import qtmnet  # noqa: E402
 from PerfusionSuiteLib.training.qtmnet import PRESETS, Plan, Trainer, objective  # noqa: E402
-from PerfusionSuiteLib.training.qtmnet_batches import Augmentation, Batches, half_spaces  # noqa: E402
+from PerfusionSuiteLib.training.qtmnet_batches import ENTRY_S, Augmentation, Batches, arterial_curves, half_spaces  # noqa: E402
 from PerfusionSuiteLib.training.qtmnet_data import Cubes, load, moments, seed_ranges  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -152,6 +152,22 @@ class TestBatches:
         kept = half_spaces((8, 8, 4), 1.0, 400, torch.Generator().manual_seed(1))
         assert float(kept.mean()) == pytest.approx(0.5, abs=0.05)
         assert half_spaces((8, 8, 4), 0.0, 5, torch.Generator().manual_seed(1)).all()
+
+    def test_arteries_add_label_and_leave_the_truth(self) -> None:
+        _, x, y = self.made(Augmentation(mirror=False, arteries=1.0))
+        added = x[:, :4].numpy() - cubes(12).density / S_REF
+        assert added.min() > -1e-5
+        assert added.max() > 0.1
+        assert y[:, 0].numpy() == pytest.approx(cubes(12).flow / 80.0, rel=1e-5)
+
+    def test_label_in_arteries_is_what_has_entered_and_not_yet_left(self) -> None:
+        curves = arterial_curves(Protocol(), 500, torch.Generator().manual_seed(0)).numpy()
+        assert curves.min() == 0.0
+        assert curves.max() < np.exp(-ENTRY_S[0] / 1.65)
+        # label lasts as long as labeling, so no streamline is seen at delays further apart than that
+        late = arterial_curves(Protocol(1.0, (0.5, 4.5)), 500, torch.Generator().manual_seed(0)).numpy()
+        assert (late[:, 0] > 0).any()
+        assert late[:, 1].max() < 0.2
 
     def test_division_by_the_maximum_keeps_absolute_flow(self) -> None:
         batches, x, y = self.made(PLAIN, scale="image-max", noise_channel=False)
