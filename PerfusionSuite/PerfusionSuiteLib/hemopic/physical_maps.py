@@ -96,7 +96,9 @@ def voxel_maps(fit: VoxelFit, flow: float) -> dict[str, NDArray[Any]]:
     if fit.dispersion is not None:
         maps["dispersion"] = fit.dispersion
     good = quality == QualityCode.OK
-    found: dict[str, NDArray[Any]] = {name: np.where(good, values, np.nan).astype(np.float32) for name, values in maps.items()}
+    found: dict[str, NDArray[Any]] = {}
+    for name in list(maps):  # one by one, which never holds all of them twice
+        found[name] = np.where(good, maps.pop(name), np.float32(np.nan)).astype(np.float32, copy=False)
     found["quality"] = quality
     return found
 

@@ -101,7 +101,7 @@ def fit_physical(request: PhysicalRequest) -> tuple[dict[str, NDArray[Any]], Reg
     settings, times, curves = request.settings, request.times_s, request.curves
     tell = part_of(request.progress, 0.0, 1.0)
     tell(0.0, "Reading curves")
-    finite: BoolArray = np.asarray(np.isfinite(curves).all(axis=1))
+    finite = _finite(curves)
     if not finite.all():
         curves = np.where(finite[:, None], curves, np.float32(0.0))
     features = curve_features(curves, times)
@@ -127,6 +127,13 @@ def fit_physical(request: PhysicalRequest) -> tuple[dict[str, NDArray[Any]], Reg
     volume = {name: _on_grid(request, maps.pop(name)) for name in list(maps)}
     tell(1.0, "Done")
     return volume, _region_fit(request, regions, fitted, model, rows, findings)
+
+
+def _finite(curves: NDArray[np.float32]) -> BoolArray:
+    """Tell which curves have no missing sample: their sum is missing when one of their samples is."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        found: BoolArray = np.asarray(np.isfinite(curves.sum(axis=1, dtype=np.float64)))
+    return found
 
 
 def _known(settings: PhysicalSettings) -> tuple[float, float, float, float]:
