@@ -215,10 +215,6 @@ def _doubts(quality: NDArray[np.uint8], difference: AslDifference, method: str) 
     if method == "asl-single":
         text = "One delay cannot tell low flow from late arrival: where blood arrives after the delay, flow is too low."
         findings.append(QualityFinding("asl_single_delay", "info", text, "Look for bright arteries over dark tissue."))
-    if method == "qtmnet":
-        from .asl import qtm
-
-        findings += qtm.assess(difference)
     return findings
 
 

@@ -83,8 +83,8 @@ def asl_metrics(
         "units": {key: maps[key].unit for key in statistics},
         "brain_volume_ml": round(float(brain.sum()) * voxel_volume_ml(maps.affine), 3),
         **statistics,
-        "cbf_asymmetry_percent": _asymmetry(statistics[flow]),
-        "gm_wm_cbf_ratio": _ratio(statistics[flow]),
+        "cbf_asymmetry_percent": _asymmetry(means := _means(statistics[flow], curves or {})),
+        "gm_wm_cbf_ratio": _ratio(means),
         "spatial_variation_percent": _variation(maps[flow].values, regions.get("gm", brain)),
         **_low_flow(maps, lesions, flow),
         "curves": dict(curves or {}),
@@ -149,17 +149,23 @@ def _statistics(values: NDArray[Any], mask: BoolArray) -> dict[str, Any]:
     }
 
 
-def _asymmetry(statistics: Mapping[str, Mapping[str, Any]]) -> float | None:
+def _means(statistics: Mapping[str, Mapping[str, Any]], curves: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Flow of each region: of its mean curve, which noise does not bias, else the mean of its voxels."""
+    voxels = {name: facts.get("mean") for name, facts in statistics.items()}
+    return voxels | {name: facts["cbf"] for name, facts in curves.items() if facts.get("cbf") is not None}
+
+
+def _asymmetry(means: Mapping[str, float | None]) -> float | None:
     """Right minus left over their mean."""
-    means = [statistics.get(name, {}).get("mean") for name in ("right", "left")]
-    if means[0] is None or means[1] is None or means[0] + means[1] <= 0:
+    right, left = means.get("right"), means.get("left")
+    if right is None or left is None or right + left <= 0:
         return None
-    return 200.0 * float(means[0] - means[1]) / float(means[0] + means[1])
+    return 200.0 * (right - left) / (right + left)
 
 
-def _ratio(statistics: Mapping[str, Mapping[str, Any]]) -> float | None:
-    grey, white = (statistics.get(name, {}).get("mean") for name in ("gm", "wm"))
-    return None if grey is None or white is None or white <= 0 else float(grey / white)
+def _ratio(means: Mapping[str, float | None]) -> float | None:
+    grey, white = means.get("gm"), means.get("wm")
+    return None if grey is None or white is None or white <= 0 else grey / white
 
 
 def _variation(values: NDArray[Any], mask: BoolArray) -> float | None:

@@ -108,7 +108,7 @@ def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
     relative = "There is no M0, so flow is relative." if "rcbf" in numbers else "There was no signal."
     low = numbers.get("hypoperfusion") or {}
     limit = low.get("limit_percent")
-    late = _difference(low.get("att_mean"), low.get("att_mean_other_side"))
+    late = _difference(*((curves.get(name) or {}).get("att") for name in ("low_flow", "other_side")))
     place = "gray matter" if gray else "brain"
     told = f"below {limit:g} % of the other side, research" if limit is not None else ""
     apart = "The sides were not compared."
@@ -117,7 +117,15 @@ def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
         ("CBF, brain", brain.get("cbf"), "mL/100 g/min", 1, "from the mean curve", relative, ""),
         (f"ATT, {place}", (gray or brain).get("att"), "s", 2, "from the mean curve", "It needs at least two delays.", ""),
         ("Low flow", numbers.get("hypoperfusion_volume_ml"), "mL", 1, told, apart, "hypoperfusion"),
-        ("Later there", late, "s", 2, "arrival, low flow minus other side", "It needs low flow and several delays.", ""),
+        (
+            "Later there",
+            late,
+            "s",
+            2,
+            "arrival of mean curves, low flow minus other side",
+            "It needs low flow and several delays.",
+            "",
+        ),
         ("Asymmetry", numbers.get("cbf_asymmetry_percent"), "%", 1, "flow, (right - left) / mean of both", apart, ""),
     )
     return [
@@ -188,7 +196,7 @@ def _voxels(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [(words, f"{shares[name]:.1f} %") for name, words in _CODES.items() if name in shares]
     rows.append(("Brain", f"{shown(numbers.get('brain_volume_ml'))} mL"))
     if numbers.get("gm_wm_cbf_ratio") is not None:
-        rows.append(("Flow of gray over white matter (voxels)", f"{numbers['gm_wm_cbf_ratio']:.2f}"))
+        rows.append(("Flow of gray over white matter", f"{numbers['gm_wm_cbf_ratio']:.2f}"))
     if numbers.get("spatial_variation_percent") is not None:
         rows.append(
             ("Spatial variation of flow (late arrival and noise raise it)", f"{numbers['spatial_variation_percent']:.0f} %")
