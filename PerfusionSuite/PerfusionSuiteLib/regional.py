@@ -368,7 +368,7 @@ def findings_of(aif: InputFunction, settings: Settings, inputs: UserInputs) -> t
 
 def _about_reference(key: str, preset: lesion.Preset) -> QualityFinding:
     shift = preset.offset(key)
-    moved = f"lowered by {-shift:g} s" if shift < 0 else f"raised by {shift:g} s" if shift > 0 else "not changed"
+    moved = f"lowered by {-shift:g} s" if shift < 0 else f"raised by {shift:g} s" if shift > 0 else "left as they are"
     text = (
         "Delay and Tmax count from the arrival of blood in early normal tissue, because the input is a reference curve (mean of "
         f"tissue) and no artery; thresholds of Tmax were {moved} to mean the same as after an artery."

@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.headless.Runtime import freshScene
+from PerfusionSuiteSlicer.mrml.CurveNodes import tableToInputFunction
 from PerfusionSuiteSlicer.mrml.LesionNodes import segmentArray
 from PerfusionSuiteSlicer.mrml.RegionNodes import (
     isRelative,
@@ -94,6 +96,8 @@ def test_a_reference_curve_is_called_one_and_has_no_points(scene, nodes):
     assert "points.reference" not in nodes
     assert nodes["curve.reference"].GetName() == "case reference curve"
     assert "not an artery" in nodes["chart.input"].GetTitle()
+    with pytest.raises(InvalidInputError, match="mean curve of tissue, not an artery"):
+        tableToInputFunction(nodes["curve.reference"], "aif")
 
 
 def test_all_nodes_of_regions_lie_in_the_folder_of_the_fit(scene, nodes):

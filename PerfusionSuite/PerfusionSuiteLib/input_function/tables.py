@@ -111,6 +111,9 @@ def _read(path: Path, kind: str) -> tuple[FloatArray, FloatArray]:
         raise InvalidInputError(msg)
     at = head.index(time_column)
     other = head.index(kind) if kind in head else next(i for i in range(len(head)) if i != at)
+    if head[other] == "reference":
+        msg = f"'{path.name}' holds a reference curve (mean of tissue), not an artery. Give an arterial curve."
+        raise InvalidInputError(msg)
     values = np.array([_numbers(path.name, number, row, at, other) for number, row in enumerate(rows[1:], start=2)])
     if values.shape[0] < MIN_SAMPLES:
         msg = f"'{path.name}' has {values.shape[0]} rows of numbers, at least {MIN_SAMPLES} are needed. Give the whole curve."

@@ -103,6 +103,13 @@ def test_finished_relative_maps_stay_relative_when_they_are_segmented_anew(folde
     assert "the maps are relative" in capsys.readouterr().err
 
 
+def test_the_reference_curve_of_a_run_is_not_taken_for_an_artery(folder, stroke, tmp_path, capsys):
+    phantom.write_nifti(stroke[0], tmp_path / "scan.nii.gz")
+    words = ["run", str(tmp_path / "scan.nii.gz"), str(tmp_path / "out"), "--aif", str(folder / "reference_curve.csv")]
+    assert main(words) == 2
+    assert "reference curve (mean of tissue), not an artery" in capsys.readouterr().err
+
+
 def test_a_given_artery_makes_it_absolute_and_labels_are_estimated(stroke, tmp_path):
     series, truth = stroke
     phantom.write_nifti(series, tmp_path / "scan.nii.gz")
