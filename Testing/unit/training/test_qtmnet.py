@@ -115,6 +115,15 @@ def test_the_published_preset_is_the_published_schedule() -> None:
     assert published.scale == "image-max"
 
 
+def test_the_published_preset_learns_and_is_scored_in_absolute_units() -> None:
+    trained, kept = cubes().split(0.1, 0)
+    trainer = Trainer(trained, kept, replace(PRESETS["published"], base=4, epochs=2, rate=1e-2), CPU)
+    trainer.run()
+    first, last = trainer.state.record[0], trainer.state.record[-1]
+    assert last[3] < first[3]
+    assert 0.0 < last[4] < 150.0
+
+
 class TestBatches:
     def made(self, augmentation: Augmentation, *, scale: str = "physical", noise_channel: bool = True) -> Any:
         batches = Batches.of(cubes(12), augmentation, noise_channel=noise_channel, scale=scale, device=CPU)

@@ -85,11 +85,8 @@ def _slices(turned: BoolArray) -> list[int]:
 
 
 def _error(axes: Any, picture: NDArray[Any], size: tuple[float, float]) -> None:
-    import matplotlib
-
     axes.set_axis_off()
-    colors = matplotlib.colormaps[_ERROR_COLORS].with_extremes(bad="black")
-    axes.imshow(picture, cmap=colors, vmin=-_ERROR_LIMIT, vmax=_ERROR_LIMIT, extent=(0.0, size[0], size[1], 0.0))
+    axes.imshow(picture, cmap=_error_map(), vmin=-_ERROR_LIMIT, vmax=_ERROR_LIMIT, extent=(0.0, size[0], size[1], 0.0))
     axes.set_aspect("equal")
 
 
@@ -99,26 +96,32 @@ def _name(figure: Any, name: str, middle_in: float) -> None:
     figure.text(0.1 / width, 1.0 - middle_in / height, words, color=INK, fontsize=9, fontweight="bold", va="center")
 
 
-def _bars(figure: Any, truth: str) -> None:
+def _error_map() -> Any:
     import matplotlib
 
+    return matplotlib.colormaps[_ERROR_COLORS].with_extremes(bad="black")
+
+
+def _bars(figure: Any, truth: str) -> None:
     height = figure.get_size_inches()[1]
     cbf = QUANTITIES["cbf"]
     span = _SLICES * (_PANEL + _GAP)
-    errors = matplotlib.colormaps[_ERROR_COLORS]
-    low, high = cbf.display_range
-    both = (
-        (_LABEL, low, high, map_colors(cbf.colormap), f"CBF, {cbf.unit}", f"≥ {high:g}"),
-        (_LABEL + 0.15 + span, -_ERROR_LIMIT, _ERROR_LIMIT, errors, f"CBF minus {truth}, {cbf.unit}", f"≥ {_ERROR_LIMIT:g}"),
-    )
-    for left, first, last, colors, label, most in both:
-        axes = axes_at(figure, left + 0.3, height - _FOOT + 0.12, span - 0.7, 0.12)
-        axes.imshow(np.linspace(first, last, 256)[None, :], cmap=colors, aspect="auto", extent=(first, last, 0.0, 1.0))
-        axes.set_yticks([])
-        ticks = np.linspace(first, last, 5)
-        axes.set_xticks(ticks, [*(f"{tick:g}" for tick in ticks[:-1]), most])
-        axes.tick_params(colors=INK, labelsize=8, length=2.0, pad=2)
-        axes.set_xlabel(label, color=INK, fontsize=8, labelpad=1)
+    top = height - _FOOT + 0.12
+    _bar(figure, (_LABEL + 0.3, top, span - 0.7), cbf.display_range, map_colors(cbf.colormap), f"CBF, {cbf.unit}")
+    limits = (-_ERROR_LIMIT, _ERROR_LIMIT)
+    _bar(figure, (_LABEL + 0.45 + span, top, span - 0.7), limits, _error_map(), f"CBF minus {truth}, {cbf.unit}")
+
+
+def _bar(figure: Any, place: tuple[float, float, float], limits: tuple[float, float], colors: Any, label: str) -> None:
+    """Draw a horizontal color bar; place is left, top and width in inches."""
+    (left, top, width), (low, high) = place, limits
+    axes = axes_at(figure, left, top, width, 0.12)
+    axes.imshow(np.linspace(low, high, 256)[None, :], cmap=colors, aspect="auto", extent=(low, high, 0.0, 1.0))
+    axes.set_yticks([])
+    ticks = np.linspace(low, high, 5)
+    axes.set_xticks(ticks, [f"{'≤ ' if low < 0 else ''}{low:g}", *(f"{tick:g}" for tick in ticks[1:-1]), f"≥ {high:g}"])
+    axes.tick_params(colors=INK, labelsize=8, length=2.0, pad=2)
+    axes.set_xlabel(label, color=INK, fontsize=8, labelpad=1)
 
 
 def _title(figure: Any, title: str) -> None:
@@ -158,7 +161,7 @@ def draw_cube(
     """
     at = flow.shape[2] // 2
     columns = max(len(delays), 1 + len(found))
-    figure = new_figure(0.3 + columns * 1.65, 6.3, FILM)
+    figure = new_figure(0.3 + columns * 1.65, 6.85, FILM)
     most = 1000.0 * float(np.percentile(density[..., at], 99.0))
     size = (float(flow.shape[0]), float(flow.shape[1]))
     for number, delay in enumerate(delays):
@@ -175,9 +178,10 @@ def draw_cube(
             _error(axes_at(figure, 0.15 + 1.65 * number, 4.5, 1.5, 1.5), (values - flow)[:, :, at].T, size)
     width, height = figure.get_size_inches()
     figure.text(0.15 / width, 1.0 - 0.2 / height, title, color=INK, fontsize=12, fontweight="bold", va="center")
-    low, high = cbf.display_range
-    note = f"Flow {low:g} to {high:g} {cbf.unit}; below: estimate minus truth, blue -{_ERROR_LIMIT:g} to red +{_ERROR_LIMIT:g}."
-    figure.text(0.15 / width, 0.12 / height, note, color=FAINT, fontsize=8.5, va="center")
+    span = 1.65 * columns - 0.15
+    _bar(figure, (0.15, height - 0.5, 0.42 * span), cbf.display_range, map_colors(cbf.colormap), f"CBF, {cbf.unit}")
+    limits = (-_ERROR_LIMIT, _ERROR_LIMIT)
+    _bar(figure, (0.15 + 0.56 * span, height - 0.5, 0.42 * span), limits, _error_map(), f"CBF minus truth, {cbf.unit}")
     return figure
 
 
