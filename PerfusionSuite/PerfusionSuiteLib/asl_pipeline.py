@@ -15,6 +15,7 @@ from .asl.difference import DifferenceSettings, difference_of
 from .asl.partial_volume import corrected_flow
 from .asl.qtm import assess
 from .asl.region_curves import region_curves
+from .asl.smoothing import smoothed_difference
 from .asl_settings import M0_OPTIONS, AslInputs, AslSettings
 from .core import (
     QUANTITIES,
@@ -75,7 +76,8 @@ def run_asl(
         choices = DifferenceSettings(
             settings.motion_correction, settings.drop_odd_pairs, settings.calibration(inputs.m0_reference)
         )
-        difference, motion = difference_of(series, mask=inputs.brain_mask, settings=choices, progress=part_of(progress, 0.0, 0.5))
+        measured, motion = difference_of(series, mask=inputs.brain_mask, settings=choices, progress=part_of(progress, 0.0, 0.5))
+        difference = smoothed_difference(measured, settings.smoothing_mm)
     options = _method_options(settings, method)
     with clock.step("maps"):
         arrays = asl.quantify(
@@ -89,7 +91,7 @@ def run_asl(
                 difference, inputs.tissue, method=by_voxel, settings=options if by_voxel == method else {},
                 kernel=settings.partial_volume_kernel, progress=part_of(progress, 0.75, 0.95),
             )  # fmt: skip
-    return _study(series, difference, motion, arrays, (method, settings, inputs), clock, part_of(progress, 0.95, 1.0))
+    return _study(series, (measured, difference), motion, arrays, (method, settings, inputs), clock, part_of(progress, 0.95, 1.0))
 
 
 def _check_inputs(series: AslSeries, settings: AslSettings, inputs: AslInputs) -> None:
@@ -119,15 +121,15 @@ def _method_options(settings: AslSettings, method: str) -> dict[str, Any]:
 
 def _study(
     series: AslSeries,
-    difference: AslDifference,
+    images: tuple[AslDifference, AslDifference],
     motion: MotionReport | None,
     arrays: dict[str, NDArray[Any]],
     chosen: tuple[str, AslSettings, AslInputs],
     clock: Clock,
     progress: ProgressCallback,
 ) -> AslStudy:
-    """Compare the sides and put everything together."""
-    method, settings, inputs = chosen
+    """Compare the sides and put everything together; `images` are those before and after smoothing."""
+    (measured, difference), (method, settings, inputs) = images, chosen
     options = asl.METHODS[method].complete(_method_options(settings, method))
     used = {**asdict(settings), "method": method, "method_options": options}
     quality = arrays.pop("quality")
@@ -140,7 +142,7 @@ def _study(
     if settings.compare_sides:
         progress(0.1, "Comparing the sides")
         with clock.step("sides"):
-            maps, lesions = _sides(maps, difference, settings, inputs, provenance)
+            maps, lesions = _sides(maps, images, settings, inputs, provenance)
         findings += lesions.findings
     findings += _doubts(quality, difference, method)
     if method == "qtmnet":
@@ -148,7 +150,7 @@ def _study(
     regions, _ = lesion.asl_regions(difference.mask, maps.affine, lesions, inputs.tissue)
     if lesions is not None and lesions.hypoperfusion.any():
         regions |= {"low_flow": lesions.hypoperfusion, "other_side": lesions.reference}
-    curves = region_curves(difference, regions, tissue=inputs.tissue, t1_blood_s=settings.t1_blood)
+    curves = region_curves(measured, regions, tissue=inputs.tissue, t1_blood_s=settings.t1_blood)
     codes = {int(code): code.name.lower() for code in asl.AslQuality if code != asl.AslQuality.OUTSIDE_MASK}
     metrics = lesion.asl_metrics(
         maps, difference.mask, lesions=lesions, tissue=inputs.tissue, quality=quality, codes=codes,
@@ -178,16 +180,25 @@ def _facts(used: Mapping[str, Any], difference: AslDifference) -> dict[str, Any]
 
 
 def _sides(
-    maps: PerfusionMaps, difference: AslDifference, settings: AslSettings, inputs: AslInputs, provenance: Provenance
+    maps: PerfusionMaps,
+    images: tuple[AslDifference, AslDifference],
+    settings: AslSettings,
+    inputs: AslInputs,
+    provenance: Provenance,
 ) -> tuple[PerfusionMaps, Any]:
     """Compare each voxel with its mirror point."""
+    measured, difference = images
+    error = maps["cbf_sd"].values if "cbf_sd" in maps else None
+    if error is not None and measured.noise_sd is not None and difference.noise_sd is not None:
+        # the comparison smooths by itself and counts on noise that is independent between voxels
+        error = error * float(measured.noise_sd.mean() / max(float(difference.noise_sd.mean()), 1e-12))
     flow = maps["cbf"] if "cbf" in maps else maps["rcbf"]
     tissue = difference.mask
     if inputs.tissue:
         tissue = tissue & (np.nan_to_num(inputs.tissue["gm"]) + np.nan_to_num(inputs.tissue["wm"]) > 0.5)
     found = lesion.low_flow(
         flow.values, tissue, maps.affine, image=difference.m0 if difference.m0 is not None else None,
-        standard_error=maps["cbf_sd"].values if "cbf_sd" in maps else None,
+        standard_error=error,
         percent=settings.low_flow_percent, midplane=inputs.midplane, side=inputs.side,
     )  # fmt: skip
     relative = PerfusionMaps.from_arrays({"rcbf_mirror": found.percent}, maps.affine, provenance=provenance)

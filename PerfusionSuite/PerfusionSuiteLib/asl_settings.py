@@ -35,6 +35,8 @@ class AslSettings:
         Estimate head motion and correct it.
     drop_odd_pairs : bool
         Leave out pairs of control and label that do not fit the others.
+    smoothing_mm : float, mm
+        Full width at half maximum of a Gaussian that difference images are smoothed by within the brain; 0 for none.
     partial_volume : bool
         Also map the flow of pure gray and of pure white matter; needs their fractions.
     partial_volume_kernel : int
@@ -60,6 +62,7 @@ class AslSettings:
     method: str = "auto"
     motion_correction: bool = True
     drop_odd_pairs: bool = True
+    smoothing_mm: float = 0.0
     partial_volume: bool = False
     partial_volume_kernel: int = 5
     m0_options: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +89,9 @@ class AslSettings:
             raise InvalidInputError(msg)
         if self.t1_blood is not None and not 0.5 <= self.t1_blood <= 4.0:
             msg = f"A T1 of blood of {self.t1_blood:g} s cannot be right. Give it in seconds, for example 1.65 at 3 T."
+            raise InvalidInputError(msg)
+        if not 0.0 <= self.smoothing_mm <= 30.0:
+            msg = f"A smoothing of {self.smoothing_mm:g} mm cannot be meant. Give 0 to 30 mm, for example 5."
             raise InvalidInputError(msg)
         if not 0.0 < self.low_flow_percent < 100.0:
             msg = f"Low flow below {self.low_flow_percent:g} % of the other side cannot be meant. Give 0 to 100 %."

@@ -23,7 +23,7 @@ _OF_CONTRAST: Mapping[str, str] = {
     "aif": "--aif", "vof": "--vof", "adc": "--adc", "second_echo": "--second-echo", "leakage": "--leakage", "preset": "--preset",
     "threshold": "--threshold", "thresholds": "--thresholds", "roi_mask": "--roi-mask", "contra_mask": "--contra-mask",
     "sss": "--sss", "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "followup": "--followup",
-    "tissue_labels": "--tissue-labels", "resume": "--resume", "mrb": "--mrb", "dicom": "--dicom",
+    "tissue_labels": "--tissue-labels", "resume": "--resume", "dicom": "--dicom",
 }  # fmt: skip
 """Options that belong to scans with a bolus."""
 
@@ -56,6 +56,7 @@ def add_asl_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--partial-volume", action="store_true", help="also map the flow of pure gray and of pure white matter (needs fractions)"
     )
+    group.add_argument("--smooth", metavar="MM", type=float, help="smooth difference images within the brain (default 0: not)")
     group.add_argument("--labeling-efficiency", metavar="SHARE", type=float, help="inversion efficiency without suppression")
     group.add_argument("--t1-blood", metavar="S", type=float, help="T1 of arterial blood (default: by the field strength)")
     group.add_argument(
@@ -152,6 +153,7 @@ def asl_settings_from(options: argparse.Namespace) -> pipeline.AslSettings:
         "labeling_efficiency": options.labeling_efficiency,
         "t1_blood": options.t1_blood,
         "low_flow_percent": options.low_flow,
+        "smoothing_mm": options.smooth,
     }
     changes |= {name: value for name, value in given.items() if value is not None}
     return replace(settings, **changes)

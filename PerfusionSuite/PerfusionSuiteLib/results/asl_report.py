@@ -224,6 +224,7 @@ def _acquisition(study: AslStudy, numbers: Mapping[str, Any]) -> list[tuple[str,
         ("Scanner", str(facts.get("manufacturer", ""))),
         ("Method", str(used.get("method", ""))),
         ("Options of the method", ", ".join(f"{key} = {shown(value)}" for key, value in options.items() if value is not None)),
+        ("Smoothing of difference images", f"{used['smoothing_mm']:g} mm" if used.get("smoothing_mm") else "none"),
         ("Partial-volume correction", "yes" if used.get("partial_volume") else "no"),
         ("Computing time", f"{sum(study.seconds.values()):.1f} s" if study.seconds else ""),
     ]

@@ -10,6 +10,7 @@ from PerfusionSuiteLib import asl
 from PerfusionSuiteLib.asl import label_density
 from PerfusionSuiteLib.asl.partial_volume import corrected_flow
 from PerfusionSuiteLib.asl.region_curves import region_curves
+from PerfusionSuiteLib.asl.smoothing import smoothed_difference
 from PerfusionSuiteLib.core import AslDifference, InvalidInputError
 
 DELAYS = np.array([1.0, 1.6, 2.2, 2.8])
@@ -96,3 +97,28 @@ def test_without_m0_a_mean_curve_has_an_arrival_but_no_flow():
     facts = region_curves(replace(scan, m0=None), {"all": scan.mask})["all"]
     assert facts["cbf"] is None
     assert facts["att"] == pytest.approx(1.2, abs=0.2)
+
+
+class TestSmoothing:
+    def test_noise_falls_as_it_is_told_and_flow_stays(self):
+        scan, _ = mixed(noise=0.4)
+        still, _ = mixed()
+        smooth = smoothed_difference(scan, 8.0)
+        left = (smooth.delta_m - smoothed_difference(still, 8.0).delta_m)[5:-5, 5:-5]
+        assert left.std() == pytest.approx(float(smooth.noise_sd.mean()), rel=0.4)
+        assert smooth.noise_sd.mean() < 0.3 * scan.noise_sd.mean()
+        assert smooth.delta_m.mean() == pytest.approx(scan.delta_m.mean(), rel=0.03)
+
+    def test_uniform_tissue_does_not_darken_at_the_border_of_the_brain(self):
+        scan, _ = mixed()
+        mask = np.zeros(SHAPE, bool)
+        mask[4:16, 5:15] = True
+        images = np.where(mask[..., None], 5.0, 0.0).astype(np.float32) * np.ones(4, np.float32)
+        flat = replace(scan, delta_m=images, mask=mask, m0=np.full(SHAPE, 1000, np.float32))
+        assert smoothed_difference(flat, 10.0).delta_m[mask] == pytest.approx(5.0, rel=1e-4)
+
+    def test_nothing_changes_without_width_and_nonsense_is_refused(self):
+        scan, _ = mixed()
+        assert smoothed_difference(scan, 0.0) is scan
+        with pytest.raises(InvalidInputError, match="smoothing of 80 mm cannot be meant"):
+            smoothed_difference(scan, 80.0)
