@@ -9,10 +9,17 @@ from scipy.optimize import minimize
 
 from PerfusionSuiteLib.core import InvalidInputError, NumericalError
 from PerfusionSuiteLib.phantom.vessels.branching import branching_points
-from PerfusionSuiteLib.phantom.vessels.forest import conservation_error, grow, pruned
-from PerfusionSuiteLib.phantom.vessels.values import Forest
+from PerfusionSuiteLib.phantom.vessels.forest import grow, pruned
+from PerfusionSuiteLib.phantom.vessels.values import Forest, flow_from_terminals
 
 SHEAR = 500.0
+
+
+def conservation_error(forest):
+    """Largest relative difference between a segment's flow and that of the terminals behind it."""
+    own = np.where(forest.terminal >= 0, forest.flow, 0.0)
+    flow = flow_from_terminals(forest.parent, own, forest.depth)
+    return float(np.max(np.abs(flow - forest.flow) / forest.flow))
 
 
 def _need(size=32, seed=0):

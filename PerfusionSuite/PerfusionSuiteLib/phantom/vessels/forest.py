@@ -9,7 +9,7 @@ from ...core.errors import NumericalError
 from ...core.geometry import FloatArray
 from .acceleration import use_compiler
 from .forest_rounds import grow_in_rounds
-from .values import LONGEST_MM, NEW_TREE_CHANCE, Forest, Index, flow_from_terminals, sum_to_root
+from .values import LONGEST_MM, NEW_TREE_CHANCE, Forest, flow_from_terminals
 
 _PATIENCE = 400_000
 
@@ -113,19 +113,3 @@ def pruned(forest: Forest) -> Forest:
     parent = forest.parent[keep]
     joined = np.where(parent >= 0, number[np.maximum(parent, 0)], -1)
     return Forest(forest.position[keep], joined, flow[keep], forest.terminal[keep])
-
-
-def conservation_error(forest: Forest) -> float:
-    """Return the largest relative difference between a segment's flow and that of the terminals behind it."""
-    own = np.where(forest.terminal >= 0, forest.flow, 0.0)
-    flow = flow_from_terminals(forest.parent, own, forest.depth)
-    return float(np.max(np.abs(flow - forest.flow) / forest.flow))
-
-
-def voxel_of(position: FloatArray, shape: tuple[int, ...]) -> Index:
-    """Return the flat index of the voxel that holds each position, shape (n,)."""
-    cell = np.clip(position.astype(np.int64), 0, np.array(shape) - 1)
-    return np.asarray(np.ravel_multi_index(tuple(cell.T), shape))
-
-
-__all__ = ["conservation_error", "grow", "pruned", "sum_to_root", "voxel_of"]

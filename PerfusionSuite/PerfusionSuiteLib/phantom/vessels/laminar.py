@@ -8,6 +8,7 @@ velocity covers in tau. Its concentration is exp(-tau / (2 s T1)) from then on. 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expn, gammainc, gammaincc
 
 from ...core.geometry import FloatArray
@@ -15,30 +16,6 @@ from .values import T1_BLOOD_S
 
 ELEMENTS = 10
 """Well-mixed elements in a row that make a capillary."""
-
-
-def volume_concentration(tau: FloatArray, t: FloatArray) -> FloatArray:
-    """Return the concentration averaged over a cross-section.
-
-    Parameters
-    ----------
-    tau : ndarray, s
-        Plug-flow delay of the place.
-    t : ndarray, s
-        Time since blood with label entered.
-
-    Returns
-    -------
-    ndarray
-        Share of fully labeled blood.
-
-    Notes
-    -----
-    ``E2(a) - x E2(t / T1)`` with ``a = tau / (2 T1)`` and ``x = tau / (2 t)``, the slowest streamline that has arrived.
-    """
-    t = np.maximum(t, 1e-12)
-    x = np.minimum(tau / (2.0 * t), 1.0)
-    return np.asarray(np.where(tau < 2.0 * t, expn(2, tau / (2.0 * T1_BLOOD_S)) - x * expn(2, t / T1_BLOOD_S), 0.0))
 
 
 def flux_concentration(tau: FloatArray, t: FloatArray) -> FloatArray:
@@ -62,27 +39,36 @@ def flux_concentration(tau: FloatArray, t: FloatArray) -> FloatArray:
     return np.asarray(np.where(tau < 2.0 * t, 2.0 * (expn(3, tau / (2.0 * T1_BLOOD_S)) - late), 0.0))
 
 
-def amount_integral(tau: FloatArray, t: FloatArray) -> FloatArray:
-    """Return the integral of `volume_concentration` over tau from 0.
+def amount_integral(tau: FloatArray, t: FloatArray) -> NDArray[np.float32]:
+    """Return the integral over tau of the concentration averaged over a cross-section, up to a constant.
 
     Times a vessel's flow, the difference between its ends is the label that it holds.
 
     Parameters
     ----------
-    tau : ndarray, shape (n,), s
+    tau : ndarray, shape (...), s
         Plug-flow delays.
-    t : ndarray, shape (n, T), s
-        Times since blood with label entered, for each of them.
+    t : ndarray, shape (T,), s
+        Times since blood with label entered.
 
     Returns
     -------
-    ndarray, shape (n, T), s
+    ndarray, shape (..., T), s
         The integral.
+
+    Notes
+    -----
+    The mean is ``E2(a) - x E2(t / T1)`` with ``a = tau / (2 T1)`` and ``x = tau / (2 t)``, the slowest streamline that has
+    arrived; its integral is ``-2 T1 E3(a) - tau^2 E2(t / T1) / (4 t)`` as far as label has come (tau = 2 t), then constant.
     """
-    t = np.maximum(t, 1e-12)
-    reached = np.minimum(tau[:, None], 2.0 * t)
-    here = np.where(reached < 2.0 * t, expn(3, tau / (2.0 * T1_BLOOD_S))[:, None], expn(3, t / T1_BLOOD_S))
-    return np.asarray(T1_BLOOD_S - 2.0 * T1_BLOOD_S * here - reached**2 / (4.0 * t) * expn(2, t / T1_BLOOD_S))
+    t = np.maximum(t, 1e-6)
+    slow, fast = expn(3, t / T1_BLOOD_S), expn(2, t / T1_BLOOD_S) / (4.0 * t)
+    here = expn(3, tau / (2.0 * T1_BLOOD_S)).astype(np.float32)[..., None]
+    # E3 falls: of the two, the larger belongs to the way that label has come.
+    reached = np.minimum(tau[..., None].astype(np.float32), (2.0 * t).astype(np.float32))
+    amount = np.float32(-2.0 * T1_BLOOD_S) * np.maximum(here, slow.astype(np.float32))
+    amount -= reached * reached * fast.astype(np.float32)
+    return np.asarray(amount, np.float32)
 
 
 def capillary_residue(t: FloatArray, transit: float) -> FloatArray:

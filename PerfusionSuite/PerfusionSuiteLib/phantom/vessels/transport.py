@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expn
 
 from ...core.geometry import FloatArray
 from .capillary_table import (
@@ -18,6 +17,7 @@ from .capillary_table import (
     transit_weights,
 )
 from .deposit import Grid, cut
+from .laminar import amount_integral
 from .values import T1_BLOOD_S, Exchange, Forest, Index
 
 SERIES_STEP_S = 0.05
@@ -68,25 +68,13 @@ def arterial_label(forest: Forest, shear: float, entry_s: FloatArray, times_s: F
             before = arrival[pieces.segment] - transit[pieces.segment]
             ends = before[None] + np.stack([pieces.start, pieces.end]) * transit[pieces.segment]
             entry = float(entry_s[nodes[0]])
-            low, high = _amount_at_one_root(ends, times_s - entry)
+            low, high = amount_integral(ends, times_s - entry)
             where.append(grid.of_points(pieces.middle))
             held.append((high - low) * (forest.flow[pieces.segment] * np.exp(-entry / T1_BLOOD_S)).astype(np.float32)[:, None])
         if sum(map(len, where)) > _CHUNK:
             total += grid.gather(np.concatenate(where), np.concatenate(held))
             where, held = [], []
     return total + grid.gather(np.concatenate(where), np.concatenate(held)) if where else total
-
-
-def _amount_at_one_root(tau: FloatArray, t: FloatArray) -> NDArray[np.float32]:
-    """Do as `laminar.amount_integral` for many delays at the same times, with few exponential integrals."""
-    t = np.maximum(t, 1e-6)
-    slow, fast = expn(3, t / T1_BLOOD_S), expn(2, t / T1_BLOOD_S) / (4.0 * t)
-    here = expn(3, tau / (2.0 * T1_BLOOD_S)).astype(np.float32)[..., None]
-    # E3 falls: of the two, the larger belongs to the way that label has come.
-    reached = np.minimum(tau[..., None].astype(np.float32), (2.0 * t).astype(np.float32))
-    amount = np.float32(-2.0 * T1_BLOOD_S) * np.maximum(here, slow.astype(np.float32))
-    amount -= reached * reached * fast.astype(np.float32)
-    return np.asarray(amount, np.float32)
 
 
 def capillary_volume(flow: FloatArray) -> FloatArray:
