@@ -102,6 +102,7 @@ def test_corrected_tables_judge_by_patients(both: Path) -> None:
     metrics = rows_of(one(out, "curve_reconstruction/run_*/tables/metrics.csv"))
     assert all(float(r["held_out_nrmse"]) > 0 for r in metrics)
     assert "Lesion detection" in (out / "report.html").read_text(encoding="utf-8")
+    assert "* Patients: 2: 1, 2\n" in (out / "summary.md").read_text(encoding="utf-8")
     halves = rows_of(out / "roc" / "summary_odd_and_even_ids.csv")
     assert {r["ids"] for r in halves} == {"odd", "even"}
 

@@ -225,10 +225,7 @@ class HemopicReport:
         counted = [p for p in self.found.patients if self.published or p not in self.found.copies]
         return [
             ("Definitions", words),
-            (
-                "Patients",
-                f"{counted}: {', '.join(p for p in self.found.patients if self.published or p not in self.found.copies)}",
-            ),
+            ("Patients", f"{len(counted)}: {', '.join(counted)}"),
             ("Second entries of one subject", copies or "none"),
             ("Mirror regions", _mirror_words(self.found.mirrors)),
             ("Parts", ", ".join(self.design.parts)),
