@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from .physical_arrays import Arrays
 from .physical_maps import VoxelFit
 from .physical_response import Response
 from .physical_settings import DISPERSIONS
-from .physical_solver import Priors, Solution, Solver, Values, solve
+from .physical_solver import Solution, Solver, Values, negative_log_posterior, solve
 from .physical_surface import Surface, tabulate
 
 LEAST_GAIN = 1.0
@@ -42,7 +41,7 @@ def with_dispersion(curves: Values, fit: VoxelFit, arrays: Arrays, progress: Pro
     """
     surface = fit.solver.surface
     without = surface.nodes.response
-    best = _objective(fit.solution, fit.rest, fit.variance, fit.priors, fit.solver) - LEAST_GAIN
+    best = negative_log_posterior(fit.solution, fit.variance, fit.priors, surface.centre_share, fit.rest) - LEAST_GAIN
     solution, rest = fit.solution, fit.rest
     shares = np.zeros(len(curves), np.float32)
     others = [share for share in DISPERSIONS if share > 0.0]
@@ -52,19 +51,11 @@ def with_dispersion(curves: Values, fit: VoxelFit, arrays: Arrays, progress: Pro
         solver = Solver(Surface(tabulate(response), surface.frames, arrays, surface.rank))
         few, other_rest = solver.surface.compress(curves)
         found = solve(solver, few, fit.variance, fit.priors, start=(fit.solution.centre_s, fit.solution.log_mtt))
-        value = _objective(found, other_rest, fit.variance, fit.priors, solver)
+        value = negative_log_posterior(found, fit.variance, fit.priors, surface.centre_share, other_rest)
         better: NDArray[np.bool_] = value < best
         best, shares = np.where(better, value, best), np.where(better, np.float32(share), shares)
         solution, rest = _chosen(better, found, solution), np.where(better, other_rest, rest)
     return replace(fit, solution=solution, rest=rest, dispersion=shares)
-
-
-def _objective(solution: Solution, rest: Values, variance: Values, priors: Priors, solver: Solver) -> NDArray[Any]:
-    """Negative log posterior, of the whole curve, for the bases of different surfaces are not the same."""
-    delay = solution.centre_s - solver.surface.centre_share * np.exp(solution.log_mtt)
-    off = ((solution.log_mtt - priors.log_mtt) / priors.log_mtt_sd) ** 2 + ((delay - priors.delay_s) / priors.delay_sd_s) ** 2
-    value: NDArray[Any] = 0.5 * ((solution.misfit + rest) / variance + off)
-    return value
 
 
 def _chosen(better: NDArray[np.bool_], a: Solution, b: Solution) -> Solution:

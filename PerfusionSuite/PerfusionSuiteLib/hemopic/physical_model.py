@@ -16,7 +16,7 @@ from .physical_families import Residue, find_residue
 from .physical_reference import blind_artery
 from .physical_response import Input, Response, make_input
 from .physical_settings import PhysicalSettings
-from .physical_solver import Priors, Solver
+from .physical_solver import Priors, Solver, negative_log_posterior, solve
 from .physical_surface import DELAY_RANGE_S, Frames, Nodes, Surface, find_basis, tabulate
 
 SAMPLE = 4000
@@ -125,7 +125,7 @@ def _source(residue: Residue, times_s: FloatArray, curve: FloatArray, settings: 
 
 
 def _scores(nodes: list[Nodes], sample: NDArray[np.float32], settings: PhysicalSettings) -> list[NDArray[np.float32]]:
-    """Log evidence of each candidate for each curve, in one common basis."""
+    """Log posterior of each candidate's best fit to each curve, in one common basis."""
     frames, arrays = Frames(np.ones(sample.shape[1])), NumpyArrays()
     basis = find_basis(nodes, frames, settings.rank + 2)
     found = []
@@ -133,7 +133,9 @@ def _scores(nodes: list[Nodes], sample: NDArray[np.float32], settings: PhysicalS
         surface = Surface(node, frames, arrays, basis=basis)
         few, rest = surface.compress(sample)
         priors = Priors.same(len(few), settings.typical_mtt_s, settings.ln_mtt_sd, 0.0, settings.delay_sd_s)
-        found.append(Solver(surface).score(few, curve_noise(surface, few, rest), priors.stacked()))
+        variance = curve_noise(surface, few, rest)
+        solution = solve(Solver(surface), few, variance, priors)
+        found.append(-negative_log_posterior(solution, variance, priors, surface.centre_share))
     return found
 
 

@@ -128,16 +128,6 @@ class Solver:
         sums = score @ self._where
         return sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]
 
-    def score(self, few: Array, variance: Array, priors: Array) -> Array:
-        """Return the largest log evidence among the atoms, up to a constant of the curve."""
-        xp = self.arrays
-        along = xp.clip(few @ self._unit, 0.0, 3.0e38)
-        mean, sd, delay, delay_sd = (priors[:, n] for n in range(4))
-        per_l, per_d = 0.5 / (sd * sd), 0.5 / (delay_sd * delay_sd)
-        base = -per_l * mean * mean - per_d * delay * delay
-        weights = xp.stack([base, 2.0 * mean * per_l, -per_l, 2.0 * delay * per_d, -per_d])
-        return xp.greatest(along * along * (0.5 / variance)[:, None] + weights @ self._prior_terms)[:, 0]
-
     def state(self, few: Array, variance: Array, priors: Array, centre: Array, log_mtt: Array) -> dict[str, Array]:
         """Objective, gradient and normal matrix at a point."""
         xp, r = self.arrays, self.surface.rank
@@ -250,6 +240,35 @@ def solve(
 
     xp.each(count, work, progress or no_progress, stage)
     return result
+
+
+def negative_log_posterior(
+    solution: Solution, variance: Values, priors: Priors, centre_share: float, rest: Values | float = 0.0
+) -> NDArray[Any]:
+    """Return how improbable fits are, up to a constant of the curve.
+
+    Parameters
+    ----------
+    solution : Solution
+        Fits.
+    variance : ndarray, shape (n,)
+        Noise variance they were made with.
+    priors : Priors
+        Of each curve.
+    centre_share : float
+        Of the family.
+    rest : ndarray, shape (n,), optional
+        What lies outside of the surface's directions, to compare fits in different ones.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Half the misfit over the noise, and half the squared deviations from the prior.
+    """
+    delay = solution.centre_s - centre_share * np.exp(solution.log_mtt)
+    off = ((solution.log_mtt - priors.log_mtt) / priors.log_mtt_sd) ** 2 + ((delay - priors.delay_s) / priors.delay_sd_s) ** 2
+    value: NDArray[Any] = 0.5 * ((solution.misfit + rest) / variance + off)
+    return value
 
 
 def parameter_sds(solution: Solution, centre_share: float) -> dict[str, FloatArray | Any]:
