@@ -206,7 +206,7 @@ def _fraction(path: Path | None, scan: AslSeries) -> NDArray[np.float32] | None:
     total = np.zeros(index.shape[1])
     offsets = np.array(np.meshgrid(*steps, indexing="ij")).reshape(3, -1).T
     for offset in offsets:
-        place = to_file[:3, :3] @ (index + offset[:, None]) + to_file[:3, 3:]
+        place = np.round(to_file[:3, :3] @ (index + offset[:, None]) + to_file[:3, 3:], 5)  # no edge is lost by rounding
         total += ndimage.map_coordinates(values, place, order=order, mode="constant", cval=0.0, output=np.float64)
     return (total / len(offsets)).reshape(scan.shape).astype(np.float32)
 

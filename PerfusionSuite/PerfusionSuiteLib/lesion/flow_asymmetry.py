@@ -103,8 +103,8 @@ def low_flow(
     plane, findings, origin = _plane(image, tissue, affine, midplane)
     amount, weight = _smoothed(flow, usable, affine)
     smooth = amount / np.maximum(weight, 1e-3)
-    there = np.nan_to_num(mirror(weight, affine, plane))
-    other = np.nan_to_num(mirror(amount, affine, plane)) / np.maximum(there, 1e-3)
+    there = _mirrored(weight, affine, plane)
+    other = _mirrored(amount, affine, plane) / np.maximum(there, 1e-3)
     known = usable & (there > 0.5)
     known &= other >= _LEAST_REFERENCE * float(np.median(smooth[usable]))
     relative = np.where(known, 100.0 * smooth / np.where(known, other, 1.0), np.nan).astype(np.float32)
@@ -153,6 +153,15 @@ def _smoothed(flow: NDArray[Any], usable: BoolArray, affine: FloatArray) -> tupl
     sigma = _sigma(affine)
     weight = ndimage.gaussian_filter(usable.astype(np.float32), sigma)
     return ndimage.gaussian_filter(np.where(usable, flow, 0.0).astype(np.float32), sigma), weight
+
+
+def _mirrored(values: NDArray[np.float32], affine: FloatArray, plane: FloatArray) -> NDArray[np.float32]:
+    """Values at the mirror points, 0 outside; the outermost slices reach half a slice further, as slices do."""
+    wider = affine.copy()
+    wider[:3, 3] -= affine[:3, :3].sum(axis=1)
+    found = mirror(np.pad(values, 1, mode="edge"), wider, plane)[1:-1, 1:-1, 1:-1]
+    result: NDArray[np.float32] = np.nan_to_num(found).astype(np.float32)
+    return result
 
 
 def _smoothed_error(error: NDArray[Any], usable: BoolArray, affine: FloatArray) -> NDArray[np.float32]:

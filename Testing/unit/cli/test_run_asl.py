@@ -46,6 +46,7 @@ def test_asl_is_recognized_and_all_results_are_written(a_bids_folder, capsys):
     assert numbers["curves"]["gm_right"]["cbf"] == pytest.approx(60.0, rel=0.05)
     assert numbers["affected_side"] == "left"
     gray, _ = read_volume(a_bids_folder / "out" / "gm.nii.gz")
+    assert (gray.max(axis=(0, 1)) > 0.98).all()  # no slice is lost at the edge
     assert ((gray > 0.02) & (gray < 0.98)).mean() < 0.2  # averaged from the finer grid, not shifted
     assert (a_bids_folder / "out" / "cbf_wm.nii.gz").is_file()
 
@@ -58,7 +59,7 @@ def test_asl_is_recognized_and_all_results_are_written(a_bids_folder, capsys):
         (["--t1-blood", "1.6", "--modality", "ctp"], "--t1-blood belongs to ASL, but the modality is 'ctp'"),
         (["--method", "asl-single", "--option", "delay_s=1.2"], "no post-label delay of 1.2 s"),
         (["--modality", "asl", "--aif", "a.csv"], "--aif is not offered for ASL"),
-        (["--modality", "asl", "--mrb"], "--mrb is not offered for ASL"),
+        (["--modality", "asl", "--preset", "adc"], "--preset is not offered for ASL"),
         (["--partial-volume"], "needs the fractions of gray and white matter"),
         (["--low-flow", "130"], "Low flow below 130 %"),
     ],
