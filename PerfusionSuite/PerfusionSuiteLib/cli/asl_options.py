@@ -16,7 +16,6 @@ from scipy import ndimage
 
 from .. import asl, pipeline, results
 from ..core import AslSeries, AslStudy, InvalidInputError
-from ..core.geometry import voxel_sizes
 from .fit_options import method_options
 
 _OF_CONTRAST: Mapping[str, str] = {
@@ -199,15 +198,16 @@ def _fraction(path: Path | None, scan: AslSeries) -> NDArray[np.float32] | None:
         msg = f"'{path.name}' has {values.ndim} dimensions; a fraction of tissue has 3. Choose another file."
         raise InvalidInputError(msg)
     to_file = np.linalg.inv(affine) @ scan.affine
-    coarser = voxel_sizes(scan.affine) > 1.2 * voxel_sizes(affine).min()
+    coarser = np.abs(to_file[:3, :3]).max(axis=0) > 1.2  # a step of the scan spans more than a voxel of the file
     steps = [np.array([0.0]) if not wide else (np.arange(_POINTS) + 0.5) / _POINTS - 0.5 for wide in coarser]
     order = 0 if coarser.any() else 1  # reading between the points of a finer map would blur it beyond the voxel
     index = np.indices(scan.shape, dtype=np.float64).reshape(3, -1)
     total = np.zeros(index.shape[1])
     offsets = np.array(np.meshgrid(*steps, indexing="ij")).reshape(3, -1).T
     for offset in offsets:
-        place = np.round(to_file[:3, :3] @ (index + offset[:, None]) + to_file[:3, 3:], 5)  # no edge is lost by rounding
-        total += ndimage.map_coordinates(values, place, order=order, mode="constant", cval=0.0, output=np.float64)
+        place = to_file[:3, :3] @ (index + offset[:, None]) + to_file[:3, 3:]
+        inside = ((place > -0.501) & (place < np.array(values.shape)[:, None] - 0.499)).all(axis=0)
+        total += inside * ndimage.map_coordinates(values, place, order=order, mode="nearest", output=np.float64)
     return (total / len(offsets)).reshape(scan.shape).astype(np.float32)
 
 
