@@ -126,6 +126,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=sorted({name for name, _ in METHODS}))
     parser.add_argument("--object", type=Path, help="where the object is kept, or was kept earlier")
+    parser.add_argument("--weights", type=Path, help="weights of qtmnet other than the shipped ones")
     options = parser.parse_args()
     if options.object and options.object.is_file():
         thing = dict(np.load(options.object))
@@ -144,8 +145,10 @@ def main() -> int:
         for method, settings in METHODS:
             if method not in options.methods:
                 continue
+            if method == "qtmnet" and options.weights:
+                settings = {"weights": str(options.weights)}
             start = time.process_time()
-            label = f"{method} {' '.join(str(v) for v in settings.values())}".strip()
+            label = f"{method} {' '.join(str(v) for v in settings.values() if method != 'qtmnet')}".strip()
             try:
                 maps = asl.quantify(scan, method=method, settings=settings, tissue=tissue)
             except PerfusionError as error:
