@@ -16,7 +16,7 @@ PARTITION = 0.9
 """Blood-brain partition coefficient, mL/g: M0 of tissue is that of as much blood."""
 
 EFFICIENCY = 0.85
-_SIGNAL, _FLUID, _AROUND = 1000.0, 1.25, 0.3
+_SIGNAL, _FLUID, _AROUND, _AROUND_MM = 1000.0, 1.25, 0.3, 4.0
 _M0_REPETITION_S = 20.0
 
 
@@ -54,7 +54,8 @@ def brain_scan(brain: VesselBrain, *, seed: int, repetitions: int = 3, snr: floa
         raise InvalidInputError(msg)
     rng = stream(seed, "noise", 21)
     inside = np.minimum(brain.gray + brain.white + brain.fluid, 1.0)
-    around = np.clip(4.0 * ndimage.gaussian_filter(inside, (3.0, 3.0, 1.5)), 0.0, 1.0) * (1.0 - inside)
+    spacing = np.abs(np.diag(brain.affine)[:3])
+    around = (ndimage.distance_transform_edt(inside < 0.05, spacing) <= _AROUND_MM) * (1.0 - inside)
     relaxed = _SIGNAL * (brain.gray + brain.white + _FLUID * brain.fluid + _AROUND * around)
     sd = _SIGNAL / snr
     difference = 2.0 * EFFICIENCY * brain.delta_s * (_SIGNAL / PARTITION)

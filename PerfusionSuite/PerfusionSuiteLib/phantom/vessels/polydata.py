@@ -18,7 +18,7 @@ from ...core.geometry import FloatArray
 from .values import Forest, Index
 
 SIDES = 6
-MOST_SEGMENTS = 12_000
+MOST_SEGMENTS = 24_000
 _TYPES = {"float32": "Float32", "int32": "Int32", "uint8": "UInt8"}
 
 
