@@ -23,7 +23,7 @@ class PerfusionFit(ScriptedLoadableModule):
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Neuroimaging")]
         self.parent.dependencies = ["PerfusionSuite"]
         self.parent.contributors = ["Perfusion Suite contributors"]
-        self.parent.helpText = _("Fits perfusion models to CT perfusion and DSC-MRI. Not for clinical use.")
+        self.parent.helpText = _("Fits perfusion models to CT perfusion, DSC-MRI and ASL. Not for clinical use.")
         self.parent.acknowledgementText = _("Research software, developed by the Perfusion Suite contributors.")
 
 
@@ -103,21 +103,24 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         self.field.choose(nodes)
 
     def startJob(self, node, folder, **callbacks):
+        ofBolus = {
+            "interval": node.interval or None,
+            "noiseReduction": node.noiseReduction or None,
+            "arteryMethod": node.arteryMethod or None,
+            "aifTable": node.aifTable,
+            "vofTable": node.vofTable,
+            "tissueLabels": node.tissueLabels if self.ui.tissueSelector.enabled else None,
+            "watcher": self.view.watch(node.inputScan, self.studyName(node)) if node.watch else None,
+        }
         return self.logic.fit(
             node.inputScan,
             method=node.method or None,
             options=self.model.options(),
             device=self.model.device,
             modality=node.modality or "auto",
-            interval=node.interval or None,
             motionCorrection=node.motionCorrection,
-            noiseReduction=node.noiseReduction or None,
-            arteryMethod=node.arteryMethod or None,
-            aifTable=node.aifTable,
-            vofTable=node.vofTable,
-            tissueLabels=node.tissueLabels if self.ui.tissueSelector.enabled else None,
             outputFolder=folder,
-            watcher=self.view.watch(node.inputScan, self.studyName(node)) if node.watch else None,
+            **({} if self.panel.scanInput.modality == "asl" else ofBolus),
             **callbacks,
         )
 
@@ -161,9 +164,10 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
     ):
         """Fit a perfusion model to a perfusion scan, in a process of its own.
 
-        :param sequenceNode: vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode with frame times.
+        :param sequenceNode: vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode with frame times, or an ASL scan that Perfusion Suite
+          loaded.
         :param method: "spatial", "neural", "resppinn", "sppinn", "nlr" or "bayes"; of DSC-MRI also "hemopic", which needs no
-          artery, and "hemopic-compat".
+          artery, and "hemopic-compat"; of ASL "qtmnet" and "asl-multi".
         :param options: options of the method by name, such as {"family": "box"}; ``perfusion-suite methods --options`` lists all.
         :param device: "auto", "cpu" or "cuda" ("cuda:1" for the second GPU).
         :param modality: "ctp", "dsc", or "auto" for what the scan says.

@@ -24,7 +24,9 @@ class PerfusionSuite(ScriptedLoadableModule):
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Neuroimaging")]
         self.parent.dependencies = []
         self.parent.contributors = ["Perfusion Suite contributors"]
-        self.parent.helpText = _("Computes brain perfusion maps and lesions from CT perfusion and DSC-MRI. Not for clinical use.")
+        self.parent.helpText = _(
+            "Computes brain perfusion maps and lesions from CT perfusion, DSC-MRI and ASL. Not for clinical use."
+        )
         self.parent.acknowledgementText = _("Research software, developed by the Perfusion Suite contributors.")
         slicer.app.connect("startupCompleted()", registerLayouts)
 
@@ -49,6 +51,11 @@ class PerfusionSuiteParameterNode:
     preset: str = ""
     leakageCorrection: str = ""
     adc: vtkMRMLScalarVolumeNode
+    aslOptions: str = ""
+    grayMatter: vtkMRMLScalarVolumeNode
+    whiteMatter: vtkMRMLScalarVolumeNode
+    partialVolume: bool = False
+    m0Region: vtkMRMLNode
 
 
 class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
@@ -58,32 +65,29 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         self.logic = None
         self.panel = None
+        self.choices = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        from PerfusionSuiteLib.core import catalog
-        from PerfusionSuiteLib.core.preparation_choices import LEAKAGE
-        from PerfusionSuiteSlicer.ui.ChoiceBox import ChoiceBox
+        from PerfusionSuiteSlicer.ui.ScanChoices import ScanChoices
         from PerfusionSuiteSlicer.ui.StudyPanel import StudyPanel
+        from PerfusionSuiteSlicer.ui.VesselPanel import VesselPanel
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/PerfusionSuite.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = PerfusionSuiteLogic()
-        boxes = {
-            "method": ChoiceBox(self.ui.methodComboBox, catalog.METHODS, catalog.DEFAULT_METHOD),
-            "preset": ChoiceBox(self.ui.presetComboBox, (*catalog.PRESETS, *catalog.MR_PRESETS), catalog.DEFAULT_PRESET),
-            "leakageCorrection": ChoiceBox(self.ui.leakageComboBox, LEAKAGE, "auto"),
-        }
+        self.choices = ScanChoices(self.ui)
+        self.vessels = VesselPanel(self.ui, self.logic.showVessels)
         self.panel = StudyPanel(
             uiWidget,
             self.ui,
             self.logic.getParameterNode,
             self.startJob,
             lambda node: node.inputScan.GetName(),
-            boxes,
-            self.problem,
+            self.choices.boxes,
+            self.choices.show,
         )
 
     def enter(self):
@@ -96,41 +100,9 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
         if self.panel is not None:
             self.panel.cleanup()
 
-    def problem(self, node, modality):
-        """Return what keeps these choices from being applied to this kind of scan, or an empty text."""
-        from PerfusionSuiteLib.core import catalog
-        from PerfusionSuiteLib.core.fit_choices import MODALITIES
-
-        isMR = modality == "dsc"
-        for choice in (self.ui.leakageComboBox, self.ui.adcSelector):
-            choice.enabled = isMR
-        self.ui.mrCollapsibleButton.text = _("DSC-MRI (not for CT scans)") if modality == "ctp" else _("DSC-MRI")
-        if not isMR and node.preset in {choice.name for choice in catalog.MR_PRESETS}:
-            return _("These thresholds are for DSC-MRI: choose others for a CT scan")
-        if modality is not None and modality not in MODALITIES.get(node.method, (modality,)):
-            return _("This method is made for DSC-MRI: choose another one for a CT scan")
-        if node.preset == "adc" and node.adc is None:
-            return _("The thresholds 'ADC core' need an ADC map: choose it under DSC-MRI")
-        return ""
-
     def startJob(self, node, folder, **callbacks):
-        isMR = self.panel.scanInput.modality == "dsc"
-        return self.logic.analyze(
-            node.inputScan,
-            modality=node.modality or "auto",
-            interval=node.interval or None,
-            method=node.method or None,
-            preset=node.preset or None,
-            motionCorrection=node.motionCorrection,
-            noiseReduction=node.noiseReduction or None,
-            arteryMethod=node.arteryMethod or None,
-            aifTable=node.aifTable,
-            vofTable=node.vofTable,
-            leakageCorrection=(node.leakageCorrection or None) if isMR else None,
-            adc=node.adc if isMR else None,
-            outputFolder=folder,
-            **callbacks,
-        )
+        choices = self.choices.arguments(node, self.panel.scanInput.modality)
+        return self.logic.analyze(node.inputScan, modality=node.modality or "auto", outputFolder=folder, **choices, **callbacks)
 
 
 class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
@@ -142,8 +114,9 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
     def load(self, path, modality="auto", interval=None, waitForCompletion=False, progressCallback=None, finishedCallback=None):
         """Read a scan into the scene as a volume sequence with its frame times, in a process of its own.
 
-        :param path: DICOM folder, 4D NIfTI (which Slicer does not read itself), 4D NRRD, or folder with one file per frame.
-        :param modality: "auto", "ctp" or "dsc".
+        :param path: DICOM folder, BIDS folder of ASL, 4D NIfTI (which Slicer does not read itself), 4D NRRD, or folder with one
+          file per frame.
+        :param modality: "auto", "ctp", "dsc" or "asl".
         :param interval: time between frames in s, where the files hold no times.
         :param waitForCompletion: return only when the scan is in the scene.
         :param progressCallback: called with the finished fraction and the stage.
@@ -179,6 +152,15 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         vofTable=None,
         leakageCorrection=None,
         adc=None,
+        labelingEfficiency=None,
+        bloodT1=None,
+        grayMatter=None,
+        whiteMatter=None,
+        partialVolume=False,
+        m0Region=None,
+        m0Options=None,
+        lowFlowPercent=None,
+        aslOptions=None,
         outputFolder=None,
         waitForCompletion=False,
         progressCallback=None,
@@ -186,11 +168,12 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
     ):
         """Compute maps, curves, lesions and metrics of a perfusion scan, in a process of its own.
 
-        :param sequenceNode: vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode with frame times, or the path of a DICOM folder or
-          4D file.
-        :param modality: "ctp", "dsc", or "auto" for what the scan says.
+        :param sequenceNode: vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode with frame times, an ASL scan that load() read, or the
+          path of a DICOM folder, BIDS folder or 4D file.
+        :param modality: "ctp", "dsc", "asl", or "auto" for what the scan says.
         :param interval: time between frames in s that replaces the stored times.
-        :param method: name of the method, the recommended one by default.
+        :param method: name of the method, the recommended one by default; of ASL "asl-single", "asl-multi", "asl-multi-wd" or
+          "qtmnet". An arterial curve, thresholds, noise reduction and leakage have no meaning for ASL.
         :param preset: name of the threshold preset.
         :param motionCorrection: estimate and correct head motion.
         :param noiseReduction: name of the noise reduction, such as "similarity" or "none".
@@ -199,6 +182,15 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         :param vofTable: vtkMRMLTableNode with time and venous curve, instead of the automatic choice.
         :param leakageCorrection: of DSC-MRI: "auto", "none", "bsw" or "bidirectional".
         :param adc: vtkMRMLScalarVolumeNode with diffusion on the grid of the scan, for the preset "adc".
+        :param labelingEfficiency: of ASL: share that labeling inverts, instead of what the scan says.
+        :param bloodT1: of ASL: T1 of arterial blood in s.
+        :param grayMatter: of ASL: vtkMRMLScalarVolumeNode with the fraction of gray matter on the grid of the scan.
+        :param whiteMatter: the same of white matter.
+        :param partialVolume: of ASL: also map the flow of pure gray and of pure white matter.
+        :param m0Region: of ASL: vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode of pure fluid or white matter.
+        :param m0Options: of ASL: how M0 is made, such as {"m0_reference": "csf"}; see core/asl_choices.py.
+        :param lowFlowPercent: of ASL: flow below this part of the other side is low.
+        :param aslOptions: further settings of ASL, such as {"smoothing_mm": 5.0}; see core/asl_choices.py.
         :param outputFolder: also write all results, pictures and report to this folder.
         :param waitForCompletion: return only when the results are in the scene.
         :param progressCallback: called with the finished fraction and the stage.
@@ -206,6 +198,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         :return: StudyJob with state, cancel() and wait(), or with waitForCompletion the StudyNodes that were created or
           updated in the scene.
         """
+        from PerfusionSuiteSlicer.mrml.AslInputs import aslInputs, aslSettings
         from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob, userInputs
         from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
@@ -216,7 +209,9 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
             "noise_reduction": noiseReduction,
             "aif_method": arteryMethod,
             "leakage_correction": leakageCorrection,
+            **aslSettings(labelingEfficiency, bloodT1, m0Options, partialVolume, lowFlowPercent, aslOptions),
         }
+        inputs = aslInputs(sequenceNode, gray=grayMatter, white=whiteMatter, m0Region=m0Region)
         job = startStudyJob(
             slicer.mrmlScene,
             chooseRunner(waitForCompletion),
@@ -224,7 +219,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
             {key: value for key, value in choices.items() if value is not None},
             modality=modality,
             interval_s=interval,
-            inputs=userInputs(aifTable, vofTable, adc),
+            inputs=userInputs(aifTable, vofTable, adc) | inputs,
             output=outputFolder,
             progress=progressCallback,
             finished=finishedCallback,
@@ -235,11 +230,25 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         """Show a study in one of the layouts made for reading it; does nothing without a main window.
 
         :param nodes: StudyNodes, or other nodes by role, as analyze() returns them.
-        :param layout: "maps" or "decision".
+        :param layout: "maps" or "decision"; ASL has only maps.
         """
         from PerfusionSuiteSlicer.ui.Layouts import DECISION, MAPS, showStudy
 
         showStudy(nodes, {"maps": MAPS, "decision": DECISION}[layout])
+
+    def showVessels(self, folder):
+        """Show a simulated brain that ``perfusion-suite phantom asl-brain`` wrote.
+
+        :param folder: has the folders vessels and tracer.
+        :return: nodes by role: "vessels.arteries" and "vessels.veins" (models), "tracer" (sequence over time in s) and
+          "tracer.browser".
+        """
+        from PerfusionSuiteSlicer.mrml.VesselNodes import vesselsToScene
+        from PerfusionSuiteSlicer.ui.VesselPanel import showInLayout
+
+        nodes = vesselsToScene(slicer.mrmlScene, folder)
+        showInLayout(nodes)
+        return nodes
 
     def batchScriptPath(self):
         """Return the script for runs without a window.

@@ -148,8 +148,7 @@ def execute(options: argparse.Namespace) -> int:
             files = write_study(study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=progress)
         for line in summary(study):
             console.message(line)
-        if writer is not None and not any(path.name.startswith("slicer_") for path in files):
-            console.message(f"  {NO_SLICE_PICTURES.severity}: {NO_SLICE_PICTURES.message} {NO_SLICE_PICTURES.advice}")
+        _tell_missing_pictures(writer, files, console)
         if not options.json_events:
             console.message(f"{len(files)} files in {options.output}; open report.html first.")
         console.finished({"folder": str(options.output), "files": len(files)})
@@ -190,14 +189,22 @@ def _asl_only(options: argparse.Namespace, console: ConsoleProgress) -> int:
 def _finished_asl(options: argparse.Namespace, scan: AslSeries, console: ConsoleProgress) -> int:
     """Analyze an ASL scan and write its results."""
     settings = asl_settings_from(options)
+    writer = scene_writer() if options.mrb else None
     study = pipeline.run(scan, settings, inputs=asl_inputs(options, scan), progress=part_of(console, 0.15, 0.8))
-    files = write_study(study, options.output, layout=options.layout, progress=part_of(console, 0.8, 1.0))
+    files = write_study(study, options.output, layout=options.layout, writer=writer, progress=part_of(console, 0.8, 1.0))
     for line in asl_summary(study):
         console.message(line)
+    _tell_missing_pictures(writer, files, console)
     if not options.json_events:
         console.message(f"{len(files)} files in {options.output}; open report.html first.")
     console.finished({"folder": str(options.output), "files": len(files)})
     return 0
+
+
+def _tell_missing_pictures(writer: Any, files: list[Path], console: ConsoleProgress) -> None:
+    """Say when a machine could not draw."""
+    if writer is not None and not any(path.name.startswith("slicer_") for path in files):
+        console.message(f"  {NO_SLICE_PICTURES.severity}: {NO_SLICE_PICTURES.message} {NO_SLICE_PICTURES.advice}")
 
 
 def _selection(text: str | None) -> int | str | None:

@@ -13,14 +13,26 @@ from typing import Any, Literal
 
 DEFAULT_FIT = "spatial"
 
-NEEDS_TORCH = ("spatial", "neural", "sppinn", "resppinn")
+NEEDS_TORCH = ("spatial", "neural", "sppinn", "resppinn", "qtmnet")
 """Methods that need PyTorch, and can use a GPU."""
 
 USES_GPU = (*NEEDS_TORCH, "hemopic")
 """Methods that can use a GPU; those that do not need PyTorch do so when it is there."""
 
-MODALITIES: Mapping[str, tuple[str, ...]] = MappingProxyType({"hemopic": ("dsc",), "hemopic-compat": ("dsc",)})
-"""Kinds of scans that a method is made for; those that are missing here take CT perfusion and DSC-MRI."""
+MODALITIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "hemopic": ("dsc",),
+        "hemopic-compat": ("dsc",),
+        "asl-single": ("asl",),
+        "asl-multi": ("asl",),
+        "asl-multi-wd": ("asl",),
+        "qtmnet": ("asl",),
+    }
+)
+"""Kinds of scans that a method is made for; those that are missing here take `BOLUS`."""
+
+BOLUS = ("ctp", "dsc")
+"""Scans of a contrast bolus."""
 
 DECIDED = "as the method decides"
 """What a form says for an option that is None."""
@@ -63,6 +75,8 @@ class FitOption:
         For a choice: the values.
     low, high : float
         For a number: its range.
+    undecided : str
+        What a form says for None; by default that the method decides.
     """
 
     name: str
@@ -73,6 +87,7 @@ class FitOption:
     choices: tuple[Any, ...] = ()
     low: float = 0.0
     high: float = 1.0
+    undecided: str = ""
 
 
 CUSTOM = "custom"
@@ -101,6 +116,8 @@ FIT_PRESETS = (
     ),
     FitPreset("box", "Every voxel: box (NLR)", "Regression of a box-shaped residue in every voxel.", "nlr"),
     FitPreset("posterior", "Every voxel: posterior means", "The default of the whole job, without networks.", "bayes"),
+    FitPreset("qtmnet", "QTMnet (ASL)", "Flow of ASL by a network trained on simulated vessels.", "qtmnet"),
+    FitPreset("asl-multi", "Several delays (ASL)", "Flow and arrival of every voxel of ASL, and their errors.", "asl-multi"),
 )  # fmt: skip
 """What the panel offers first."""
 
@@ -155,6 +172,10 @@ _DRAWN = "Voxels are drawn to their region as far as the voxels of the region ag
 _WINDKESSEL = "Experimental: a two-element Windkessel of each region, with a flag that says whether the data tell it."
 _SPREAD = "Share of a late arrival that the vessels spread over time."
 _SMALLEST = "Smaller regions join the one most alike."
+_WEIGHTS = "Path of trained weights; empty for those that come along."
+_FLIPS = "Mirror images of the scan whose maps are averaged."
+_ESTIMATE = "mean: over all arrival times by their probability; mode: the most probable arrival time."
+_ARTERIAL = "Also fit blood in arteries that has not reached the tissue."
 _VARIANTS = ("resppinn-paper", "original-patients", "original-phantom")
 
 FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
@@ -198,6 +219,17 @@ FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
             _whole("k_gm", "Regions of gray matter", _CLUSTERS.format(tissue="gray matter"), 8, 1, 100),
             _whole("k_wm", "Regions of white matter", _CLUSTERS.format(tissue="white matter"), 6, 1, 100),
             _whole("seed", "Seed", "Of the clusters: same seed, same regions.", 0, 0, 2**31 - 1),
+        ),
+        "qtmnet": (
+            FitOption("weights", "Weights", _WEIGHTS, "", "text"),
+            _choice("flips", "Mirror images", _FLIPS, 8, 8, 4, 2, 1),
+        ),
+        "asl-multi": (
+            _choice("estimate", "Estimate", _ESTIMATE, "mean", "mean", "mode"),
+            _number("att_prior_s", "Expected arrival time [s]", "Counts in proportion to the noise.", 1.3, 0.1, 4.0),
+            _number("att_prior_sd_s", "Its spread [s]", "How sure the expectation is.", 0.4, 0.05, 10.0),
+            _number("att_max", "Latest arrival [s]", "Arrival times are sought up to this.", 3.0, 0.5, 6.0),
+            _choice("arterial", "Blood in arteries", _ARTERIAL, False, False, True),
         ),
     }
 )

@@ -11,7 +11,7 @@ from PerfusionSuiteLib.core import QUANTITIES, AslStudy, LesionMasks, PerfusionM
 
 from .AslSequences import aslToSequence, differenceToSequence
 from .CurveNodes import curvesToNodes, plotsToChart
-from .LesionNodes import anatomyToSegmentation, lesionsToSegmentation
+from .LesionNodes import anatomyToSegmentation, lowFlowToSegmentation
 from .MapNodes import mapsToNodes
 from .StudyFolder import fileNodes
 from .StudyNodes import StudyNodes
@@ -94,7 +94,7 @@ def aslStudyToScene(
         report(0.7, "regions to scene")
         baseline = nodes["map.baseline"]
         lesions = study.lesions or noLesions(study)
-        nodes[LESIONS] = lesionsToSegmentation(scene, lesions, name, reference=baseline)
+        nodes[LESIONS] = lowFlowToSegmentation(scene, lesions, name, reference=baseline)
         nodes[ANATOMY] = anatomyToSegmentation(scene, study.masks, lesions, name, reference=baseline)
         nodes |= _addReport(scene, study, name)
         for role, node in nodesOfStudy(scene, name).items():

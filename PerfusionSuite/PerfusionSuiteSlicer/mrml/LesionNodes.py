@@ -20,6 +20,9 @@ CORE, PENUMBRA, HYPOPERFUSION = "Core", "Penumbra", "Hypoperfusion"
 LESION_SEGMENTS = {HYPOPERFUSION: "hypoperfusion", PENUMBRA: "penumbra", CORE: "core"}
 """Segment ID and field of LesionMasks; drawn in this order, so that the core lies on top."""
 
+LOW_FLOW = "Low flow against the other side"
+"""Name of the only segment of an ASL study; its ID is that of hypoperfusion."""
+
 TISSUE_SEGMENTS = {"Brain": "brain", "CSF": "csf", "Vessels": "vessel", "Bone": "bone"}
 REGION_SEGMENTS = {"Counted tissue": "tissue", "Reference tissue": "reference"}
 EXTRA = "Region "
@@ -72,6 +75,29 @@ def lesionsToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, refere
     # Core and penumbra together fill the hypoperfused region: its outline says enough, and theirs would hide it.
     display.SetSegmentVisibility2DFill(HYPOPERFUSION, False)
     display.SetSegmentVisibility2DOutline(PENUMBRA, False)
+    keepLesionFacts(node, lesions)
+    return node
+
+
+def lowFlowToSegmentation(scene: Any, lesions: LesionMasks, name: str, *, reference: Any = None) -> Any:
+    """Put low flow against the other side into a segmentation of one segment, which tells neither core nor penumbra.
+
+    Parameters
+    ----------
+    reference : vtkMRMLScalarVolumeNode, optional
+        The volume whose grid the segmentation keeps when it is edited.
+    """
+    node = nodeFor(scene, "vtkMRMLSegmentationNode", name, LESIONS, f"{name} low flow")
+    color = {HYPOPERFUSION: LESION_COLORS["hypoperfusion"]}
+    fillSegmentation(node, {HYPOPERFUSION: lesions.hypoperfusion}, lesions.affine, color, reference)
+    segment = node.GetSegmentation().GetSegment(HYPOPERFUSION)
+    segment.SetName(LOW_FLOW)
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminologyEntry(LOW_FLOW))
+    display = node.GetDisplayNode()
+    display.SetVisibility(True)
+    display.SetOpacity2DFill(0.45)
+    display.SetOpacity2DOutline(1.0)
+    display.SetSliceIntersectionThickness(1)
     keepLesionFacts(node, lesions)
     return node
 

@@ -20,12 +20,15 @@ INPUT, INPUT_FUNCTION, CURVES, MAPS, FIT, LESIONS, REPORT = (
     "Report",
 )
 
+VESSELS = "Simulated vessels"
+
 _FOLDERS = (
     (("fit", "sampled", "regions", "curve.regions", "plot.regions", "chart.regions", "table.regions"), FIT),
     (("series", "difference", "map.baseline", "map.mean", "map.mip"), INPUT),
     (("curve.asl", "plot.asl"), CURVES),
     (("curve", "plot", "chart", "points"), INPUT_FUNCTION),
     (("map", "quality"), MAPS),
+    (("vessels", "tracer"), VESSELS),
     (("lesions", "anatomy", "midplane", "sinuses", "drawn"), LESIONS),
     (("table", "report"), REPORT),
 )

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from PerfusionSuiteLib.core import QUANTITIES, ProgressCallback, Study, part_of
+from PerfusionSuiteLib.core import QUANTITIES, AslStudy, ProgressCallback, Study, part_of
 from PerfusionSuiteLib.core.colors import LESION_COLORS
 
 from ..headless.ChartImages import chartPicture
@@ -41,10 +41,11 @@ VOLUME_KEYS = {
 class SlicePlan:
     """Where the slices of the pictures lie: the same for all pictures of a study, so that they can be compared."""
 
-    def __init__(self, study: Study, slices: int = SLICES) -> None:
-        affine, brain = np.asarray(study.lesions.affine, float), study.masks.brain
+    def __init__(self, study: Study | AslStudy, slices: int = SLICES) -> None:
+        affine, brain = np.asarray(study.maps.affine, float), study.masks.brain
         region = brain if brain.any() else np.ones(brain.shape, bool)
-        self.indices = chosenSlices(region, study.lesions.hypoperfusion, slices)
+        lesion = np.zeros(brain.shape, bool) if study.lesions is None else study.lesions.hypoperfusion
+        self.indices = chosenSlices(region, lesion, slices)
         inside = np.argwhere(region)
         low, high = inside.min(axis=0), inside.max(axis=0)
         middle = (low + high) / 2.0
@@ -69,7 +70,19 @@ def chosenSlices(brain: np.ndarray, lesion: np.ndarray, count: int) -> list[int]
     return [int(k) for k in np.unique(chosen)]
 
 
-def writePictures(runtime: Any, study: Study, nodes: Any, folder: Path, progress: ProgressCallback | None = None) -> list[Path]:
+Pictures = list[tuple[str, Callable[[], np.ndarray]]]
+"""Names of pictures, and what makes each."""
+
+
+def writePictures(
+    runtime: Any,
+    study: Study | AslStudy,
+    nodes: Any,
+    folder: Path,
+    progress: ProgressCallback | None = None,
+    *,
+    pictures: Callable[[Any, Any, Any, SlicePlan], Pictures] | None = None,
+) -> list[Path]:
     """Write the pictures of a study as ``folder/slicer_*.png``.
 
     Parameters
@@ -78,10 +91,11 @@ def writePictures(runtime: Any, study: Study, nodes: Any, folder: Path, progress
         Scene and application logic that the nodes are in.
     nodes : StudyNodes
         The nodes of the study.
+    pictures : callable, optional
+        Which ones, of the runtime, the study, its nodes and the plan; by default those of a contrast bolus.
     """
     report = part_of(progress, 0.0, 1.0)
-    plan = SlicePlan(study)
-    jobs = _pictures(runtime, study, nodes, plan)
+    jobs = (pictures or _pictures)(runtime, study, nodes, SlicePlan(study))
     files = []
     for index, (name, make) in enumerate(jobs):
         report(index / len(jobs), f"picture {name}")
@@ -90,7 +104,7 @@ def writePictures(runtime: Any, study: Study, nodes: Any, folder: Path, progress
     return files
 
 
-def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[tuple[str, Any]]:
+def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> Pictures:
     baseline = nodes.maps["baseline"]
 
     def sheet(heading: Heading, **options: Any) -> np.ndarray:
@@ -119,7 +133,7 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
         with onlyVisible(nodes, REGIONS), allRegions(runtime.scene, nodes):
             return sheet(regionHeading(nodes))
 
-    jobs: list[tuple[str, Any]] = []
+    jobs: Pictures = []
     if "tmax" in nodes.maps:
         jobs.append(("tmax_overlay", overlay))
     jobs += [(key, lambda key=key: mapSheet(key)) for key in MAP_PICTURES if key in nodes.maps]
@@ -133,7 +147,7 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> list[t
     return [*jobs, *((name, make) for name, make, isWanted in further if isWanted)]
 
 
-def headingOf(study: Study, key: str, place: str = "") -> Heading:
+def headingOf(study: Study | AslStudy, key: str, place: str = "") -> Heading:
     """Return the line above the slices of a map: symbol, unit, window, method."""
     quantity, item = QUANTITIES[key], study.maps[key]
     low, high = quantity.display_range

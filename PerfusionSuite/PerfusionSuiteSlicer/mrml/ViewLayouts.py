@@ -14,6 +14,7 @@ from .StudyRoles import REGIONS, ROLE
 from .SummaryTable import SUMMARY
 
 MAPS, DECISION, FIT, RUNNING, DECISION_WITHOUT_CURVES, REGIONS_LAYOUT = 5501, 5502, 5503, 5504, 5505, 5506
+ASL_MAPS, ASL_FLOW = 5507, 5508
 """Numbers of the layouts; Slicer keeps those from 501 on for extensions, and each needs its own."""
 
 VIEWS = {
@@ -26,10 +27,17 @@ VIEWS = {
     "PerfusionRegions": ("Regions", "#00897b", "regions"),
     "PerfusionCBFError": ("CBF SE", "#81c784", "map.cbf_sd"),
     "PerfusionTmaxError": ("Tmax SE", "#ef9a9a", "map.tmax_sd"),
+    "PerfusionATT": ("ATT", "#e53935", "map.att"),
+    "PerfusionSides": ("CBF vs. other side", "#26a69a", "map.rcbf_mirror"),
+    "PerfusionLowFlow": ("Low flow", "#fb8c00", "lesions"),
 }
 """Slice views by tag: label, colour, and the role of what each shows."""
 
-TMAX = "PerfusionTmax"
+INSTEAD = {"map.cbf": "map.rcbf"}
+"""What a view shows of a study that does not have its map."""
+
+TMAX, CBF = "PerfusionTmax", "PerfusionCBF"
+LESION_VIEWS = ("PerfusionLesions", "PerfusionLowFlow")
 PLOT, TABLE, LOSS_PLOT, REGION_PLOT = "PerfusionPlot", "PerfusionTable", "PerfusionLoss", "PerfusionRegionPlot"
 OUTLINE = "outline"
 CONVENTIONAL = ("Red", "Green", "Yellow")
@@ -79,9 +87,26 @@ LAYOUTS = {
         (_slice("PerfusionRegions"), _slice("PerfusionCBF"), _slice("PerfusionMTT")),
         (_plot(REGION_PLOT, "Curve of the region"), _table()),
     ),
+    ASL_MAPS: _rows(
+        (_slice("PerfusionBaseline"), _slice("PerfusionCBF"), _slice("PerfusionATT")),
+        (_slice("PerfusionCBFError"), _slice("PerfusionSides"), _slice("PerfusionLowFlow")),
+        (_plot(label="Label over delay"), _table()),
+    ),
+    ASL_FLOW: _rows(
+        (_slice("PerfusionBaseline"), _slice("PerfusionCBF")),
+        (_slice("PerfusionSides"), _slice("PerfusionLowFlow")),
+        (_plot(label="Label over delay"), _table()),
+    ),
     DECISION: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_plot(), _table())),
     DECISION_WITHOUT_CURVES: _rows((_slice("PerfusionTmax"), _slice("PerfusionLesions")), (_table(),)),
 }
+
+
+def mapsLayoutOf(nodes: Mapping[str, Any]) -> int:
+    """Return the layout for reading the maps of a study: ASL has no Tmax, and one delay tells no arrival time."""
+    if "difference" not in nodes:
+        return MAPS
+    return ASL_MAPS if "map.att" in nodes else ASL_FLOW
 
 
 def registerLayouts(layoutNode: Any) -> None:
@@ -115,6 +140,7 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
     for tag, (_label, _color, role) in VIEWS.items():
         if tag in composites:
             isMap = role.startswith("map.") and role != "map.baseline"
+            role = role if role in nodes else INSTEAD.get(role, role)
             _showInView(composites[tag], baseline, nodes.get(role) if isMap else None)
             if isMap and role in nodes:
                 renewLegend(scene, nodes[role])
@@ -123,8 +149,8 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
                 sliceViews[tag].SetOrientationMarkerSize(sliceViews[tag].OrientationMarkerSizeSmall)
             if baseline is not None:
                 sliceViews[tag].RotateToVolumePlane(baseline)
-    _restrict(scene, nodes.get("lesions"), (*CONVENTIONAL, "PerfusionLesions"), with3D=True)
-    _outlineOnTmax(scene, nodes.get("lesions"), sliceViews.get(TMAX))
+    _restrict(scene, nodes.get("lesions"), (*CONVENTIONAL, *LESION_VIEWS), with3D=True)
+    _outline(scene, nodes.get("lesions"), sliceViews.get(TMAX if "map.tmax" in nodes else CBF))
     for kind in ("aif", "vof"):
         _restrict(scene, nodes.get(f"points.{kind}"), (*CONVENTIONAL, "PerfusionBaseline"), with3D=True)
     _restrict(scene, nodes.get(REGIONS), (*CONVENTIONAL, "PerfusionRegions"), with3D=False)
@@ -168,8 +194,8 @@ def _showInView(composite: Any, background: Any, foreground: Any) -> None:
     composite.EndModify(wasModifying)
 
 
-def _outlineOnTmax(scene: Any, lesions: Any, view: Any) -> None:
-    """Draw the border of the hypoperfused region onto Tmax by a display of its own, which fills nothing and so hides nothing."""
+def _outline(scene: Any, lesions: Any, view: Any) -> None:
+    """Draw the border of the hypoperfused region onto a map by a display of its own, which fills nothing and so hides nothing."""
     if lesions is None or view is None:
         return
     displays = [lesions.GetNthDisplayNode(index) for index in range(lesions.GetNumberOfDisplayNodes())]

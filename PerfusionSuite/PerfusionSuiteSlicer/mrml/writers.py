@@ -5,18 +5,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PerfusionSuiteLib.core import ProgressCallback, Study, part_of
+from PerfusionSuiteLib.core import AslStudy, ProgressCallback, Study, part_of
 from PerfusionSuiteLib.core.files import staged_folder
 
 from ..headless.GraphicsCheck import canDraw
 from ..headless.Runtime import freshScene
+from .AslPictures import aslPictures
 from .SceneFiles import writeBundle
 from .StudyPictures import writePictures
 from .StudyScene import studyToScene
 
 
 def writeScene(
-    study: Study, out: Path, progress: ProgressCallback | None = None, *, includeSeries: bool = True, name: str | None = None
+    study: Study | AslStudy,
+    out: Path,
+    progress: ProgressCallback | None = None,
+    *,
+    includeSeries: bool = True,
+    name: str | None = None,
 ) -> list[Path]:
     """Write ``OUT/scene.mrb`` and pictures of Slicer's own slice views and charts, ``OUT/qa/slicer_*.png``.
 
@@ -25,7 +31,7 @@ def writeScene(
 
     Parameters
     ----------
-    study : Study
+    study : Study or AslStudy
         What to write.
     out : path-like
         Folder of the results.
@@ -47,5 +53,7 @@ def writeScene(
         part_of(progress, 0.2, 0.6)(0.0, "scene file")
         files = [writeBundle(runtime.scene, staging / "scene.mrb")]
         if canDraw():
-            files += writePictures(runtime, study, nodes, staging / "qa", part_of(progress, 0.6, 1.0))
+            pictures = aslPictures if isinstance(study, AslStudy) else None
+            report = part_of(progress, 0.6, 1.0)
+            files += writePictures(runtime, study, nodes, staging / "qa", report, pictures=pictures)
         return [out / file.relative_to(staging) for file in files]

@@ -12,12 +12,27 @@ class ChoiceBox:
 
     def __init__(self, comboBox, choices, default):
         self._comboBox = comboBox
-        self._names = [choice.name for choice in choices]
-        self._default = default
+        self._names = []
         self._onChosen = None
-        comboBox.addItems([choice.label for choice in choices])
-        comboBox.toolTip = "\n".join(f"{choice.label}: {choice.description}" for choice in choices)
+        self.offer(choices, default)
         comboBox.connect("currentIndexChanged(int)", self._onIndexChanged)
+
+    def offer(self, choices, default):
+        """Offer other choices, without telling anybody; nothing happens when they are offered already.
+
+        :param choices: entries of PerfusionSuiteLib.core.catalog.
+        :param default: name that an empty or unknown parameter stands for.
+        """
+        names = [choice.name for choice in choices]
+        self._default = default
+        if names == self._names:
+            return
+        onChosen, self._onChosen = self._onChosen, None
+        self._names = names
+        self._comboBox.clear()
+        self._comboBox.addItems([choice.label for choice in choices])
+        self._comboBox.toolTip = "\n".join(f"{choice.label}: {choice.description}" for choice in choices)
+        self._onChosen = onChosen
 
     def bind(self, onChosen):
         """Call a function with the name whenever the user chooses; None stops it."""

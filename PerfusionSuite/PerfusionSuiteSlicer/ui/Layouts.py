@@ -6,6 +6,8 @@ from pathlib import Path
 import slicer
 
 from ..mrml.ViewLayouts import (
+    ASL_FLOW,
+    ASL_MAPS,
     DECISION,
     DECISION_WITHOUT_CURVES,
     FIT,
@@ -13,6 +15,7 @@ from ..mrml.ViewLayouts import (
     REGIONS_LAYOUT,
     RUNNING,
     centerOnLesions,
+    mapsLayoutOf,
     registerLayouts,
     showStudyInViews,
     showTableInView,
@@ -32,7 +35,7 @@ def showStudy(nodes, number):
     """Switch to a layout and put a study into its views; does nothing without a main window.
 
     :param nodes: nodes of the study by role, such as StudyNodes.
-    :param number: MAPS or DECISION.
+    :param number: MAPS, which means the maps that the study has, or another layout.
     """
     layoutManager = slicer.app.layoutManager()
     if layoutManager is None:
@@ -40,7 +43,8 @@ def showStudy(nodes, number):
     registerWithApplication()
     if number == DECISION and "chart.input" not in nodes:
         number = DECISION_WITHOUT_CURVES
-    layoutManager.setLayout(number)
+    isForMaps = number == MAPS or "difference" in nodes  # ASL has no other maps to decide by
+    layoutManager.setLayout(mapsLayoutOf(nodes) if isForMaps else number)
     logic = slicer.app.applicationLogic()
     person = Path(logic.GetHomeDirectory(), logic.GetShareDirectory(), "OrientationMarkers", "Human.vtp")
     showStudyInViews(slicer.mrmlScene, nodes, withMarker=person.exists())
@@ -57,6 +61,6 @@ def showTable(table):
     if layoutManager is None:
         return
     registerWithApplication()
-    if layoutManager.layout not in (MAPS, DECISION, DECISION_WITHOUT_CURVES, REGIONS_LAYOUT):
+    if layoutManager.layout not in (MAPS, ASL_MAPS, ASL_FLOW, DECISION, DECISION_WITHOUT_CURVES, REGIONS_LAYOUT):
         layoutManager.setLayout(DECISION_WITHOUT_CURVES)
     showTableInView(slicer.mrmlScene, table)

@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core import catalog
 from PerfusionSuiteLib.core.fit_choices import (
+    BOLUS,
     CUSTOM,
     DEFAULT_FIT,
     FIT_OPTIONS,
@@ -20,7 +21,8 @@ from .ChoiceBox import ChoiceBox
 from .DeviceBox import DeviceBox
 from .OptionForm import OptionForm, optionsOf, textOf
 
-_METHODS = {choice.name: choice for choice in (*catalog.FITTING, *catalog.REGIONAL)}
+_ASL = tuple(choice for choice in catalog.ASL if choice.name in FIT_OPTIONS)
+_METHODS = {choice.name: choice for choice in (*catalog.FITTING, *catalog.REGIONAL, *_ASL)}
 TISSUE_TIP = (
     "A label volume (0 background, 1 gray matter, 2 white matter, 3 CSF, 4 brain stem, or labels of FreeSurfer or SynthSeg) or a "
     "segmentation with segments of these names, on any grid. Without one the tissue is estimated from the scan."
@@ -85,9 +87,11 @@ class ModelChoice:
         ui.optionsResetButton.toolTip = _("Forget what you changed") if node.options else _("The options are the method's own")
         self._showTissue(method in {choice.name for choice in catalog.REGIONAL})
         self._deviceBox.setNeeded(method in USES_GPU and (method in NEEDS_TORCH or not self._deviceBox.lacksTorch))
-        if modality is not None and modality not in MODALITIES.get(method, (modality,)):
-            kind = KINDS.get(modality, modality)
-            return _("This model is made for DSC-MRI, and the scan is {kind}: choose another model").format(kind=kind)
+        madeFor = MODALITIES.get(method, BOLUS)
+        if modality is not None and modality not in madeFor:
+            kinds = _(" and ").join(KINDS[kind] for kind in madeFor)
+            text = _("This model is made for {kinds}, and the scan is {kind}: choose another model")
+            return text.format(kinds=kinds, kind=KINDS.get(modality, modality))
         if method in NEEDS_TORCH and self._deviceBox.lacksTorch:
             return _("This model needs PyTorch: press Install PyTorch, or choose one that looks at every voxel by itself")
         return ""

@@ -91,7 +91,7 @@ class _ChoiceEditor:
     """One of several values."""
 
     def __init__(self, option, changed):
-        self._choices = option.choices
+        self._choices, self._undecided = option.choices, option.undecided
         self.widget = qt.QComboBox()
         self.widget.addItems([self._label(choice) for choice in option.choices])
         self.widget.connect("currentIndexChanged(int)", changed)
@@ -99,7 +99,7 @@ class _ChoiceEditor:
     def _label(self, choice):
         if isinstance(choice, bool):
             return _("yes") if choice else _("no")
-        return _(DECIDED) if choice is None else str(choice)
+        return _(self._undecided or DECIDED) if choice is None else str(choice)
 
     def show(self, value):
         self.widget.currentIndex = self._choices.index(value) if value in self._choices else 0
@@ -137,7 +137,7 @@ class _NumberEditor:
         self.widget.singleStep = 10.0**-3 if self.widget.decimals == 6 else 0.1 if option.high < 100 else 10.0
         self.widget.minimum = 0.0 if self._mayBeNone else option.low
         self.widget.maximum = option.high
-        self.widget.specialValueText = _("none") if self._mayBeNone else ""
+        self.widget.specialValueText = _(option.undecided or "none") if self._mayBeNone else ""
         self.widget.connect("valueChanged(double)", changed)
 
     def show(self, value):

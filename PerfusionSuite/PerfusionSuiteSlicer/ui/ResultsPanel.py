@@ -83,6 +83,8 @@ class ResultsPanel:
             words = f"{words or _('Maps without lesions.')}{scale} {_(RESEARCH)}"
         ui.summaryLabel.text = words
         needsStudy = "" if study is not None else _("Press Apply first")
+        isASL = study is not None and "difference" in study
+        needsTimes = needsStudy or (_("ASL tells neither core nor penumbra: the layout Maps shows low flow") if isASL else "")
         needsFiles = needsStudy or ("" if self._file(".") else _("The files of this study are gone: press Apply again"))
         needsReport = needsFiles or ("" if report else _("The report could not be made; the findings above say why"))
         needsFolder = needsFiles or ("" if ui.resultsPathLineEdit.currentPath else _("Choose a folder first"))
@@ -97,7 +99,7 @@ class ResultsPanel:
         for button, problem, hint in (
             *(item for item in optional if item[0] is not None),
             (ui.mapsLayoutButton, needsStudy, _("All maps in linked views, curves and numbers")),
-            (ui.decisionLayoutButton, needsStudy, _("Tmax beside core and penumbra, curves and numbers")),
+            (ui.decisionLayoutButton, needsTimes, _("Tmax beside core and penumbra, curves and numbers")),
             (ui.reportButton, needsReport, _("Open the report in the web browser")),
             (ui.saveButton, needsFolder, _("Copy maps, masks, curves, tables, pictures and report to the folder")),
         ):

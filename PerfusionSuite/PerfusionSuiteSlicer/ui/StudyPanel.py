@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 from PerfusionSuiteLib.core.preparation_choices import ARTERY, NOISE_REDUCTION
 
 from .ChoiceBox import ChoiceBox
+from .DisabledReasons import DisabledReasons
 from .JobPanel import JobPanel
 from .NodeBox import NodeBox
 from .ParameterBinding import ParameterBinding
@@ -32,6 +33,7 @@ class StudyPanel:
         self._start, self._studyName, self._problem = start, studyName, problem
         self._packages, self._furtherDone = packages, done
         self._isComplete = False
+        self._ui, self._reasons = ui, DisabledReasons()
         self.results = ResultsPanel(ui)
         self.jobPanel = JobPanel(uiWidget.layout(), self._startJob, self._onDone, self.update)
         self.scanInput = ScanInput(ui, self.jobPanel)
@@ -51,9 +53,19 @@ class StudyPanel:
         node = self.binding.node
         modality, problem = self.scanInput.show(node)
         if node is not None:
+            self._showBolusControls(modality)
             furtherProblem = self._problem(node, modality)  # it also shows what the choices mean
             problem = problem or furtherProblem
         return not problem, problem or _("Compute maps, lesions and report in the background")
+
+    def _showBolusControls(self, modality):
+        """Switch off what only a bolus has, when the scan is ASL."""
+        reason = _("Not for ASL: labeled blood needs no curve of an artery, and its volumes are no frames in time")
+        ui = self._ui
+        for control in (ui.intervalSpinBox, ui.noiseComboBox, ui.arteryComboBox, ui.aifSelector, ui.vofSelector):
+            self._reasons.set(control, reason if modality == "asl" else "")
+        words = _("Arterial and venous curve")
+        ui.arteryCollapsibleButton.text = words if modality != "asl" else _("{words} (not for ASL)").format(words=words)
 
     def update(self):
         """Show what can be done now."""
