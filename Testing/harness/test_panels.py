@@ -37,6 +37,7 @@ def needs_qt_and_slicer_core():
     ("module", "script"),
     [
         ("PerfusionSuite", "drive_suite"),
+        ("PerfusionSuite", "drive_asl"),
         ("PerfusionFit", "drive_fit"),
         ("PerfusionFit", "drive_regions"),
         ("CorePenumbra", "drive_segmentation"),

@@ -3,9 +3,10 @@
 
 import pytest
 
-from PerfusionSuiteLib import fitting, hemopic
+from PerfusionSuiteLib import asl, fitting, hemopic
 from PerfusionSuiteLib.core import catalog
 from PerfusionSuiteLib.core.fit_choices import (
+    BOLUS,
     CUSTOM,
     FIT_OPTIONS,
     FIT_PRESETS,
@@ -16,7 +17,7 @@ from PerfusionSuiteLib.core.fit_choices import (
 )
 from PerfusionSuiteLib.hemopic.physical_families import FAMILIES
 
-METHODS = {**fitting.METHODS, **hemopic.METHODS}
+METHODS = {**fitting.METHODS, **hemopic.METHODS, **asl.METHODS}
 
 OFFERED = [(method, option) for method, options in FIT_OPTIONS.items() if method in METHODS for option in options]
 
@@ -33,14 +34,16 @@ def test_an_option_of_the_panel_is_one_of_the_method_with_its_default(method, op
 
 
 def test_the_methods_that_need_pytorch_and_those_that_can_use_a_gpu_are_told_apart():
-    assert {name for name, method in fitting.METHODS.items() if method.gpu} == set(NEEDS_TORCH)
+    networks = {**fitting.METHODS, **asl.METHODS}
+    assert {name for name, method in networks.items() if method.gpu} == set(NEEDS_TORCH)
     assert {name for name, method in METHODS.items() if method.gpu} == set(USES_GPU)
     assert not any(method.needs_torch for method in hemopic.METHODS.values())
 
 
 def test_the_kinds_of_scans_are_those_of_the_registry():
-    known = {name: tuple(method.modalities) for name, method in METHODS.items() if set(method.modalities) != {"ctp", "dsc"}}
-    assert dict(MODALITIES) == known
+    of_bolus = {**fitting.METHODS, **hemopic.METHODS}
+    known = {name: tuple(method.modalities) for name, method in of_bolus.items() if set(method.modalities) != set(BOLUS)}
+    assert dict(MODALITIES) == known | dict.fromkeys(asl.METHODS, ("asl",))
 
 
 def test_every_family_that_a_scan_may_choose_from_is_offered():
