@@ -40,6 +40,7 @@ def needs_qt_and_slicer_core():
         ("PerfusionSuite", "drive_asl"),
         ("PerfusionFit", "drive_fit"),
         ("PerfusionFit", "drive_regions"),
+        ("PerfusionFit", "drive_asl_fit"),
         ("CorePenumbra", "drive_segmentation"),
     ],
 )

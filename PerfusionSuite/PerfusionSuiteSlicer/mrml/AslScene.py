@@ -49,7 +49,10 @@ REGION_COLORS = {
     "Low flow": (0.90, 0.62, 0.0),
     "Mirror of low flow": (0.16, 0.42, 0.86),
 }
-"""Regions whose mean signal is drawn, in the order of the chart."""
+"""Regions whose mean signal is kept, in the order of the chart."""
+
+ASIDE = {"brain": "gm", "left": "low_flow", "right": "low_flow"}
+"""Regions that stay out of the chart when a more telling one is there: a legend of all would cover it."""
 
 DENSITY_UNIT = "mL/g"
 
@@ -147,7 +150,7 @@ def _addCurves(scene: Any, study: AslStudy, name: str) -> dict[str, Any]:
         points.SetLineStyle(points.LineStyleNone)
         points.SetMarkerSize(9)
         nodes |= {f"curve.asl.{key}": table, f"plot.asl.{key}": points}
-        plots.append(points)
+        shown = [points]
         if "model" in curve:
             label = f"{words}, model"
             table, [line] = curvesToNodes(
@@ -156,7 +159,9 @@ def _addCurves(scene: Any, study: AslStudy, name: str) -> dict[str, Any]:
             )  # fmt: skip
             line.SetMarkerStyle(line.MarkerStyleNone)
             nodes |= {f"curve.asl.{key}.model": table, f"plot.asl.{key}.model": line}
-            plots.append(line)
+            shown.append(line)
+        if ASIDE.get(key) not in curves:
+            plots += shown
     if plots:
         chart = plotsToChart(scene, plots, name, role="input", title="label in regions", yTitle=f"label density [{DENSITY_UNIT}]")
         chart.SetXAxisTitle("post-label delay [s]")

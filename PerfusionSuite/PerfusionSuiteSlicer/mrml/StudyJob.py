@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, no_progress
+from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, catalog, no_progress
 from PerfusionSuiteLib.core.failures import failure_of
 from PerfusionSuiteLib.core.files import write_json
 from PerfusionSuiteLib.jobs import Event, JobFolder, JobOutcome, JobSpec, Runner
@@ -290,12 +290,27 @@ def startStudyJob(
         spec = JobSpec("run", settings | {"path": os.fspath(Path(scan).absolute()), "reading": reading}, given, folder)
         job = StudyJob(scene, None, name, progress, finished, watcher)
     else:
+        _checkMethod(choices.get("method"), scan)
         kind = None if modality == "auto" else modality
         series = sequenceToAsl(scan) if isAsl(scan) else sequenceToSeries(scan, modality=kind, interval_s=interval_s or None)
         spec = JobSpec("run", settings, {"series": series, **given}, folder)
         job = StudyJob(scene, scan, name or scan.GetName(), progress, finished, watcher)
     job.start(runner, spec, folder=None if jobFolder is None else Path(jobFolder))
     return job
+
+
+def _checkMethod(method: str | None, scan: Any) -> None:
+    """Refuse a method of another kind of scan at once, in words that name both."""
+    ofAsl = [choice.name for choice in catalog.ASL]
+    ofBolus = [choice.name for choice in catalog.METHODS]
+    if method in ofAsl and not isAsl(scan):
+        msg = (
+            f"The method '{method}' is made for ASL, and '{scan.GetName()}' is no ASL scan that was loaded here. Choose another."
+        )
+        raise InvalidInputError(msg)
+    if method in ofBolus and isAsl(scan):
+        msg = f"The method '{method}' is made for a contrast bolus, and '{scan.GetName()}' is an ASL scan."
+        raise InvalidInputError(f"{msg} Choose one of: {', '.join(ofAsl)}.")
 
 
 def resumeJob(

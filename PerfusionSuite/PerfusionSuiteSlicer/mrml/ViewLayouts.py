@@ -93,7 +93,7 @@ LAYOUTS = {
         (_plot(label="Label over delay"), _table()),
     ),
     ASL_FLOW: _rows(
-        (_slice("PerfusionBaseline"), _slice("PerfusionCBF")),
+        (_slice("PerfusionBaseline"), _slice("PerfusionCBF"), _slice("PerfusionCBFError")),
         (_slice("PerfusionSides"), _slice("PerfusionLowFlow")),
         (_plot(label="Label over delay"), _table()),
     ),
