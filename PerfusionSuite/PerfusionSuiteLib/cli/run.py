@@ -289,10 +289,11 @@ def _diffusion(path: Path | None, scan: PerfusionSeries) -> NDArray[np.float32] 
     place = (to_file @ index)[:3]
     known = np.isfinite(values) & (values > 0)
     amount, share = (
-        ndimage.map_coordinates(v, place, order=1, mode="constant", cval=0.0, output=np.float64)
+        ndimage.map_coordinates(v, place, order=1, mode="grid-constant", cval=0.0, output=np.float64)
         for v in (np.where(known, values, 0.0).astype(np.float64), known.astype(np.float64))
     )
-    found = np.where(share > 0.5, amount / np.maximum(share, 0.5), 0.0)  # no mixture of diffusion with nothing
+    # No mixture of diffusion with nothing; a voxel reaches half its size beyond its center, the outermost, too.
+    found = np.where(share > 0.5, amount / np.maximum(share, 0.5), 0.0)
     return found.reshape(scan.shape).astype(np.float32)
 
 

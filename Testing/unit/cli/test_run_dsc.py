@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib import phantom, results
+from PerfusionSuiteLib.cli import run
 from PerfusionSuiteLib.cli.main import main
 from PerfusionSuiteLib.core.nifti import write_volume
 
@@ -66,6 +67,15 @@ def test_nifti_with_a_diffusion_map_on_another_grid_defines_the_core(stroke, tmp
     assert np.median(adc[core > 0]) < 620
     assert np.isfinite(adc[core > 0]).mean() > 0.98  # no core where diffusion is not known
     assert "mm²/s" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_diffusion_map_whose_header_is_rounded_keeps_its_outermost_slices(stroke, tmp_path):
+    series, _ = stroke
+    affine = series.affine.copy()
+    affine[:3, 3] += 0.001
+    write_volume(tmp_path / "adc.nii.gz", np.full(series.shape, 7e-4, np.float32), affine)
+    placed = run._diffusion(tmp_path / "adc.nii.gz", series)
+    np.testing.assert_allclose(placed, 7e-4, rtol=1e-5)
 
 
 def test_a_tumor_gets_its_blood_volume_relative_to_white_matter(tumor, tmp_path, capsys):
