@@ -5,8 +5,13 @@ import numpy as np
 import panel_steps as steps
 
 from PerfusionSuiteLib import phantom
+from PerfusionSuiteLib.core.files import write_json
+from PerfusionSuiteLib.core.nifti import write_volume
+from PerfusionSuiteLib.phantom.vessels.polydata import tubes, write_vtp
+from PerfusionSuiteLib.phantom.vessels.values import Forest
 from PerfusionSuiteSlicer.mrml.AslSequences import aslToSequence
 from PerfusionSuiteSlicer.mrml.StudyRoles import nodesOfStudy
+from PerfusionSuiteSlicer.mrml.TableNodes import textToReport
 from PerfusionSuiteSlicer.mrml.VolumeArrays import affineOf, setVolume
 
 panel = widget.panel.jobPanel
@@ -79,6 +84,33 @@ assert [segments.GetSegment(key).GetName() for key in segments.GetSegmentIDs()] 
 steps.assertDeadControlsSayWhy(ui)
 steps.photograph(desktop, module, pictures, "asl-done")
 desktop.layoutPicture(pictures / f"{module.name}-asl-layout.png", 1280, 860)
+
+# The same from the console, by another method: one delay tells no arrival time.
+told = {"labelingEfficiency": 0.9, "bloodT1": 1.65, "lowFlowPercent": 50.0, "aslOptions": {"smoothing_mm": 6.0}}
+study = widget.logic.analyze(scan, method="asl-single", motionCorrection=False, waitForCompletion=True, **told)
+settings = textToReport(study.report)["settings"]
+assert (settings["labeling_efficiency"], settings["t1_blood"], settings["smoothing_mm"]) == (0.9, 1.65, 6.0)
+assert "map.att" not in study
+widget.logic.show(study, "decision")
+assert manager.layout == 5508
+
+# A simulated brain: vessels in 3D, the label as a sequence.
+assert not ui.vesselsButton.enabled
+head = pictures / "head"
+for kind in ("arteries", "veins"):
+    ends = np.array([[0.0, 0.0, 0.0], [10.0 if kind == "veins" else -10.0, 5.0, 20.0]])
+    forest = Forest(ends, np.array([-1, 0]), np.array([100.0, 100.0]), np.array([-1, 0]))
+    write_vtp(head / "vessels" / f"{kind}.vtp", tubes(forest, np.eye(4), 500.0, {}))
+label = np.ones((6, 6, 6, 1), np.float32) * np.array([1.0, 2.0], np.float32)
+write_volume(head / "tracer" / "propagation.nii.gz", label, np.diag([4.0, 4.0, 4.0, 1.0]), unit="uL/g", interval_s=0.25)
+ui.vesselsPathLineEdit.currentPath = str(head)
+ui.vesselsButton.click()
+assert "'tracer/propagation.json'" in ui.vesselsLabel.text, ui.vesselsLabel.text
+write_json(head / "tracer" / "propagation.json", {"FrameTimesStart": [0.25, 0.5], "Units": "uL/g"})
+ui.vesselsButton.click()
+assert "2 pictures of the label" in ui.vesselsLabel.text
+assert {"vessels.arteries", "vessels.veins", "tracer"} <= set(nodesOfStudy(slicer.mrmlScene, "head"))
+desktop.layoutPicture(pictures / f"{module.name}-vessels.png", 1000, 700)
 
 # Back at the CT scan its choices are there again.
 ui.inputSelector.setCurrentNode(contrast)

@@ -11,6 +11,7 @@ import pytest
 from PerfusionSuiteLib import phantom, pipeline
 from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteSlicer.headless.IOManager import readScene
+from PerfusionSuiteSlicer.mrml.AslPictures import lowFlowHeading
 from PerfusionSuiteSlicer.mrml.AslSequences import aslToSequence, isAsl, sequenceToAsl
 from PerfusionSuiteSlicer.mrml.MapNodes import nodesToMaps
 from PerfusionSuiteSlicer.mrml.ScanFacts import scanFacts
@@ -20,6 +21,8 @@ from PerfusionSuiteSlicer.mrml.StudyFolder import hierarchyOf
 from PerfusionSuiteSlicer.mrml.StudyScene import findStudy, studyToScene
 from PerfusionSuiteSlicer.mrml.SummaryTable import summaryRows, summarySentence
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues, textToMetrics
+from PerfusionSuiteSlicer.mrml.ViewLayouts import ASL_FLOW, ASL_MAPS, MAPS, mapsLayoutOf
+from PerfusionSuiteSlicer.mrml.writers import writeScene
 
 pytestmark = pytest.mark.mrml
 
@@ -125,3 +128,28 @@ def test_a_saved_scene_holds_the_same_study(runtime, study, tmp_path):
     nodes = findStudy(runtime.scene, "patient")
     np.testing.assert_allclose(nodesToMaps(nodes.maps)["att"].values, study.maps["att"].values)
     np.testing.assert_array_equal(sequenceToAsl(nodes.sequence).data, study.series.data)
+
+
+def test_low_flow_is_one_segment_that_says_so(scene, study):
+    segmentation = studyToScene(scene, study, "patient")["lesions"].GetSegmentation()
+    assert [segmentation.GetSegment(key).GetName() for key in segmentation.GetSegmentIDs()] == ["Low flow against the other side"]
+
+
+def test_a_layout_has_views_for_what_the_method_maps(scene, study):
+    nodes = dict(studyToScene(scene, study, "patient"))
+    assert mapsLayoutOf(nodes) == ASL_MAPS
+    del nodes["map.att"]
+    assert mapsLayoutOf(nodes) == ASL_FLOW
+    assert mapsLayoutOf({"map.tmax": None}) == MAPS
+
+
+def test_the_command_line_writes_scene_and_pictures(study, tmp_path):
+    files = {path.name for path in writeScene(study, tmp_path / "out")}
+    wanted = {"cbf", "att", "cbf_sd", "rcbf_mirror", "low_flow", "label_over_delay"}
+    assert {"scene.mrb", *(f"slicer_{name}.png" for name in wanted)} <= files
+
+
+def test_the_line_above_low_flow_gives_limit_side_and_volume(study):
+    (words, _color), _ = lowFlowHeading(study)
+    volume_ml, side = (study.metrics.values[key] for key in ("hypoperfusion_volume_ml", "affected_side"))
+    assert words == f"Flow below 66 % of the other side: {volume_ml:.1f} mL on the {side}"

@@ -109,10 +109,21 @@ def displayRange(node: Any, quantity: Quantity, unit: str) -> tuple[float, float
 
 
 def _setLegend(node: Any, quantity: Quantity, unit: str) -> None:
+    title = legendTitle(quantity, unit).replace(" [", "\n[")
+    addLegend(node, title, quantity.label_format, _numberOfLabels(quantity))
+
+
+def addLegend(node: Any, title: str, labelFormat: str, labels: int) -> None:
+    """Add a legend to a volume, as all of ours look.
+
+    :param title: what it shows, and the unit.
+    :param labelFormat: of its numbers, such as "%.1f".
+    :param labels: how many numbers.
+    """
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    legend.SetTitleText(legendTitle(quantity, unit).replace(" [", "\n["))
-    legend.SetLabelFormat(quantity.label_format)
-    legend.SetNumberOfLabels(_numberOfLabels(quantity))
+    legend.SetTitleText(title)
+    legend.SetLabelFormat(labelFormat)
+    legend.SetNumberOfLabels(labels)
     # At the right border, slim: Slicer fits the letters to the bar and writes them towards the middle of the view.
     legend.SetPosition(0.98, 0.5)
     legend.SetSize(0.055, 0.42)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 
 from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteLib.core.nifti import read_volume
 
+from .MapNodes import addLegend, colorNode
 from .SequenceNodes import fillSequence, showInBrowser
 from .StudyFolder import fileNodes
 from .StudyRoles import allOrNothing, nodeFor
@@ -123,6 +125,18 @@ def _tracerToSequence(scene: Any, path: Path, name: str) -> dict[str, Any]:
     fillSequence(sequence, data, affine, label, ("time", "s", [repr(round(time, 4)) for time in times]))
     sequence.EndModify(wasModifying)
     inside = data[data > 0]
-    high = float(np.percentile(inside, 99.0)) if inside.size else 1.0
+    high = float(f"{np.percentile(inside, 99.0):.1g}") if inside.size else 1.0
     showInBrowser(scene, sequence, browser, (0.0, high), "%.2f")
+    proxy = browser.GetProxyNode(sequence)
+    proxy.GetDisplayNode().SetAndObserveColorNodeID(colorNode(scene, "perfusion").GetID())
     return {TRACER: sequence, TRACER_BROWSER: browser}
+
+
+def renewLabelLegend(scene: Any, nodes: dict[str, Any]) -> None:
+    """Make the legend of the label anew: a slice view shows only legends that were added while it existed."""
+    proxy = nodes[TRACER_BROWSER].GetProxyNode(nodes[TRACER])
+    old = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(proxy)
+    if old is not None:
+        scene.RemoveNode(old)
+    unit = nodes[TRACER].GetName().rpartition("[")[2].rstrip("]")
+    addLegend(proxy, f"Label\n[{unit}]", "%.2g", 5)

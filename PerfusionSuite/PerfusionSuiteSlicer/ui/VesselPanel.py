@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core import PerfusionError
 
-from ..mrml.VesselNodes import TRACER_BROWSER
+from ..mrml.VesselNodes import TRACER_BROWSER, renewLabelLegend
 
 
 class VesselPanel:
@@ -57,3 +57,5 @@ def showInLayout(nodes):
     layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     proxy = nodes[TRACER_BROWSER].GetProxyNode(nodes["tracer"])
     slicer.util.setSliceViewerLayers(background=proxy, foreground=None, fit=True)
+    layoutManager.resetThreeDViews()
+    renewLabelLegend(slicer.mrmlScene, nodes)
