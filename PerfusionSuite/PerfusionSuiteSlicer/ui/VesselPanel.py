@@ -9,8 +9,6 @@ from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core import PerfusionError
 
-from ..mrml.VesselNodes import TRACER_BROWSER, renewLabelLegend
-
 
 class VesselPanel:
     """Ties the folder and its button to the logic.
@@ -51,6 +49,8 @@ def showInLayout(nodes):
 
     :param nodes: nodes by role, from vesselsToScene.
     """
+    from ..mrml.VesselNodes import TRACER_BROWSER, renewLabelLegend  # it loads what reads files
+
     layoutManager = slicer.app.layoutManager()
     if layoutManager is None:
         return
