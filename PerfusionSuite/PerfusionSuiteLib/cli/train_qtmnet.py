@@ -106,8 +106,8 @@ def execute(options: argparse.Namespace) -> int:
         device = choose_device(options.device)
         plan, protocol = plan_of(options, device), protocol_of(options)
         cubes = load(options.data, protocol, limit=options.cubes, progress=part_of(console, 0.0, 0.02))
-        trained, kept = cubes.split(plan.held_out, plan.seed)
-        trained = trained.with_late([load(options.data, protocol, limit=options.cubes, late_s=late) for late in late_of(options)])
+        plain, kept = cubes.split(plan.held_out, plan.seed)
+        trained = plain.with_late([load(options.data, protocol, limit=options.cubes, late_s=late) for late in late_of(options)])
         unseen = kept
         if options.unseen is not None:
             unseen = load(options.unseen, protocol, limit=SCORED_CUBES, progress=part_of(console, 0.02, 0.03))
@@ -118,7 +118,7 @@ def execute(options: argparse.Namespace) -> int:
         if trainer.state.epoch:
             console.message(f"Going on after {trainer.state.epoch} epochs.")
         network = _trained(trainer, console)
-        weights = finished(network, plan, trained, kept, part_of(console, 0.93, 0.95))
+        weights = finished(network, plan, trained, plain, kept, part_of(console, 0.93, 0.95))
         rows = scored(weights, unseen, seed=plan.seed, device=device, progress=part_of(console, 0.95, 1.0))
         state = trainer.state
         done = (state.epoch, state.epoch * trainer.steps, state.seconds)

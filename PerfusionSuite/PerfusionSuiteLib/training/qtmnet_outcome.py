@@ -85,16 +85,20 @@ class Facts:
         )
         differs = []
         if plan.regression:
-            differs.append("the U-Net corrects a linear regression instead of beginning from nothing")
+            differs.append("the U-Net corrects a regression of single voxels instead of beginning from nothing")
         if plan.noise_channel:
             differs.append("the noise goes in as one more image")
         if plan.scale == "physical":
             differs.append("images are divided by a constant instead of their maximum")
+        if plan.augmentation.arteries:
+            differs.append("large arteries are added to cubes")
+        if "later versions" in self.trained:
+            differs.append("cubes into which blood enters later are learned from, too")
         return words + (f" Other than published: {'; '.join(differs)}." if differs else "")
 
 
 def finished(
-    network: QtmNetwork, plan: Plan, trained: Cubes, kept: Cubes, progress: ProgressCallback | None = None
+    network: QtmNetwork, plan: Plan, trained: Cubes, plain: Cubes, kept: Cubes, progress: ProgressCallback | None = None
 ) -> QtmWeights:
     """Turn a trained network into weights, with the size of its errors on cubes that were kept back.
 
@@ -104,8 +108,8 @@ def finished(
         After the training.
     plan : Plan
         How it was trained.
-    trained, kept : Cubes
-        What it was trained on, and what was kept back.
+    trained, plain, kept : Cubes
+        What it was trained on, the same without later versions (for the regression that it has to beat), and what was kept back.
     progress : callable, optional
         Progress and cancelling.
 
@@ -125,7 +129,7 @@ def finished(
         most_label=tuple(float(v) for v in np.percentile(trained.density, 99.9, axis=(0, 2, 3, 4))),
         mean_label=float(trained.density.mean()),
         most_noise=plan.augmentation.noise * S_REF,
-        moments=tuple(tuple(float(v) for v in row) for row in moments(trained)),
+        moments=tuple(tuple(float(v) for v in row) for row in moments(plain)),
     )
     return replace(weights, spread=spread_of(weights, kept, plan.seed, progress))
 
