@@ -38,6 +38,9 @@ __all__ = ["M0_OPTIONS", "SOFTWARE", "AslInputs", "AslSettings", "acquisition_fa
 
 SOFTWARE = f"Perfusion Suite {__version__}"
 
+LEAST_FLOW = 3.0
+"""mL/100 g/min; a median below it is no flow of a brain."""
+
 
 def run_asl(
     series: AslSeries,
@@ -139,7 +142,9 @@ def _study(
     maps = PerfusionMaps.from_arrays(known, series.affine, provenance=provenance, quality=quality)
     findings = list(difference.findings)
     lesions = None
-    if settings.compare_sides:
+    hardly_any = _hardly_any_flow(maps, difference)
+    findings += hardly_any
+    if settings.compare_sides and not hardly_any:
         progress(0.1, "Comparing the sides")
         with clock.step("sides"):
             maps, lesions = _sides(maps, images, settings, inputs, provenance)
@@ -203,6 +208,20 @@ def _sides(
     )  # fmt: skip
     relative = PerfusionMaps.from_arrays({"rcbf_mirror": found.percent}, maps.affine, provenance=provenance)
     return maps.added(relative["rcbf_mirror"]), found.lesions
+
+
+def _hardly_any_flow(maps: PerfusionMaps, difference: AslDifference) -> list[QualityFinding]:
+    """Tell when the brain as a whole seems to have no flow; its sides cannot be compared then."""
+    inside = maps["cbf"].values[difference.mask] if "cbf" in maps else np.zeros(0)
+    inside = inside[np.isfinite(inside)]
+    if not inside.size or float(np.median(inside)) >= LEAST_FLOW:
+        return []
+    text = (
+        f"The median flow of the brain is {float(np.median(inside)):.1f} mL/100 g/min, which no living brain has; "
+        "its sides were not compared."
+    )
+    advice = "Check the order of control and label, the delays, M0 and, for qtmnet, the weights."
+    return [QualityFinding("asl_hardly_any_flow", "warning", text, advice)]
 
 
 def _doubts(quality: NDArray[np.uint8], difference: AslDifference, method: str) -> list[QualityFinding]:

@@ -60,6 +60,14 @@ class TestRun:
         assert "att" not in study.maps
         assert "asl_single_delay" in {finding.code for finding in study.findings}
 
+    def test_label_taken_for_control_is_told_and_no_low_flow_is_drawn(self, an_asl_series):
+        swapped = {"control": "label", "label": "control"}
+        wrong = replace(an_asl_series, volume_types=tuple(swapped.get(name, name) for name in an_asl_series.volume_types))
+        study = pipeline.run(wrong, SETTINGS, inputs=INPUTS)
+        assert "asl_hardly_any_flow" in {finding.code for finding in study.findings}
+        assert study.lesions is None
+        assert study.metrics.values["hypoperfusion_volume_ml"] is None
+
     def test_pure_tissues_are_mapped_when_asked_for(self, an_asl_series):
         study = pipeline.run(an_asl_series, replace(SETTINGS, partial_volume=True), inputs=INPUTS)
         inner = (TRUTH["wm"] > 0) & ~TRUTH["low"]
