@@ -287,9 +287,7 @@ def scan_rows(
     for name in ("asl-multi", "asl-multi-wd", "asl-single"):
         maps[name] = asl.quantify(difference, method=name)
     key = "cbf" if "cbf" in maps[estimators.NETWORK] else "rcbf"
-    multi = maps["asl-multi"][key]
-    high = difference.mask & (multi > np.nanmedian(multi[difference.mask]))
-    regions = {"all voxels": difference.mask, "upper half of asl-multi's flow (mostly gray matter)": high}
+    regions = {"all voxels": difference.mask, "where flow is high (mostly gray matter)": study.high_flow(maps, difference)}
     if key == "cbf":
         shown = {name: maps[name][key] for name in ("asl-multi", estimators.NETWORK, "asl-multi-wd", "asl-single")}
         picture = draw_brain(shown, difference.mask, difference.affine, "QTMnet beside asl-multi", truth="asl-multi")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from .. import asl
 from ..asl.qtm import predict
@@ -40,6 +40,8 @@ PURE = 0.9
 UNITS: Mapping[str, str] = {
     "nrmse_percent": "%", "bias": "mL/100g/min", "correlation": "1", "coverage_68": "%", "mean": "mL/100g/min",
 }  # fmt: skip
+
+SMOOTHED_VOXELS = 2.0
 
 _PSF_SD = 1.5 / 2.3548
 """Of the blur of a 3D spin-echo readout along the slice axis, in voxels (FWHM 1.5)."""
@@ -332,6 +334,28 @@ def scan_rows(name: str, maps: Mapping[str, Mapping[str, NDArray[Any]]], regions
         if both.any():
             apart = scores_of(maps[NETWORK][key], maps["asl-multi"][key], both)
             yield from _scored({**place, "method": f"{NETWORK} against asl-multi"}, apart)
+
+
+def high_flow(maps: Mapping[str, Mapping[str, NDArray[Any]]], difference: AslDifference) -> BoolArray:
+    """Return the half of a brain with more flow, by the mean of all methods, smoothed so that noise does not choose.
+
+    Parameters
+    ----------
+    maps : mapping
+        By method.
+    difference : AslDifference
+        Its mask counts.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Mostly gray matter.
+    """
+    key = "cbf" if "cbf" in maps[NETWORK] else "rcbf"
+    mean = np.mean([np.nan_to_num(content[key]) for content in maps.values()], axis=0)
+    share = gaussian_filter(difference.mask.astype(np.float32), SMOOTHED_VOXELS)
+    smooth = gaussian_filter(np.where(difference.mask, mean, 0.0), SMOOTHED_VOXELS) / np.maximum(share, 1e-6)
+    return np.asarray(difference.mask & (smooth > np.median(smooth[difference.mask])))
 
 
 def values_of(rows: Sequence[Row], **wanted: str) -> list[float]:
