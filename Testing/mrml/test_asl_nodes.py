@@ -21,7 +21,7 @@ from PerfusionSuiteSlicer.mrml.StudyFolder import hierarchyOf
 from PerfusionSuiteSlicer.mrml.StudyScene import findStudy, studyToScene
 from PerfusionSuiteSlicer.mrml.SummaryTable import summaryRows, summarySentence
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues, textToMetrics
-from PerfusionSuiteSlicer.mrml.ViewLayouts import ASL_FLOW, ASL_MAPS, MAPS, mapsLayoutOf
+from PerfusionSuiteSlicer.mrml.ViewLayouts import ASL_FLOW, ASL_MAPS, MAPS, mapsLayoutOf, showStudyInViews
 from PerfusionSuiteSlicer.mrml.writers import writeScene
 
 pytestmark = pytest.mark.mrml
@@ -119,6 +119,18 @@ def test_a_rerun_fills_the_same_nodes_and_leaves_the_scan_alone(scene, scan, stu
     assert second["map.cbf"] is first["map.cbf"]
     assert_same_scan(sequenceToAsl(sequence), scan)
     assert findStudy(scene, "patient")["series.m0"] is not None
+
+
+def test_lesions_of_another_study_do_not_lie_on_the_maps_of_the_one_that_is_shown(scene, study):
+    first, second = studyToScene(scene, study, "first"), studyToScene(scene, study, "second")
+    showStudyInViews(scene, second)
+    assert not first.lesions.GetDisplayNode().GetVisibility()
+    assert second.lesions.GetDisplayNode().GetVisibility()
+    second.lesions.GetDisplayNode().SetVisibility(False)  # by the user
+    showStudyInViews(scene, first)
+    assert first.lesions.GetDisplayNode().GetVisibility()
+    showStudyInViews(scene, second)
+    assert not second.lesions.GetDisplayNode().GetVisibility()
 
 
 def test_a_saved_scene_holds_the_same_study(runtime, study, tmp_path):

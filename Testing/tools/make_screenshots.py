@@ -4,7 +4,7 @@
     python Testing/tools/make_screenshots.py [demo-output]
 
 The first picture needs ``make demo``; it is left as it is when the demo's results are not there. The panels are opened in the
-emulation of Testing/harness, on a digital patient. Every picture is 1280 px wide.
+emulation of Testing/harness, on digital patients. Every picture is 1280 px wide.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ TARGET = ROOT / "Docs" / "Screenshots"
 WIDTH = 1280
 PARTS = ("slicer_tmax_overlay.png", "slicer_lesions.png")
 MODULES = ("CorePenumbra", "PerfusionFit", "PerfusionSuite")
+PANELS = (*MODULES, "HemoPIC", "ASL")
 BACKGROUND = (239, 239, 239)
 MARGIN = 16
 
@@ -49,7 +50,7 @@ def panel_pictures() -> None:
             [sys.executable, harness / "run_module.py", *files, "--script", script, "--pictures", folder],
             check=True, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
         )  # fmt: skip
-        for module in MODULES:
+        for module in PANELS:
             panel, layout = (Image.open(folder / f"{module}-{part}.png").convert("RGB") for part in ("panel", "layout"))
             sheet = Image.new("RGB", (panel.width + layout.width, max(panel.height, layout.height)), BACKGROUND)
             sheet.paste(panel, (0, 0))

@@ -10,7 +10,7 @@ from .LesionNodes import HYPOPERFUSION
 from .LossNodes import CHART as LOSS_CHART
 from .MapNodes import renewLegend
 from .RegionNodes import CHART as REGION_CHART
-from .StudyRoles import REGIONS, ROLE
+from .StudyRoles import LESIONS, REGIONS, ROLE, STUDY
 from .SummaryTable import SUMMARY
 
 MAPS, DECISION, FIT, RUNNING, DECISION_WITHOUT_CURVES, REGIONS_LAYOUT = 5501, 5502, 5503, 5504, 5505, 5506
@@ -40,6 +40,8 @@ TMAX, CBF = "PerfusionTmax", "PerfusionCBF"
 LESION_VIEWS = ("PerfusionLesions", "PerfusionLowFlow")
 PLOT, TABLE, LOSS_PLOT, REGION_PLOT = "PerfusionPlot", "PerfusionTable", "PerfusionLoss", "PerfusionRegionPlot"
 OUTLINE = "outline"
+HIDDEN = "PerfusionSuite.hidden"
+"""Of displays that were hidden because another study is shown."""
 CONVENTIONAL = ("Red", "Green", "Yellow")
 
 
@@ -134,6 +136,7 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
     withMarker : bool
         Show a little person in each view, as the patient lies; its model is a file of the desktop.
     """
+    hideOtherStudies(scene, nodes)
     composites = viewsOf(scene, "vtkMRMLSliceCompositeNode")
     baseline = nodes.get("map.baseline")
     sliceViews = viewsOf(scene, "vtkMRMLSliceNode")
@@ -168,6 +171,24 @@ def showTableInView(scene: Any, table: Any) -> None:
     view = scene.GetSingletonNode(TABLE, "vtkMRMLTableViewNode")
     if view is not None:
         view.SetTableNodeID(table.GetID())
+
+
+def hideOtherStudies(scene: Any, nodes: Mapping[str, Any]) -> None:
+    """Hide lesions, regions and points of other studies, which would lie on the maps of this one; show its own again."""
+    own = {node.GetID() for node in nodes.values()}
+    for node in (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())):
+        role = node.GetAttribute(ROLE) or ""
+        if not node.GetAttribute(STUDY) or not (role in (LESIONS, REGIONS) or role.startswith("points.")):
+            continue
+        for display in (node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())):
+            if display is None:
+                continue
+            if node.GetID() not in own and display.GetVisibility():
+                display.SetVisibility(False)
+                display.SetAttribute(HIDDEN, "1")
+            elif node.GetID() in own and display.GetAttribute(HIDDEN):  # what the user has hidden stays hidden
+                display.SetVisibility(True)
+                display.RemoveAttribute(HIDDEN)
 
 
 def centerOnLesions(scene: Any, nodes: Mapping[str, Any]) -> None:
