@@ -22,8 +22,9 @@ STANDING = 20.0 * TOLERANCE
 SYSTEMATIC: Mapping[str, float] = MappingProxyType({"ln_cbf": 0.155, "ln_cbv": 0.11, "ln_mtt": 0.15, "delay": 0.21, "tmax": 0.2})
 """Standard deviations of what no residual shows: contrast per volume of blood that differs between tissues and near vessels,
 dispersion, mixed voxels, the assumed transit of the reference tissue. Read off simulated patients (development seeds 101 to 110,
-that of flow again on 101 to 109 and 201 to 205 with odd numbers; without an artery, after one scale of the scan) as what has to be added to the standard errors from noise for 68 % coverage. Added
-unless the setting ``systematic`` is off, as it is right for curves and inputs that are known exactly."""
+that of flow again on odd seeds from 101 to 109 and 201 to 205; without an artery, after one scale of the scan) as what has to be
+added to the standard errors from noise for 68 % coverage. Added unless the setting ``systematic`` is off, as it is right for
+curves and inputs that are known exactly."""
 
 
 @dataclass(frozen=True, slots=True)
