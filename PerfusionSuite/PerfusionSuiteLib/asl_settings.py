@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from . import asl, lesion
 from .asl.calibration import CalibrationSettings
 from .core import InvalidInputError
+from .core.choosing import check_types, read_settings
 from .core.geometry import BoolArray
 
 M0_OPTIONS = tuple(
@@ -75,7 +75,7 @@ class AslSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         if self.method != "auto" and self.method not in asl.METHODS:
             msg = f"There is no ASL method '{self.method}'. Choose auto or one of: {', '.join(asl.METHODS)}."
             raise InvalidInputError(msg)
@@ -143,40 +143,7 @@ class AslSettings:
         InvalidInputError
             If the file cannot be read or names an unknown setting.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            msg = f'The settings file \'{path}\' cannot be read ({error}). Give a JSON file such as {{"method": "asl-multi"}}.'
-            raise InvalidInputError(msg) from error
-        known = {item.name for item in fields(cls)}
-        unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(not a JSON object)"]
-        if unknown:
-            msg = (
-                f"The settings file '{path}' has entries that ASL does not know: {', '.join(unknown)}. Known ones: "
-                f"{', '.join(sorted(known))}."
-            )
-            raise InvalidInputError(msg)
-        return cls(**{**values, **overrides})
-
-
-_EXPECTED: Mapping[str, tuple[Any, str]] = {
-    "str": (str, "a text"),
-    "bool": (bool, "true or false"),
-    "int": (int, "a whole number"),
-    "float": (int | float, "a number"),
-    "float | None": (int | float | None, "a number or null"),
-    "Mapping[str, Any]": (Mapping, 'an object such as {"att_max": 3.5}'),
-}
-
-
-def _check_types(settings: AslSettings) -> None:
-    """Refuse a value of another type, which a JSON file can hold."""
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        kind, words = _EXPECTED[str(item.type)]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            msg = f"The setting {item.name} is {value!r}; {words} is expected. Correct the settings."
-            raise InvalidInputError(msg)
+        return cls(**{**read_settings(path, cls, '{"method": "asl-multi"}', "has entries that ASL does not know"), **overrides})
 
 
 @dataclass(frozen=True, slots=True)

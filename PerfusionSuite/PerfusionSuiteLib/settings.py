@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import deconvolution, fitting, hemopic, input_function, lesion, prepare
 from .core import InputFunction, InvalidInputError, LesionMasks, PerfusionMaps, PerfusionSeries
+from .core.choosing import check_types, read_settings
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
 from .core.geometry import BoolArray
 
@@ -76,7 +76,7 @@ class Settings:
     scale_to_white_matter: bool = True
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         for what, name, known in (
             ("method", self.method, methods()),
             ("preset", self.preset, lesion.PRESETS),
@@ -140,35 +140,7 @@ class Settings:
         InvalidInputError
             If the file cannot be read or names an unknown setting.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            msg = f'The settings file \'{path}\' cannot be read ({error}). Give a JSON file such as {{"method": "osvd"}}.'
-            raise InvalidInputError(msg) from error
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(not a JSON object)"]
-        if unknown:
-            msg = f"The settings file '{path}' has unknown entries: {', '.join(unknown)}. Known ones: {', '.join(sorted(known))}."
-            raise InvalidInputError(msg)
-        return cls(**{**values, **overrides})
-
-
-_EXPECTED: Mapping[str, tuple[Any, str]] = {
-    "str": (str, "a text"),
-    "bool": (bool, "true or false"),
-    "float": (int | float, "a number"),
-    "Mapping[str, Any]": (Mapping, 'an object such as {"oi_max": 0.1}'),
-}
-
-
-def _check_types(settings: Settings) -> None:
-    """Refuse a value of another type, which a JSON file can hold: the text "no" would count as true."""
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        kind, words = _EXPECTED[str(item.type)]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            msg = f"The setting {item.name} is {value!r}; {words} is expected. Correct the settings."
-            raise InvalidInputError(msg)
+        return cls(**{**read_settings(path, cls, '{"method": "osvd"}', "has unknown entries"), **overrides})
 
 
 @dataclass(frozen=True, slots=True)

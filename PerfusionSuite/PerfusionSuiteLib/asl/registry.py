@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..core.choosing import completed
 from ..core.errors import InvalidInputError
 from . import multi, single, weighted_delay
 from .request import AslRequest
@@ -61,12 +62,7 @@ class AslMethod:
         InvalidInputError
             If an option does not exist.
         """
-        given = dict(settings or {})
-        unknown = sorted(set(given) - set(self.options))
-        if unknown:
-            msg = f"The method '{self.name}' has no option {', '.join(map(repr, unknown))}. It has {', '.join(self.options)}."
-            raise InvalidInputError(msg)
-        return {**self.options, **given}
+        return completed(self.name, self.options, settings, "option")
 
 
 def _network(request: AslRequest) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..core.choosing import completed
 from ..core.errors import InvalidInputError
 from . import bayes, neural, nlr, resppinn, spatial, sppinn
 from .request import FitRequest, Fitted
@@ -65,12 +66,7 @@ class FitMethod:
         InvalidInputError
             If a setting does not exist.
         """
-        given = dict(settings or {})
-        unknown = sorted(set(given) - set(self.options))
-        if unknown:
-            msg = f"The method '{self.name}' has no setting {', '.join(map(repr, unknown))}. It has {', '.join(self.options)}."
-            raise InvalidInputError(msg)
-        return {**self.options, **given}
+        return completed(self.name, self.options, settings)
 
 
 _TABLE = (

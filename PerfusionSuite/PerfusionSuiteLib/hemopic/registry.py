@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..core.choosing import completed
 from ..core.errors import InvalidInputError
 from .physical_settings import OPTIONS as PHYSICAL_OPTIONS
 from .physical_settings import check_settings
@@ -66,12 +67,7 @@ class HemopicMethod:
         InvalidInputError
             If a setting does not exist or is out of range.
         """
-        given = dict(settings or {})
-        unknown = sorted(set(given) - set(self.options))
-        if unknown:
-            msg = f"The method '{self.name}' has no setting {', '.join(map(repr, unknown))}. It has {', '.join(self.options)}."
-            raise InvalidInputError(msg)
-        complete = {**self.options, **given}
+        complete = completed(self.name, self.options, settings)
         if self.name == "hemopic":
             check_settings(complete)
         return complete

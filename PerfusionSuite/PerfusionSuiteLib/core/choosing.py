@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user chose by name, checked: options of a method, fields of settings, files that hold them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidInputError
+
+_EXPECTED: Mapping[str, tuple[Any, str]] = {
+    "str": (str, "a text"),
+    "bool": (bool, "true or false"),
+    "int": (int, "a whole number"),
+    "float": (int | float, "a number"),
+    "float | None": (int | float | None, "a number or null"),
+    "Mapping[str, Any]": (Mapping, 'an object such as {"name": 0.1}'),
+}
+
+
+def completed(method: str, options: Mapping[str, Any], given: Mapping[str, Any] | None, word: str = "setting") -> dict[str, Any]:
+    """Return the options of a method with defaults filled in.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    options : mapping
+        Its options with their defaults.
+    given : mapping, optional
+        Those that differ.
+    word : str
+        What one of them is called.
+
+    Returns
+    -------
+    dict
+        Every option.
+
+    Raises
+    ------
+    InvalidInputError
+        If an option does not exist.
+    """
+    chosen = dict(given or {})
+    unknown = sorted(set(chosen) - set(options))
+    if unknown:
+        msg = f"The method '{method}' has no {word} {', '.join(map(repr, unknown))}. It has {', '.join(options)}."
+        raise InvalidInputError(msg)
+    return {**options, **chosen}
+
+
+def check_types(settings: Any) -> None:
+    """Refuse a value of another type, which a JSON file can hold: the text "no" would count as true.
+
+    Parameters
+    ----------
+    settings : dataclass
+        With fields of the types that JSON has.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is not of the type of its field.
+    """
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        kind, words = _EXPECTED[str(item.type)]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            msg = f"The setting {item.name} is {value!r}; {words} is expected. Correct the settings."
+            raise InvalidInputError(msg)
+
+
+def read_settings(path: str | Path, kind: type, example: str, unknown_words: str) -> dict[str, Any]:
+    """Read the fields of a settings class from a JSON file.
+
+    Parameters
+    ----------
+    path : path-like
+        A JSON object whose keys are fields of the class.
+    kind : type
+        The dataclass.
+    example : str
+        A file that would be right, for the error.
+    unknown_words : str
+        What is said of the file when it holds other entries, such as ``has unknown entries``.
+
+    Returns
+    -------
+    dict
+        What the file says.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be read or names an unknown setting.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"The settings file '{path}' cannot be read ({error}). Give a JSON file such as {example}."
+        raise InvalidInputError(msg) from error
+    known = {item.name for item in fields(kind)}
+    unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(not a JSON object)"]
+    if unknown:
+        msg = f"The settings file '{path}' {unknown_words}: {', '.join(unknown)}. Known ones: {', '.join(sorted(known))}."
+        raise InvalidInputError(msg)
+    return dict(values)
