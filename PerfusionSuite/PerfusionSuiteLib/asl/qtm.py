@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.asl import AslDifference
+from ..core.choosing import completed
 from ..core.errors import InvalidInputError, require_package
 from ..core.findings import QualityFinding
 from ..core.progress import ProgressCallback, part_of
@@ -117,10 +118,7 @@ def assess(difference: AslDifference, *, weights: QtmWeights | str | Path | None
 
 
 def _chosen(settings: Mapping[str, Any], weights: QtmWeights | str | Path | None) -> QtmWeights:
-    unknown = sorted(set(settings) - set(OPTIONS))
-    if unknown:
-        msg = f"The method 'qtmnet' has no setting {', '.join(map(repr, unknown))}. It has {', '.join(OPTIONS)}."
-        raise InvalidInputError(msg)
+    settings = completed("qtmnet", OPTIONS, settings)
     if settings["flips"] not in (1, 2, 4, 8):
         msg = f"flips is {settings['flips']!r}. Choose 1, 2, 4 or 8."
         raise InvalidInputError(msg)

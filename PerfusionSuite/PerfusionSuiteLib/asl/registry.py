@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.choosing import completed
 from ..core.errors import InvalidInputError
-from . import multi, single, weighted_delay
+from . import multi, qtm, single, weighted_delay
 from .request import AslRequest
 
 
@@ -66,9 +66,7 @@ class AslMethod:
 
 
 def _network(request: AslRequest) -> dict[str, Any]:
-    """Hand the measurement to the network, which needs PyTorch and is loaded only now."""
-    from . import qtm
-
+    """Hand the measurement to the network, which loads PyTorch when it predicts."""
     return dict(qtm.predict(request.difference, settings=request.options, device=request.device, progress=request.progress))
 
 
@@ -78,7 +76,7 @@ _TABLE = (
     AslMethod(
         "asl-multi-wd", "Flow and arrival time by the weighted delay (Dai 2012).", weighted_delay.fit, weighted_delay.OPTIONS, 2
     ),
-    AslMethod("qtmnet", "Network trained on simulated vessels (QTMnet).", _network, {"weights": "", "flips": 8}, 4, gpu=True),
+    AslMethod("qtmnet", "Network trained on simulated vessels (QTMnet).", _network, qtm.OPTIONS, 4, gpu=True),
 )
 
 METHODS: Mapping[str, AslMethod] = MappingProxyType({method.name: method for method in _TABLE})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..core.choosing import completed
 from ..core.errors import InvalidInputError
 from . import csvd, osvd, ssvd, ssvd_delay, tikhonov
 from .problem import Problem
@@ -58,11 +59,7 @@ class Method:
         InvalidInputError
             If an option does not exist.
         """
-        unknown = sorted(set(options) - set(self.options))
-        if unknown:
-            msg = f"The method '{self.name}' has no option {', '.join(map(repr, unknown))}. It has {', '.join(self.options)}."
-            raise InvalidInputError(msg)
-        return {**self.options, **options}
+        return completed(self.name, self.options, options, "option")
 
 
 _CAUSAL = "Time of the maximum of a causal residue: never negative, later than the arrival and earlier than delay + MTT/2."
