@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from . import asl, lesion
 from .asl.calibration import CalibrationSettings
 from .core import InvalidInputError
-from .core.choosing import check_types, read_settings
+from .core.choosing import check_device, check_types, read_settings
 from .core.geometry import BoolArray
 
 M0_OPTIONS = tuple(
@@ -81,9 +80,7 @@ class AslSettings:
             raise InvalidInputError(msg)
         if self.method != "auto":
             asl.METHODS[self.method].complete(self.method_options)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
-            raise InvalidInputError(msg)
+        check_device(self.device)
         if self.device.startswith("cuda") and (self.method == "auto" or not asl.METHODS[self.method].gpu):
             msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
             raise InvalidInputError(msg)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import deconvolution, fitting, hemopic, input_function, lesion, prepare
 from .core import InputFunction, InvalidInputError, LesionMasks, PerfusionMaps, PerfusionSeries
-from .core.choosing import check_types, read_settings
+from .core.choosing import check_device, check_types, read_settings
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
 from .core.geometry import BoolArray
 
@@ -95,9 +94,7 @@ class Settings:
         lesion.edited_preset(self.preset, self.thresholds)
         methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
         prepare.NOISE_METHODS[self.noise_reduction_used].check(self.noise_options)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
-            raise InvalidInputError(msg)
+        check_device(self.device)
         if self.device.startswith("cuda") and self.method not in GPU_METHODS:
             msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
             raise InvalidInputError(msg)

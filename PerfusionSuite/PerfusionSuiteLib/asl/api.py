@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.asl import AslDifference
+from ..core.choosing import check_device
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.geometry import BoolArray
 from ..core.progress import ProgressCallback, part_of
@@ -63,9 +63,7 @@ def quantify(
     """
     chosen = find_method(method)
     options = chosen.complete(settings)
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        msg = f"There is no device '{device}'. Use auto, cpu, cuda or cuda:0."
-        raise InvalidInputError(msg)
+    check_device(device)
     _check(difference, chosen)
     request = AslRequest(difference, options, checked_tissue(tissue, difference.mask.shape), device, part_of(progress, 0.0, 1.0))
     found = chosen.fit(request)

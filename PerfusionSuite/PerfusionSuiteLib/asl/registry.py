@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ..core.choosing import completed
-from ..core.errors import InvalidInputError
+from ..core.choosing import chosen, completed
 from . import multi, qtm, single, weighted_delay
 from .request import AslRequest
 
@@ -101,10 +100,7 @@ def find_method(name: str) -> AslMethod:
     InvalidInputError
         If there is none of that name.
     """
-    if name not in METHODS:
-        msg = f"There is no ASL method '{name}'. Choose one of {', '.join(METHODS)}."
-        raise InvalidInputError(msg)
-    return METHODS[name]
+    return chosen(name, METHODS, "ASL method")
 
 
 def default_method(delays: int) -> str:

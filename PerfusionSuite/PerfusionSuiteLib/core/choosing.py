@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import InvalidInputError
+
+_Method = TypeVar("_Method")
 
 _EXPECTED: Mapping[str, tuple[Any, str]] = {
     "str": (str, "a text"),
@@ -19,6 +22,34 @@ _EXPECTED: Mapping[str, tuple[Any, str]] = {
     "float | None": (int | float | None, "a number or null"),
     "Mapping[str, Any]": (Mapping, 'an object such as {"name": 0.1}'),
 }
+
+
+def chosen(name: str, methods: Mapping[str, _Method], what: str) -> _Method:
+    """Return what a user called by name.
+
+    Parameters
+    ----------
+    name : str
+        What the user said.
+    methods : mapping of str to object
+        What there is.
+    what : str
+        What one of them is called, such as ``deconvolution method``.
+
+    Returns
+    -------
+    object
+        The one of that name.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of that name.
+    """
+    if name not in methods:
+        msg = f"There is no {what} '{name}'. Choose one of {', '.join(methods)}."
+        raise InvalidInputError(msg)
+    return methods[name]
 
 
 def completed(method: str, options: Mapping[str, Any], given: Mapping[str, Any] | None, word: str = "setting") -> dict[str, Any]:
@@ -45,12 +76,52 @@ def completed(method: str, options: Mapping[str, Any], given: Mapping[str, Any] 
     InvalidInputError
         If an option does not exist.
     """
-    chosen = dict(given or {})
-    unknown = sorted(set(chosen) - set(options))
+    differing = dict(given or {})
+    refuse_unknown(f"The method '{method}'", options, differing, word)
+    return {**options, **differing}
+
+
+def refuse_unknown(owner: str, known: Collection[str], given: Iterable[str], word: str) -> None:
+    """Refuse names that something does not have.
+
+    Parameters
+    ----------
+    owner : str
+        What it is, as the beginning of a sentence.
+    known : collection of str
+        What it has.
+    given : iterable of str
+        What the user named.
+    word : str
+        What one of them is called.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the unknown ones and those there are.
+    """
+    unknown = sorted(set(given) - set(known))
     if unknown:
-        msg = f"The method '{method}' has no {word} {', '.join(map(repr, unknown))}. It has {', '.join(options)}."
+        msg = f"{owner} has no {word} {', '.join(map(repr, unknown))}. It has {', '.join(known) or 'none'}."
         raise InvalidInputError(msg)
-    return {**options, **chosen}
+
+
+def check_device(device: str) -> None:
+    """Refuse what is not the name of a device.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is something else.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        msg = f"There is no device '{device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
+        raise InvalidInputError(msg)
 
 
 def check_types(settings: Any) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ..core.choosing import completed
-from ..core.errors import InvalidInputError
+from ..core.choosing import chosen, completed
 from . import csvd, osvd, ssvd, ssvd_delay, tikhonov
 from .problem import Problem
 from .residues import ResidueEstimator
@@ -96,7 +95,4 @@ def find_method(name: str) -> Method:
     InvalidInputError
         If there is none of that name.
     """
-    if name not in METHODS:
-        msg = f"There is no deconvolution method '{name}'. Choose one of {', '.join(METHODS)}."
-        raise InvalidInputError(msg)
-    return METHODS[name]
+    return chosen(name, METHODS, "deconvolution method")

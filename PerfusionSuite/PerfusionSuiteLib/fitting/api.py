@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.choosing import check_device
 from ..core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR, flow_factor
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.fields import FittedField
@@ -86,9 +86,7 @@ def fit(
     check_constants(density, hematocrit_factor)
     chosen = find_method(method)
     complete = chosen.complete(settings)
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        msg = f"There is no device '{device}'. Use auto, cpu, cuda or cuda:0."
-        raise InvalidInputError(msg)
+    check_device(device)
     checked = None if affine is None else check_affine(affine)
     problem = make_problem(concentration, aif, times_s, mask)
     if chosen.on_grid and (len(problem.shape) != 3 or checked is None):

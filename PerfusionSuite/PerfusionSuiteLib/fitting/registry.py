@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ..core.choosing import completed
-from ..core.errors import InvalidInputError
+from ..core.choosing import chosen, completed
 from . import bayes, neural, nlr, resppinn, spatial, sppinn
 from .request import FitRequest, Fitted
 
@@ -128,7 +127,4 @@ def find_method(name: str) -> FitMethod:
     InvalidInputError
         If there is none of that name.
     """
-    if name not in METHODS:
-        msg = f"There is no fitting method '{name}'. Choose one of {', '.join(METHODS)}."
-        raise InvalidInputError(msg)
-    return METHODS[name]
+    return chosen(name, METHODS, "fitting method")

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.choosing import check_device
 from ..core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR, flow_factor
 from ..core.errors import GridMismatchError, InvalidInputError, TimingError
 from ..core.geometry import BoolArray, FloatArray, check_affine
@@ -99,9 +99,7 @@ def fit(
     check_constants(density, hematocrit_factor)
     chosen = find_method(method)
     complete = chosen.complete(settings)
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        msg = f"There is no device '{device}'. Use auto, cpu, cuda or cuda:0."
-        raise InvalidInputError(msg)
+    check_device(device)
     data, times = _check_series(concentration, times_s)
     place = check_affine(affine)
     inside = _check_grid(mask, data.shape[:3], "mask")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ..core.choosing import completed
-from ..core.errors import InvalidInputError
+from ..core.choosing import chosen, completed
 from .physical_settings import OPTIONS as PHYSICAL_OPTIONS
 from .physical_settings import check_settings
 
@@ -115,7 +114,4 @@ def find_method(name: str) -> HemopicMethod:
     InvalidInputError
         If there is none of that name.
     """
-    if name not in METHODS:
-        msg = f"There is no HemoPIC method '{name}'. Choose one of {', '.join(METHODS)}."
-        raise InvalidInputError(msg)
-    return METHODS[name]
+    return chosen(name, METHODS, "HemoPIC method")

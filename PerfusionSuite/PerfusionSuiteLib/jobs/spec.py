@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import InvalidInputError
+from ..core.choosing import check_device
 
 VERSION = 1
 
@@ -52,9 +53,7 @@ class JobSpec:
             if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
                 msg = f"The {name} of a job must be a mapping with names as keys. Correct the job."
                 raise InvalidInputError(msg)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            msg = f"There is no device '{self.device}'. Choose auto, cpu or cuda (cuda:1 for the second GPU)."
-            raise InvalidInputError(msg)
+        check_device(self.device)
         if self.output is not None:
             object.__setattr__(self, "output", Path(self.output).absolute())  # the worker runs in another folder
 

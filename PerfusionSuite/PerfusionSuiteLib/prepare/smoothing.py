@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..core.choosing import chosen, refuse_unknown
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.geometry import BoolArray, voxel_sizes
 from ..core.progress import ProgressCallback, no_progress
@@ -65,11 +66,7 @@ class NoiseMethod:
         InvalidInputError
             Naming the unknown ones and those there are.
         """
-        unknown = sorted(set(options) - set(self.options))
-        if unknown:
-            known = ", ".join(self.options) or "none"
-            msg = f"The noise reduction '{self.name}' has no option {', '.join(unknown)}. It has: {known}. Correct the settings."
-            raise InvalidInputError(msg)
+        refuse_unknown(f"The noise reduction '{self.name}'", self.options, options, "option")
 
 
 def gaussian(
@@ -290,10 +287,8 @@ def smoothed_curves(
     GridMismatchError
         If a mask or the guide has another shape.
     """
-    if method not in NOISE_METHODS:
-        msg = f"There is no noise reduction '{method}'. Choose one of: {', '.join(NOISE_METHODS)}."
-        raise InvalidInputError(msg)
-    NOISE_METHODS[method].check(options)
+    way = chosen(method, NOISE_METHODS, "noise reduction")
+    way.check(options)
     shape = concentration.data.shape
     for name, array, wanted in (("excluded region", exclude, shape[:3]), ("guide", guide, shape)):
         if array is not None and np.shape(array) != wanted:
@@ -303,7 +298,7 @@ def smoothed_curves(
     if method == "none" or not mask.any():
         return concentration.data[concentration.mask]
     profiles = None if guide is None else np.asarray(guide, np.float32)
-    smooth = NOISE_METHODS[method].apply(concentration, mask, profiles, progress or no_progress, **options)
+    smooth = way.apply(concentration, mask, profiles, progress or no_progress, **options)
     curves = concentration.data[concentration.mask]
     curves[mask[concentration.mask]] = smooth
     return curves

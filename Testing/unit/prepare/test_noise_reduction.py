@@ -165,7 +165,7 @@ def test_progress_reaches_the_end_and_can_cancel() -> None:
     ("options", "text"),
     [
         ({"method": "magic"}, "no noise reduction 'magic'"),
-        ({"method": "gaussian", "width": 3}, "has no option width. It has: sigma_mm"),
+        ({"method": "gaussian", "width": 3}, "has no option 'width'. It has sigma_mm"),
         ({"method": "gaussian", "sigma_mm": -1.0}, "sigma_mm is -1.0"),
         ({"method": "similarity", "sharpness": 0.0}, "sharpness is 0.0"),
     ],
