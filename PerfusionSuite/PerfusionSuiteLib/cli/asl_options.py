@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from .. import asl, pipeline, results
 from ..core import AslSeries, AslStudy, InvalidInputError
-from .fit_options import method_options
+from ..core.choosing import method_options
 
 _OF_CONTRAST: Mapping[str, str] = {
     "aif": "--aif", "vof": "--vof", "adc": "--adc", "second_echo": "--second-echo", "leakage": "--leakage", "preset": "--preset",

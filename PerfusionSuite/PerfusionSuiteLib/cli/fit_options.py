@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..core import CancelledError, InvalidInputError
+from ..core import CancelledError
 from ..core.watch import Preview
 from .console import ConsoleProgress
 
@@ -36,37 +35,6 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
         help="option of the method, such as steps=500 (may be repeated; 'methods' lists them)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with a fit that was interrupted on its way to OUT")
-
-
-def method_options(words: list[str]) -> dict[str, Any]:
-    """Read options of a method from the command line.
-
-    Parameters
-    ----------
-    words : list of str
-        ``key=value``; a value that is JSON (a number, true, null, a list) is taken as such, anything else as a text.
-
-    Returns
-    -------
-    dict
-        Value by key.
-
-    Raises
-    ------
-    InvalidInputError
-        If a word has no key.
-    """
-    found: dict[str, Any] = {}
-    for word in words:
-        key, sign, text = word.partition("=")
-        if not sign or not key.strip():
-            msg = f"'{word}' is no option of a method. Write it as KEY=VALUE, for example steps=500."
-            raise InvalidInputError(msg)
-        try:
-            found[key.strip()] = json.loads(text)
-        except ValueError:
-            found[key.strip()] = text
-    return found
 
 
 @contextmanager

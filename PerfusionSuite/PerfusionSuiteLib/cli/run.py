@@ -26,12 +26,13 @@ from ..core import (
     Study,
     part_of,
 )
+from ..core.choosing import method_options
 from ..core.files import check_output_folder, staged_folder
 from ..hemopic import tissue_labels
 from .asl_options import add_asl_options, asl_inputs, asl_settings_from, asl_summary, expects_asl
 from .console import ConsoleProgress
 from .dicom_options import DicomWriter, add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
-from .fit_options import add_fit_options, method_options, watched_fit
+from .fit_options import add_fit_options, watched_fit
 from .lesion_options import (
     add_lesion_options,
     entered_thresholds,

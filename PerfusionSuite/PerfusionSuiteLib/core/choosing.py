@@ -81,6 +81,37 @@ def completed(method: str, options: Mapping[str, Any], given: Mapping[str, Any] 
     return {**options, **differing}
 
 
+def method_options(words: Iterable[str]) -> dict[str, Any]:
+    """Read options of a method that were typed.
+
+    Parameters
+    ----------
+    words : iterable of str
+        ``key=value``; a value that is JSON (a number, true, null, a list) is taken as such, anything else as a text.
+
+    Returns
+    -------
+    dict
+        Value by key.
+
+    Raises
+    ------
+    InvalidInputError
+        If a word has no key.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, sign, text = word.partition("=")
+        if not sign or not key.strip():
+            msg = f"'{word}' is no option of a method. Write it as KEY=VALUE, for example steps=500."
+            raise InvalidInputError(msg)
+        try:
+            found[key.strip()] = json.loads(text)
+        except ValueError:
+            found[key.strip()] = text.strip()
+    return found
+
+
 def refuse_unknown(owner: str, known: Collection[str], given: Iterable[str], word: str) -> None:
     """Refuse names that something does not have.
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import threading
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import deconvolution, fitting, prepare
+from ..core.choosing import method_options
 from ..core.errors import InvalidInputError
 from ..core.progress import ProgressCallback, no_progress, part_of
 from ..fitting.registry import METHODS as MODELS
@@ -128,18 +128,8 @@ def estimator(words: str) -> Estimator:
 
 
 def _options(words: str) -> dict[str, Any]:
-    """Read ``key=value,key=value``; a value that is JSON is taken as such, anything else as a text."""
-    found: dict[str, Any] = {}
-    for word in re.split(r",(?![^\[]*\])", words) if words else []:
-        key, sign, text = word.partition("=")
-        if not sign or not key.strip():
-            msg = f"'{word}' is no option of a method. Write it as KEY=VALUE, for example steps=500."
-            raise InvalidInputError(msg)
-        try:
-            found[key.strip()] = json.loads(text)
-        except ValueError:
-            found[key.strip()] = text.strip()
-    return found
+    """Read ``key=value,key=value``; commas within brackets belong to a value."""
+    return method_options(re.split(r",(?![^\[]*\])", words) if words else [])
 
 
 def estimate(how: Estimator, scan: FieldScan, *, device: str = "auto", progress: ProgressCallback | None = None) -> Estimate:

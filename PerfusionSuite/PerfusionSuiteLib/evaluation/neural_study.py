@@ -22,7 +22,7 @@ from ..core.progress import ProgressCallback, no_progress, part_of
 from .neural_estimate import MAPS, Estimator, estimate
 from .neural_scan import FACTORS, FieldCondition, FieldScan, make_scan
 from .neural_scores import score
-from .row_file import FAILED, append_rows, code_fingerprint, read_rows
+from .row_file import FAILED, append_rows, code_fingerprint, read_rows, refuse_other_code
 
 ROWS, FOLDER, TRUTH = "rows.csv", "slices", "truth"
 COLUMNS = ("condition", *FACTORS, "seed", "method", "subject", "region", "measure", "value", "unit", "code")
@@ -98,14 +98,8 @@ def run_field_study(
         If the user asked to stop.
     """
     report = progress or no_progress
-    rows, code = read_rows(out / ROWS, COLUMNS), code_fingerprint()
-    others = sorted({row["code"] for row in rows} - {code})
-    if others and not any_code:
-        msg = (
-            f"'{out}' holds results of another version of the code ({', '.join(others)}; this one is {code}). "
-            "Choose another folder, or add --any-code to go on with them."
-        )
-        raise InvalidInputError(msg)
+    rows = read_rows(out / ROWS, COLUMNS)
+    refuse_other_code(rows, out, any_code=any_code)
     done = {_place(row) for row in rows if row["subject"] != FAILED}
     places = [(condition, seed) for condition in design.conditions for seed in design.seeds]
     for number, (condition, seed) in enumerate(places):

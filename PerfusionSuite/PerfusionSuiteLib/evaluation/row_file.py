@@ -109,6 +109,33 @@ def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, An
         raise InvalidInputError(msg) from error
 
 
+def refuse_other_code(rows: Sequence[Mapping[str, Any]], out: Path, *, any_code: bool) -> None:
+    """Refuse to mix rows of this version of the code with those of another one.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows that are there already, with the key ``code``.
+    out : Path
+        Their folder, for the error.
+    any_code : bool
+        Go on with them.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are rows of another version.
+    """
+    code = code_fingerprint()
+    others = sorted({row["code"] for row in rows} - {code})
+    if others and not any_code:
+        msg = (
+            f"'{out}' holds results of another version of the code ({', '.join(others)}; this one is {code}). "
+            "Choose another folder, or add --any-code to go on with them."
+        )
+        raise InvalidInputError(msg)
+
+
 def condition_of(row: Mapping[str, Any]) -> Condition:
     """Return the condition of a row.
 

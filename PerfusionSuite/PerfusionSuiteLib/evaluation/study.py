@@ -16,7 +16,7 @@ from ..core.progress import ProgressCallback, no_progress, part_of
 from .conditions import Condition
 from .keepsakes import keep_case
 from .patient_rows import patient_rows, residue_class
-from .row_file import FAILED, append_rows, code_fingerprint, read_rows
+from .row_file import FAILED, append_rows, code_fingerprint, read_rows, refuse_other_code
 
 ROWS = "rows.csv"
 
@@ -111,14 +111,8 @@ def run_study(
 
 
 def _missing(design: Design, out: Path, *, any_code: bool) -> list[_Job]:
-    rows, code = read_rows(out / ROWS), code_fingerprint()
-    others = sorted({row["code"] for row in rows} - {code})
-    if others and not any_code:
-        msg = (
-            f"'{out}' holds results of another version of the code ({', '.join(others)}; this one is {code}). "
-            "Choose another folder, or add --any-code to go on with them."
-        )
-        raise InvalidInputError(msg)
+    rows = read_rows(out / ROWS)
+    refuse_other_code(rows, out, any_code=any_code)
     done = {(row["condition"], row["seed"], row["method"]) for row in rows}
     scans = list(dict.fromkeys(condition.same_scan() for condition in design.conditions))
     jobs = []

@@ -106,19 +106,24 @@ def curvesToNodes(
 def plotsToChart(scene: Any, plots: list[Any], name: str, *, role: str, title: str, yTitle: str) -> Any:
     """Put plot series into a chart node with titles; series it had before are taken out."""
     chart = nodeFor(scene, "vtkMRMLPlotChartNode", name, f"chart.{role}", f"{name} {title}")
+    fillChart(chart, plots, f"{name}: {title}", "time [s]", yTitle)
+    return chart
+
+
+def fillChart(chart: Any, plots: list[Any], title: str, xTitle: str, yTitle: str) -> None:
+    """Give a chart its plot series, titles and a legend; series it had before are taken out."""
     wasModifying = chart.StartModify()
     chart.RemoveAllPlotSeriesNodeIDs()
     for plot in plots:
         chart.AddAndObservePlotSeriesNodeID(plot.GetID())
-    chart.SetTitle(f"{name}: {title}")
-    chart.SetXAxisTitle("time [s]")
+    chart.SetTitle(title)
+    chart.SetXAxisTitle(xTitle)
     chart.SetYAxisTitle(yTitle)
     chart.SetTitleFontSize(16)
     chart.SetAxisTitleFontSize(14)
     chart.SetAxisLabelFontSize(12)
     chart.LegendVisibilityOn()
     chart.EndModify(wasModifying)
-    return chart
 
 
 def tableToInputFunction(table: Any, kind: str | None = None, *, column: str | None = None) -> InputFunction:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .CurveNodes import FURTHER_COLORS
+from .CurveNodes import FURTHER_COLORS, fillChart
 from .StudyRoles import nodeFor
 from .TableNodes import setTable
 
@@ -57,17 +57,6 @@ def _plot(scene: Any, table: Any, name: str, key: str, index: int) -> Any:
 
 def _chart(scene: Any, plots: list[Any], name: str) -> Any:
     chart = nodeFor(scene, "vtkMRMLPlotChartNode", name, CHART, f"{name} loss")
-    wasModifying = chart.StartModify()
-    chart.RemoveAllPlotSeriesNodeIDs()
-    for plot in plots:
-        chart.AddAndObservePlotSeriesNodeID(plot.GetID())
-    chart.SetTitle(f"{name}: loss of the fit")
-    chart.SetXAxisTitle("step")
-    chart.SetYAxisTitle("loss")
     chart.SetYAxisLogScale(True)
-    chart.SetTitleFontSize(16)
-    chart.SetAxisTitleFontSize(14)
-    chart.SetAxisLabelFontSize(12)
-    chart.LegendVisibilityOn()
-    chart.EndModify(wasModifying)
+    fillChart(chart, plots, f"{name}: loss of the fit", "step", "loss")
     return chart

@@ -10,9 +10,10 @@ import pytest
 
 from PerfusionSuiteLib import fitting, phantom
 from PerfusionSuiteLib.cli.console import ConsoleProgress
-from PerfusionSuiteLib.cli.fit_options import method_options, watched_fit
+from PerfusionSuiteLib.cli.fit_options import watched_fit
 from PerfusionSuiteLib.cli.main import main
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError
+from PerfusionSuiteLib.core.choosing import method_options
 from PerfusionSuiteLib.phantom.export import write_nifti
 
 PLACE = Path(__file__).resolve().parents[2] / "watched_method.py"
