@@ -10,7 +10,7 @@ import pytest
 import slicer
 
 from PerfusionSuiteLib.core import Acquisition, GridMismatchError, InvalidInputError, TimingError
-from PerfusionSuiteSlicer.mrml.ScanFacts import describeSequence, scanFacts
+from PerfusionSuiteSlicer.mrml.ScanFacts import scanFacts
 from PerfusionSuiteSlicer.mrml.SequenceNodes import frameTimes, sequenceToSeries, seriesToSequence
 from PerfusionSuiteSlicer.mrml.VolumeArrays import affineOf, setVolume, volumeArray
 
@@ -156,10 +156,10 @@ def test_the_older_multi_volume_of_slicer_is_read(scene, a_ctp_series):
 
 def test_a_panel_can_describe_a_sequence(scene, a_ctp_series):
     sequence, _ = seriesToSequence(scene, a_ctp_series, "head")
-    assert describeSequence(sequence) == "30 frames of 48x56x6, 43.5 s, 1.50 s apart"
-    assert scanFacts(sequence).words.splitlines()[1:] == ["Times from: made up", "CT perfusion"]
+    assert scanFacts(sequence).words.splitlines() == [
+        "30 frames of 48x56x6, 43.5 s, 1.50 s apart", "Times from: made up", "CT perfusion",
+    ]  # fmt: skip
     sequence.SetIndexUnit("count")
-    assert "not a time" in describeSequence(sequence)
     assert "not a time" in scanFacts(sequence).problem
     entered = scanFacts(sequence, interval_s=2.0)
     assert not entered.problem

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import InvalidInputError
 from ..core.files import plain, written_beside
-from .conditions import FACTORS, Condition
+from .conditions import FACTORS
 
 COLUMNS = (
     "condition", *FACTORS, "seed", "drawn_site", "drawn_residue", "method", "subject", "region", "measure", "value", "unit",
@@ -134,22 +134,6 @@ def refuse_other_code(rows: Sequence[Mapping[str, Any]], out: Path, *, any_code:
             "Choose another folder, or add --any-code to go on with them."
         )
         raise InvalidInputError(msg)
-
-
-def condition_of(row: Mapping[str, Any]) -> Condition:
-    """Return the condition of a row.
-
-    Parameters
-    ----------
-    row : mapping
-        From `read_rows`.
-
-    Returns
-    -------
-    Condition
-        Made of its columns.
-    """
-    return Condition(**{factor: row[factor] for factor in FACTORS})
 
 
 _NUMBERS = {"noise_hu": float, "interval_s": float, "frames": int, "seed": int, "value": float, "gaussian_px": float}

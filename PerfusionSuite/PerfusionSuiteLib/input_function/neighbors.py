@@ -87,33 +87,6 @@ def components(index: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
     return result
 
 
-def touching(seed: NDArray[np.int64], allowed: NDArray[np.int64], shape: Shape, *, in_plane: bool = True) -> NDArray[np.int64]:
-    """Return the allowed voxels that touch a seed.
-
-    Parameters
-    ----------
-    seed, allowed : ndarray of int
-        Flat indices.
-    shape : tuple of int
-        Grid.
-    in_plane : bool
-        Look at the eight neighbors of the slice only.
-
-    Returns
-    -------
-    ndarray of int
-        Flat indices, sorted, without the seed.
-    """
-    place = np.stack(np.unravel_index(seed, shape), axis=1)
-    deep = (0,) if in_plane else (-1, 0, 1)
-    steps = np.array([(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in deep])
-    there = (place[:, None] + steps[None]).reshape(-1, 3)
-    there = there[((there >= 0) & (there < np.array(shape))).all(axis=1)]
-    near = np.ravel_multi_index(tuple(there.T), shape)
-    result: NDArray[np.int64] = np.setdiff1d(np.intersect1d(near, allowed), seed)
-    return result
-
-
 def connected_to(start: int, allowed: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
     """Return the voxels that hang together with one of them.
 

@@ -6,12 +6,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ..core.errors import InvalidInputError
 from ..core.quantities import QUANTITIES
-
-LayoutName = Literal["flat", "bids"]
 
 PICTURES = ("aif_vof", "tmax_mip", "core_penumbra_mip", "maps_montage", "regions", "venous_transit", "follow_up", "motion")
 """Stems of the pictures in ``qa/``, in the order of the report."""

@@ -10,7 +10,7 @@ import vtk
 
 from PerfusionSuiteLib.core import InvalidInputError
 
-from .StudyRoles import factsOf, findNode, nodeFor, removeNode, setFacts
+from .StudyRoles import factsOf, findNode, nodeFor, setFacts
 
 MIDPLANE, SINUSES = "midplane", "sinuses"
 SINUS_LABELS = {"sss": "SSS", "torcula": "Torcula"}
@@ -92,13 +92,6 @@ def givenPlane(node: Any) -> np.ndarray | None:
     origin = np.array(node.GetOriginWorld())
     moved = abs(origin @ found[:3] - found[3])
     return plane if turned > _SAME_DEG or moved > _SAME_MM else None
-
-
-def forgetPlane(scene: Any, study: str) -> None:
-    """Remove the plane of a study, so that the next run finds it anew."""
-    node = findNode(scene, study, MIDPLANE)
-    if node is not None:
-        removeNode(scene, node)
 
 
 def sinusesToNode(scene: Any, regions: Any, name: str, affine: Any, *, fallback: Any, drawn: Any = ()) -> Any:

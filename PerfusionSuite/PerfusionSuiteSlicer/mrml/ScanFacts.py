@@ -89,13 +89,6 @@ def _aslFacts(node: Any, facts: dict[str, Any], count: int, size: str, modality:
     return ScanFacts("asl", words, "", tuple(facts["source"]["decisions"]))
 
 
-def describeSequence(node: Any) -> str:
-    """Return one line about a sequence: frames, matrix, duration as far as they can be told."""
-    facts = scanFacts(node, None if isAsl(node) else "ctp")
-    size = facts.words.splitlines()[0]
-    return f"{size}. {facts.problem}" if facts.problem and facts.words != "no frames" else size
-
-
 def _frames(node: Any) -> tuple[list[str], str, str]:
     if isMultiVolume(node):
         labels, unit = multiVolumeLabels(node)

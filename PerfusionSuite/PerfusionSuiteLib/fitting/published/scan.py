@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -171,8 +170,3 @@ def slice_scale(shape: tuple[int, ...]) -> tuple[float, float]:
     """
     both = np.concatenate([np.tile(np.arange(n, dtype=float), shape[1 - axis]) for axis, n in enumerate(shape[:2])])
     return float(both.mean()), float(both.std()) or 1.0
-
-
-def index_table(shape: tuple[int, ...], rows: NDArray[Any]) -> NDArray[np.int64]:
-    """Return voxel indices (n, 3) of rows of the flattened raster."""
-    return np.stack(np.unravel_index(rows, shape), axis=1)
