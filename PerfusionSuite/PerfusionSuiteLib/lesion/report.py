@@ -109,7 +109,11 @@ def metrics(
         "hemispheres": hemisphere_volumes(lesions),
         "slice_statistics": slice_statistics(lesions),
         "trials": trial_criteria(
-            numbers["infarct_core_volume_ml"], numbers["hypoperfusion_volume_ml"], age_years=age_years, nihss=nihss
+            numbers["infarct_core_volume_ml"],
+            numbers["hypoperfusion_volume_ml"],
+            age_years=age_years,
+            nihss=nihss,
+            flags={finding.code for finding in found},
         ),
         "quality": _quality(found, lesions),
         "warnings": [f"{f.message} {f.advice}".strip() for f in found if f.severity != "info"],

@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+
+NOT_ONE_ARTERY = ("both_sides", "bilateral")
+"""Findings that say that lesions lie on both sides: the trials' volumes are those of one blocked artery."""
 
 
 def trial_criteria(
-    core_ml: float, hypoperfusion_ml: float, *, age_years: float | None = None, nihss: int | None = None
+    core_ml: float,
+    hypoperfusion_ml: float,
+    *,
+    age_years: float | None = None,
+    nihss: int | None = None,
+    flags: Collection[str] = (),
 ) -> dict[str, Any]:
     """Compare volumes with the imaging criteria of DEFUSE 3, EXTEND and DAWN.
 
@@ -19,11 +28,14 @@ def trial_criteria(
         Needed for DAWN only.
     nihss : int, optional
         NIH Stroke Scale, needed for DAWN only.
+    flags : collection of str
+        Codes of what was found about the lesions. With one of `NOT_ONE_ARTERY` no criterion is judged.
 
     Returns
     -------
     dict
-        For each trial ``met`` (None when it cannot be said), the numbers used and the limits.
+        For each trial ``met`` (None when it cannot be said, with the ``reason``), the numbers used and the limits;
+        ``met_by_numbers`` where the volumes alone would decide but lesions lie on both sides.
 
     Notes
     -----
@@ -40,7 +52,7 @@ def trial_criteria(
     def more_than(limit: float) -> bool:
         return hypoperfusion_ml > 0 if ratio is None else ratio > limit
 
-    return {
+    criteria = {
         "DEFUSE 3": {
             "met": bool(core_ml < 70 and at_least(1.8) and mismatch >= 15),
             "limits": {"core_ml_below": 70, "ratio_at_least": 1.8, "mismatch_ml_at_least": 15},
@@ -53,6 +65,19 @@ def trial_criteria(
         },
         "DAWN": _dawn(core_ml, age_years, nihss),
     }
+    return criteria if set(NOT_ONE_ARTERY).isdisjoint(flags) else {name: _open(found) for name, found in criteria.items()}
+
+
+def _open(criterion: dict[str, Any]) -> dict[str, Any]:
+    """Leave the judgment to the reader: volumes of both sides were added up."""
+    met = criterion["met"]
+    if met is None:
+        return criterion
+    reason = (
+        "Hypoperfusion lies on both sides, so its volume need not be that of one blocked artery; "
+        f"by the numbers alone the criterion would {'be met' if met else 'not be met'}."
+    )
+    return {**criterion, "met": None, "met_by_numbers": met, "reason": reason}
 
 
 def _dawn(core_ml: float, age_years: float | None, nihss: int | None) -> dict[str, Any]:

@@ -125,8 +125,13 @@ def trial_rows(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
         facts = entry if isinstance(entry, Mapping) else {"met": entry}
         met = facts.get("met")
         state = "not assessable" if met is None else "met" if met else "not met"
-        rows.append({"name": str(name), "state": state, "numbers": str(facts.get("reason") or _limits(facts))})
+        rows.append({"name": str(name), "state": state, "numbers": _told(facts)})
     return rows
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    """Say why a criterion is open, and the numbers that are known."""
+    return " ".join(part for part in (str(facts.get("reason") or ""), _limits(facts)) if part)
 
 
 def _limits(facts: Mapping[str, Any]) -> str:

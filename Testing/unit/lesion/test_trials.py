@@ -54,3 +54,16 @@ def test_dawn_cannot_be_said_without_the_examination() -> None:
 def test_the_numbers_used_stand_beside_each_criterion() -> None:
     found = trial_criteria(20, 60)["DEFUSE 3"]
     assert (found["core_ml"], found["mismatch_ml"], found["ratio"]) == (20, 40, 3.0)
+
+
+@pytest.mark.parametrize("flag", ["both_sides", "bilateral"])
+def test_lesions_on_both_sides_leave_the_judgment_to_the_reader(flag: str) -> None:
+    found = trial_criteria(20, 60, age_years=70, nihss=12, flags={flag, "motion"})
+    assert {name: entry["met"] for name, entry in found.items()} == {"DEFUSE 3": None, "EXTEND": None, "DAWN": None}
+    assert all(entry["met_by_numbers"] for entry in found.values())
+    assert all("both sides" in entry["reason"] for entry in found.values())
+    assert found["DEFUSE 3"]["mismatch_ml"] == 40
+
+
+def test_other_findings_change_no_criterion() -> None:
+    assert trial_criteria(20, 60, flags={"motion", "aif_uncertain"}) == trial_criteria(20, 60)
