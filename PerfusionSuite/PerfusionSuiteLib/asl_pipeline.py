@@ -153,9 +153,7 @@ def _study(
     if method == "qtmnet":
         findings += assess(difference, weights=options["weights"] or None)
     regions, _ = lesion.asl_regions(difference.mask, maps.affine, lesions, inputs.tissue)
-    if lesions is not None and lesions.hypoperfusion.any():
-        regions |= {"low_flow": lesions.hypoperfusion, "other_side": lesions.reference}
-    curves = region_curves(measured, regions, tissue=inputs.tissue, t1_blood_s=settings.t1_blood)
+    curves = region_curves(measured, regions, method=method, options=options, tissue=inputs.tissue, t1_blood_s=settings.t1_blood)
     codes = {int(code): code.name.lower() for code in asl.AslQuality if code != asl.AslQuality.OUTSIDE_MASK}
     metrics = lesion.asl_metrics(
         maps, difference.mask, lesions=lesions, tissue=inputs.tissue, quality=quality, codes=codes,

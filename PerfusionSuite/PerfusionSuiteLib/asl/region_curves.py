@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mean label density of regions over the delays, with the kinetic model fitted to the mean: noise hardly biases it."""
+"""Mean label density of regions over the delays, with a kinetic model fitted to the mean: noise hardly biases it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,23 +13,45 @@ from numpy.typing import NDArray
 from ..core.asl import AslDifference
 from ..core.geometry import BoolArray
 from ..core.progress import no_progress
-from . import multi
+from . import multi, single, weighted_delay
 from .kinetic import label_density
 from .request import AslRequest, Curves, curves_of
-from .single import flow_per_density
 
 _LEAST_VOXELS = 10
 _MODEL_STEP_S = 0.05
+_KINETIC = ("asl-single", "asl-multi", "asl-multi-wd")
+
+
+def model_of(method: str | None, delays: int) -> str:
+    """Return which kinetic model is fitted to mean curves.
+
+    Parameters
+    ----------
+    method : str or None
+        The method of the run.
+    delays : int
+        Number of post-label delays.
+
+    Returns
+    -------
+    str
+        The method itself where it is a kinetic model; beside a network ``asl-multi``, or ``asl-single`` with one delay.
+    """
+    if method is not None and method in _KINETIC:
+        return method
+    return "asl-multi" if delays > 1 else "asl-single"
 
 
 def region_curves(
     difference: AslDifference,
     regions: Mapping[str, BoolArray],
     *,
+    method: str | None = None,
+    options: Mapping[str, Any] | None = None,
     tissue: Mapping[str, NDArray[Any]] | None = None,
     t1_blood_s: float | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Fit the kinetic model to the mean difference signal of regions.
+    """Fit a kinetic model to the mean difference signal of regions.
 
     In single voxels flow is kept from being negative, which raises the mean of noisy regions; the mean signal of a region has
     so little noise that this plays no part.
@@ -40,26 +62,80 @@ def region_curves(
         Difference images.
     regions : mapping of str to ndarray of bool, shape (I, J, K)
         Regions; those of fewer than 10 usable voxels are left out.
+    method : str, optional
+        Method of the run; `model_of` tells which model that means.
+    options : mapping, optional
+        Every option of `method`; used when it is a kinetic model.
     tissue : mapping of str to ndarray, optional
         Fractions ``gm`` and ``wm``, for T1 of tissue.
     t1_blood_s : float, s, optional
-        T1 of arterial blood.
+        T1 of arterial blood, for the model beside a network.
 
     Returns
     -------
     dict
-        By region: ``cbf`` (mL/100 g/min; None without M0), ``att`` (s; None with fewer than two delays), ``cbf_sd``, ``att_sd``,
-        ``delays_s`` (mean over slices), ``observed`` and ``fitted`` (mL/g), ``observed_sd``, and the model's course
-        ``model_s``, ``model``.
+        By region: ``method`` (the model), ``cbf`` (mL/100 g/min; None without M0), ``att`` (s; None where the model knows
+        none), ``cbf_sd``, ``att_sd``, ``delays_s`` (mean over slices), ``observed`` (mL/g), ``observed_sd``, and with an
+        arrival time ``fitted`` and the model's course ``model_s``, ``model``.
     """
-    options = {**multi.OPTIONS, "t1_blood": t1_blood_s}
-    curves = curves_of(AslRequest(difference, options, dict(tissue or {}), "cpu", no_progress))
+    name = model_of(method, difference.post_label_delays_s.size)
+    fit = _fit_of(name, dict(options or {}) if name == method and options else None, t1_blood_s, difference, dict(tissue or {}))
+    curves = fit.curves()
     found: dict[str, dict[str, Any]] = {}
-    for name, region in regions.items():
-        inside = region[difference.mask] & curves.usable
+    for region, voxels in regions.items():
+        inside = voxels[difference.mask] & curves.usable
         if int(inside.sum()) >= _LEAST_VOXELS:
-            found[name] = _fitted(_mean_of(curves, inside), options)
+            found[region] = fit.of(_mean_of(curves, inside))
     return found
+
+
+def _fit_of(
+    name: str,
+    options: Mapping[str, Any] | None,
+    t1_blood_s: float | None,
+    difference: AslDifference,
+    tissue: Mapping[str, NDArray[Any]],
+) -> _Fit:
+    """A model with its options, the defaults where the run used another method."""
+    defaults = {"asl-single": single.OPTIONS, "asl-multi": multi.OPTIONS, "asl-multi-wd": weighted_delay.OPTIONS}[name]
+    chosen = {**defaults, **({"t1_blood": t1_blood_s} if options is None else options)}
+    return _Fit(name, AslRequest(difference, chosen, tissue, "cpu", no_progress))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A kinetic model and what it is asked."""
+
+    name: str
+    request: AslRequest
+
+    def curves(self) -> Curves:
+        """All voxels as the model sees them."""
+        return curves_of(weighted_delay.one_tissue(self.request) if self.name == "asl-multi-wd" else self.request)
+
+    def of(self, curve: Curves) -> dict[str, Any]:
+        """Fit one curve and draw the model through it."""
+        maps = self._fitted(curve)
+        flow, arrival = float(maps["cbf"][0]), float(maps["att"][0]) if "att" in maps else float("nan")
+        spread = {key: float(maps[key][0]) if key in maps else None for key in ("cbf_sd", "att_sd")}
+        delays = curve.post_label_delays_s + float(curve.slice_delay_s[0])
+        facts: dict[str, Any] = {
+            "method": self.name,
+            "cbf": None if curve.relative else flow,
+            "att": arrival if np.isfinite(arrival) else None,
+            **(dict.fromkeys(spread) if curve.relative else spread),
+            "delays_s": delays.tolist(),
+            "observed": curve.density[0].tolist(),
+            "observed_sd": None if curve.noise is None else (curve.noise[0] * curve.weights).tolist(),
+        }
+        return facts | (_drawn(curve, flow, arrival, delays) if np.isfinite(arrival) else {})
+
+    def _fitted(self, curve: Curves) -> dict[str, Any]:
+        if self.name == "asl-single":
+            return single.fit_curves(curve, self.request)
+        if self.name == "asl-multi-wd":
+            return weighted_delay.fit_curves(curve, self.request.options)
+        return multi.fit_curves(curve, self.request.options)
 
 
 def _mean_of(curves: Curves, inside: BoolArray) -> Curves:
@@ -78,35 +154,15 @@ def _mean_of(curves: Curves, inside: BoolArray) -> Curves:
     )
 
 
-def _fitted(curve: Curves, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Fit one curve and draw the model through it."""
-    several = curve.post_label_delays_s.size > 1
-    if several:
-        maps = multi.fit_curves(curve, options)
-        flow, arrival = float(maps["cbf"][0]), float(maps["att"][0])
-        spread = {key: float(maps[key][0]) if key in maps else None for key in ("cbf_sd", "att_sd")}
-    else:
-        factor = float(flow_per_density(curve, 0, {"decay": "blood"})[0])
-        flow, arrival = max(float(curve.density[0, 0]) * factor, 0.0), float("nan")
-        spread = {"cbf_sd": None if curve.noise is None else float(curve.noise[0]) * factor, "att_sd": None}
-    delays = curve.post_label_delays_s + float(curve.slice_delay_s[0])
+def _drawn(curve: Curves, flow: float, arrival: float, delays: NDArray[Any]) -> dict[str, Any]:
+    """The model at the delays, and its course."""
     shown = np.arange(0.0, float(delays.max()) + 0.5, _MODEL_STEP_S)
-    duration = np.interp(shown, delays, curve.label_durations_s) if several else np.full(shown.size, curve.label_durations_s[0])
-    facts: dict[str, Any] = {
-        "cbf": None if curve.relative else flow,
-        "att": arrival if several and np.isfinite(arrival) else None,
-        **(dict.fromkeys(spread) if curve.relative else spread),
-        "delays_s": delays.tolist(),
-        "observed": curve.density[0].tolist(),
-        "observed_sd": None if curve.noise is None else (curve.noise[0] * curve.weights).tolist(),
+    duration = np.interp(shown, delays, curve.label_durations_s)
+    return {
+        "fitted": _model(curve, flow, arrival, delays, curve.label_durations_s).tolist(),
+        "model_s": shown.tolist(),
+        "model": _model(curve, flow, arrival, shown, duration).tolist(),
     }
-    if several and np.isfinite(arrival):
-        facts |= {
-            "fitted": _model(curve, flow, arrival, delays, curve.label_durations_s).tolist(),
-            "model_s": shown.tolist(),
-            "model": _model(curve, flow, arrival, shown, duration).tolist(),
-        }
-    return facts
 
 
 def _model(curve: Curves, flow: float, arrival: float, delays: NDArray[Any], durations: NDArray[Any]) -> NDArray[np.float64]:

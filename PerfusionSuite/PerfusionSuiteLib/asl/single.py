@@ -61,7 +61,29 @@ def fit(request: AslRequest) -> dict[str, Any]:
     ----------
     Alsop et al., Magn Reson Med 73:102 (2015), equations 1 and 2; Hu et al., arXiv 2311.10640, equation 6.
     """
-    curves = curves_of(request)
+    return fit_curves(curves_of(request), request)
+
+
+def fit_curves(curves: Curves, request: AslRequest) -> dict[str, Any]:
+    """Quantify one delay of curves, see `fit`.
+
+    Parameters
+    ----------
+    curves : Curves
+        Label densities.
+    request : AslRequest
+        `OPTIONS` and the magnet.
+
+    Returns
+    -------
+    dict of ndarray, shape (N,)
+        See `fit`.
+
+    Raises
+    ------
+    InvalidInputError
+        See `fit`.
+    """
     at = chosen_delay(curves.post_label_delays_s, request.options["delay_s"])
     factor = flow_per_density(curves, at, request.options) * _published_factor(request)
     cbf = np.maximum(curves.density[:, at] * factor, 0.0)

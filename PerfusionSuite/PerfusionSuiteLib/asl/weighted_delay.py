@@ -54,13 +54,33 @@ def fit(request: AslRequest) -> dict[str, Any]:
     ----------
     Dai et al., Magn Reson Med 67:1252 (2012); Hu et al., arXiv 2311.10640, equation 7 with t = LD + PLD.
     """
-    if request.options["t1_tissue"] is not None:
-        request = _one_tissue(request)
-    curves = curves_of(request)
+    return fit_curves(curves_of(one_tissue(request)), request.options)
+
+
+def fit_curves(curves: Curves, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit flow and arrival time to curves, see `fit`.
+
+    Parameters
+    ----------
+    curves : Curves
+        Label densities, of a request without fractions where the options name one T1 of tissue (`one_tissue`).
+    options : mapping
+        `OPTIONS`.
+
+    Returns
+    -------
+    dict of ndarray, shape (N,)
+        See `fit`.
+
+    Raises
+    ------
+    InvalidInputError
+        See `fit`.
+    """
     if curves.post_label_delays_s.size < 2:
         msg = "The scan has one post-label delay, but asl-multi-wd needs at least two. Use asl-single."
         raise InvalidInputError(msg)
-    grid = np.arange(0.0, float(request.options["att_max"]) + _STEP_S / 2, _STEP_S)
+    grid = np.arange(0.0, float(options["att_max"]) + _STEP_S / 2, _STEP_S)
     size = curves.density.shape[0]
     cbf, att = np.zeros(size), np.full(size, np.nan)
     early, bound = np.zeros(size, bool), np.zeros(size, bool)
@@ -75,7 +95,21 @@ def fit(request: AslRequest) -> dict[str, Any]:
     return {"cbf": cbf, "att": att, "early": early, "bound": bound, **flags}
 
 
-def _one_tissue(request: AslRequest) -> AslRequest:
+def one_tissue(request: AslRequest) -> AslRequest:
+    """Return the request without fractions of tissue when its options name one T1 for all of it.
+
+    Parameters
+    ----------
+    request : AslRequest
+        With `OPTIONS`.
+
+    Returns
+    -------
+    AslRequest
+        The same, or one without fractions.
+    """
+    if request.options["t1_tissue"] is None:
+        return request
     return AslRequest(request.difference, request.options, {}, request.device, request.progress)
 
 

@@ -226,12 +226,8 @@ def asl_summary(study: AslStudy) -> list[str]:
     """
     numbers = study.metrics.values
     parts = []
-    # The mean curves are fitted by the kinetic model: of the network, only its own map speaks.
-    of_network = study.settings["method"] == "qtmnet"
     for name, words in (("brain", "brain"), ("gm", "gray matter"), ("wm", "white matter")):
-        facts = (numbers.get("curves") or {}).get(name) or {}
-        if of_network:
-            facts = {"cbf": ((numbers.get("cbf") or {}).get(name) or {}).get("mean")}
+        facts = (numbers.get("by_region") or {}).get(name) or {}
         if facts.get("cbf") is not None:
             arrival = f", arrival {facts['att']:.2f} s" if facts.get("att") is not None else ""
             parts.append(f"{words} {facts['cbf']:.1f} mL/100 g/min{arrival}")

@@ -61,7 +61,8 @@ def asl_metrics(
     findings : sequence of QualityFinding
         All findings.
     curves : mapping, optional
-        Mean signal of regions with the model's flow and arrival, from `asl.region_curves`.
+        Mean signal of regions with a kinetic model's flow and arrival, from `asl.region_curves`. They give the numbers of
+        regions when that model is the method that made the maps; otherwise (a network) its own map does.
 
     Returns
     -------
@@ -73,6 +74,8 @@ def asl_metrics(
     statistics = {
         key: {name: _statistics(maps[key].values, mask) for name, mask in regions.items()} for key in _MEASURED if key in maps
     }
+    by_region = _by_region(statistics, curves or {}, maps[flow].provenance.method, flow)
+    means = {name: facts.get(flow) for name, facts in by_region.items()}
     values: dict[str, Any] = {
         "schema": SCHEMA,
         "software": software,
@@ -83,7 +86,8 @@ def asl_metrics(
         "units": {key: maps[key].unit for key in statistics},
         "brain_volume_ml": round(float(brain.sum()) * voxel_volume_ml(maps.affine), 3),
         **statistics,
-        "cbf_asymmetry_percent": _asymmetry(means := _means(statistics[flow], curves or {})),
+        "by_region": by_region,
+        "cbf_asymmetry_percent": _asymmetry(means),
         "gm_wm_cbf_ratio": _ratio(means),
         "spatial_variation_percent": _variation(maps[flow].values, regions.get("gm", brain)),
         **_low_flow(maps, lesions, flow),
@@ -116,7 +120,8 @@ def asl_regions(
     Returns
     -------
     regions : dict of str to ndarray of bool
-        ``brain``, ``gm``, ``wm``, ``left``, ``right``, ``gm_left`` and so on, as far as they are known.
+        ``brain``, ``gm``, ``wm``, ``left``, ``right``, ``gm_left`` and so on, ``low_flow`` and ``other_side`` (its mirror
+        image), as far as they are known.
     notes : dict of str to str
         Why a number is missing.
     """
@@ -129,6 +134,8 @@ def asl_regions(
     if lesions is not None:
         distance = side_distance(brain.shape, affine, lesions.midplane)
         regions |= {"left": brain & (distance < 0), "right": brain & (distance > 0)}
+        if lesions.hypoperfusion.any():
+            regions |= {"low_flow": lesions.hypoperfusion, "other_side": lesions.reference}
         for name in ("gm", "wm"):
             if name in regions:
                 regions |= {f"{name}_{half}": regions[name] & regions[half] for half in ("left", "right")}
@@ -149,10 +156,20 @@ def _statistics(values: NDArray[Any], mask: BoolArray) -> dict[str, Any]:
     }
 
 
-def _means(statistics: Mapping[str, Mapping[str, Any]], curves: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
-    """Flow of each region: of its mean curve, which noise does not bias, else the mean of its voxels."""
-    voxels = {name: facts.get("mean") for name, facts in statistics.items()}
-    return voxels | {name: facts["cbf"] for name, facts in curves.items() if facts.get("cbf") is not None}
+def _by_region(
+    statistics: Mapping[str, Mapping[str, Mapping[str, Any]]], curves: Mapping[str, Mapping[str, Any]], method: str, flow: str
+) -> dict[str, dict[str, Any]]:
+    """Flow and arrival of each region by the method of the maps: of its mean curve, which noise does not bias, where the method
+    fits curves; else the mean of its voxels."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, voxels in statistics[flow].items():
+        curve = curves.get(name, {})
+        if curve.get("cbf") is not None and curve.get("method", method) == method:
+            found[name] = {key: curve.get(key) for key in ("cbf", "cbf_sd", "att", "att_sd")} | {"from": "mean curve"}
+        elif voxels.get("mean") is not None:
+            times = statistics.get("att", {}).get(name, {})
+            found[name] = {flow: voxels["mean"], "att": times.get("mean"), "from": "mean of voxels"}
+    return found
 
 
 def _asymmetry(means: Mapping[str, float | None]) -> float | None:

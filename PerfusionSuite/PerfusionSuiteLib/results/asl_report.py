@@ -18,7 +18,7 @@ from .template import rendered, shown
 
 _CAPTIONS: Mapping[str, tuple[str, str]] = {
     "asl_maps": ("Maps", "Flow, arrival time and their standard errors on slices spread over the brain, with fixed scales."),
-    "asl_curves": ("Mean curves", "Mean difference signal of each tissue with the kinetic model fitted to it."),
+    "asl_curves": ("Mean curves", "Measured mean difference signal of each region, and the kinetic model that was fitted to it."),
     "asl_differences": ("Difference images", "M0 and control minus label, averaged at each delay, all delays on one scale."),
     "motion": ("Head motion", "Translation and rotation of the head in each volume."),
 }
@@ -102,30 +102,25 @@ def write_asl_report(
 
 def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
     """Headline numbers; a missing one says why."""
-    curves = numbers.get("curves") or {}
-    gray, brain = curves.get("gm") or {}, curves.get("brain") or {}
+    regions, curves = numbers.get("by_region") or {}, numbers.get("curves") or {}
+    gray, brain = regions.get("gm") or {}, regions.get("brain") or {}
     fraction = "Fractions of gray and white matter were not given."
     relative = "There is no M0, so flow is relative." if "rcbf" in numbers else "There was no signal."
     low = numbers.get("hypoperfusion") or {}
     limit = low.get("limit_percent")
     late = _difference(*((curves.get(name) or {}).get("att") for name in ("low_flow", "other_side")))
-    place = "gray matter" if gray else "brain"
+    place = "gm" if gray else "brain"
     told = f"below {limit:g} % of the other side, research" if limit is not None else ""
     apart = "The sides were not compared."
+    arrival, how = _arrival(numbers, place)
+    white = (regions.get("wm") or {}).get("cbf")
     cards = (
-        ("CBF, gray matter", gray.get("cbf"), "mL/100 g/min", 1, "from the mean curve", relative if gray else fraction, ""),
-        ("CBF, brain", brain.get("cbf"), "mL/100 g/min", 1, "from the mean curve", relative, ""),
-        (f"ATT, {place}", (gray or brain).get("att"), "s", 2, "from the mean curve", "It needs at least two delays.", ""),
+        ("CBF, gray matter", gray.get("cbf"), "mL/100 g/min", 1, _origin(gray), relative if gray else fraction, ""),
+        ("CBF, white matter", white, "mL/100 g/min", 1, _origin(regions.get("wm") or {}), relative if gray else fraction, ""),
+        ("CBF, brain", brain.get("cbf"), "mL/100 g/min", 1, _origin(brain), relative, ""),
+        (f"ATT, {_REGIONS[place].lower()}", arrival, "s", 2, how, "It needs several delays and a method that tells it.", ""),
         ("Low flow", numbers.get("hypoperfusion_volume_ml"), "mL", 1, told, apart, "hypoperfusion"),
-        (
-            "Later there",
-            late,
-            "s",
-            2,
-            "arrival of mean curves, low flow minus other side",
-            "It needs low flow and several delays.",
-            "",
-        ),
+        ("Later there", late, "s", 2, _late_words(curves), "It needs low flow and several delays.", ""),
         ("Asymmetry", numbers.get("cbf_asymmetry_percent"), "%", 1, "flow, (right - left) / mean of both", apart, ""),
     )
     return [
@@ -139,6 +134,25 @@ def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
         }
         for label, value, unit, digits, note, why, tone in cards
     ]
+
+
+def _origin(facts: Mapping[str, Any]) -> str:
+    """Where a region's numbers come from."""
+    return {"mean curve": "from the mean curve", "mean of voxels": "mean of the map's voxels"}.get(str(facts.get("from")), "")
+
+
+def _arrival(numbers: Mapping[str, Any], place: str) -> tuple[float | None, str]:
+    """Arrival time of a region by the method of the maps, else by the kinetic model of its mean curve, which is then named."""
+    own = (numbers.get("by_region") or {}).get(place) or {}
+    if own.get("att") is not None:
+        return own["att"], _origin(own)
+    curve = (numbers.get("curves") or {}).get(place) or {}
+    return curve.get("att"), f"by {curve.get('method')}, from the mean curve"
+
+
+def _late_words(curves: Mapping[str, Mapping[str, Any]]) -> str:
+    model = next((facts["method"] for facts in curves.values() if facts.get("method")), "")
+    return f"arrival of mean curves ({model}), low flow minus other side"
 
 
 def _difference(first: float | None, second: float | None) -> float | None:
@@ -161,28 +175,45 @@ def region_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
     curves = numbers.get("curves") or {}
     flow = "cbf" if "cbf" in numbers else "rcbf"
     unit = (numbers.get("units") or {}).get(flow, "")
-    columns = [("Region", "name"), ("CBF of mean curve", "cbf"), ("ATT of mean curve (s)", "att")]
+    method = (numbers.get("method") or {}).get("name")
+    model = next((facts["method"] for facts in curves.values() if facts.get("method")), method)
     rows = []
     for name, words in _REGIONS.items():
         facts, voxels = curves.get(name) or {}, (numbers.get(flow) or {}).get(name) or {}
         if not facts and not voxels.get("voxels"):
             continue
         times = (numbers.get("att") or {}).get(name) or {}
-        rows.append([
-            words,
+        of_curve = [
             _with_spread(facts.get("cbf"), facts.get("cbf_sd"), 1),
             _with_spread(facts.get("att"), facts.get("att_sd"), 2),
-            _with_spread(voxels.get("mean"), voxels.get("sd"), 1),
-            _with_spread(times.get("mean"), times.get("sd"), 2),
-            str(voxels.get("voxels", "")) if voxels else "",
-        ])  # fmt: skip
-    head = [*(title for title, _ in columns), f"Mean of voxels ({unit})", "ATT, mean of voxels (s)", "Voxels"]
+        ]
+        of_map = [_with_spread(voxels.get("mean"), voxels.get("sd"), 1), _with_spread(times.get("mean"), times.get("sd"), 2)]
+        count = [str(voxels.get("voxels", "")) if voxels else ""]
+        rows.append([words, *(of_curve + of_map if model == method else of_map + of_curve), *count])
+    named = "" if model == method else f", {model}"
+    of_curve = [f"CBF of mean curve{named}", f"ATT of mean curve{named} (s)"]
+    of_map = [f"{'Mean of voxels' if model == method else 'CBF of the map, mean of voxels'} ({unit})", "ATT, mean of voxels (s)"]
+    head = ["Region", *(of_curve + of_map if model == method else of_map + of_curve), "Voxels"]
+    return {"head": head, "rows": rows, "note": _table_note(str(method), str(model))}
+
+
+def _table_note(method: str, model: str) -> str:
+    """What the numbers of the table rest on."""
     note = (
         "Flow in mL/100 g/min unless another unit is given. Mean curves carry their standard error, means of voxels the scatter "
-        "among voxels. Where single voxels are noisy, the mean of voxels is too high, because no voxel may be negative: use the "
-        "mean curve."
+        "among voxels."
     )
-    return {"head": head, "rows": rows, "note": note}
+    if model != method:
+        return (
+            f"{note} The map is that of {method}; the kinetic model {model}, fitted to the measured mean curves, is there for "
+            "comparison only."
+        )
+    if method == "asl-single":
+        return note
+    return (
+        f"{note} Where single voxels are noisy, the mean of voxels is too high, because no voxel may be negative: use the mean "
+        "curve."
+    )
 
 
 def _with_spread(value: float | None, spread: float | None, digits: int) -> str:

@@ -106,12 +106,17 @@ def curve_rows(curves: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One row per region and delay: label density in mL/g.
+        One row per region and delay: measured label density in mL/g, its standard error, and the named model's.
     """
     rows = []
     for name, facts in curves.items():
         for at, delay in enumerate(facts["delays_s"]):
-            row = {"region": name, "delay_s": delay, "label_density_ml_per_g": facts["observed"][at]}
+            row = {
+                "region": name,
+                "model_name": facts.get("method"),
+                "delay_s": delay,
+                "label_density_ml_per_g": facts["observed"][at],
+            }
             row["standard_error"] = facts["observed_sd"][at] if facts.get("observed_sd") else None
             row["model"] = facts["fitted"][at] if "fitted" in facts else None
             rows.append(row)

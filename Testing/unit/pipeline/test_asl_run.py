@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from PerfusionSuiteLib import asl, pipeline, results
+from PerfusionSuiteLib import asl, asl_pipeline, pipeline, results
 from PerfusionSuiteLib.core import AslSeries, InvalidInputError, no_progress
 from PerfusionSuiteLib.jobs.spec import JobSpec
 from PerfusionSuiteLib.jobs.storage import load_value, save_value
@@ -47,6 +47,36 @@ class TestRun:
         later = study.metrics.values["hypoperfusion"]
         assert later["att_mean"] > later["att_mean_other_side"] + 0.1
         assert study.settings["method"] == "asl-multi"
+
+    def test_numbers_of_a_network_come_from_its_own_map_and_curves_keep_their_model(self, an_asl_series, monkeypatch):
+        """A network that knows nothing but left and right: its numbers must be those of its map, not of the kinetic model."""
+        shape = an_asl_series.shape
+        made = np.where(np.arange(shape[0])[:, None, None] < shape[0] // 2, 30.0, 50.0) * np.ones(shape)
+        right = (an_asl_series.affine[0, 0] > 0) == (made[-1, 0, 0] == 50.0)  # whether 50 lies on the patient's right
+        fixed = replace(
+            asl.METHODS["qtmnet"], fit=lambda request: {"cbf": np.where(request.difference.mask, made, np.nan).astype(np.float32)}
+        )
+        monkeypatch.setattr(asl.registry, "METHODS", {**asl.METHODS, "qtmnet": fixed})
+        monkeypatch.setattr(asl_pipeline, "assess", lambda difference, weights: ())
+        study = pipeline.run(an_asl_series, replace(SETTINGS, method="qtmnet"), inputs=replace(INPUTS, midplane=(1, 0, 0, 0.0)))
+        numbers = study.metrics.values
+        halves = (numbers["cbf"]["right"]["mean"], numbers["cbf"]["left"]["mean"])
+        assert numbers["by_region"]["right"] == {"cbf": pytest.approx(halves[0]), "att": None, "from": "mean of voxels"}
+        assert numbers["cbf_asymmetry_percent"] == pytest.approx(200 * (halves[0] - halves[1]) / sum(halves))
+        assert (halves[0] > halves[1]) == right
+        parts = [made[(TRUTH[name] >= 0.8) & TRUTH["brain"]].mean() for name in ("gm", "wm")]
+        assert numbers["gm_wm_cbf_ratio"] == pytest.approx(parts[0] / parts[1], rel=1e-3)
+        assert numbers["curves"]["wm"]["method"] == "asl-multi"
+        assert numbers["curves"]["wm"]["cbf"] == pytest.approx(22.0, rel=0.1)  # measured, with the model it belongs to
+
+    @pytest.mark.parametrize("method", ["asl-multi", "asl-multi-wd", "asl-single"])
+    def test_numbers_of_regions_are_fitted_by_the_method_of_the_maps(self, an_asl_series, method):
+        numbers = pipeline.run(an_asl_series, replace(SETTINGS, method=method), inputs=INPUTS).metrics.values
+        assert {facts["method"] for facts in numbers["curves"].values()} == {method}
+        region, voxels = numbers["by_region"]["wm_right"], numbers["cbf"]["wm_right"]["median"]
+        assert region["from"] == "mean curve"
+        assert region["cbf"] == pytest.approx(voxels, rel=0.1)  # the same quantity, hardly biased at this noise
+        assert (region["att"] is None) == (method == "asl-single")
 
     def test_one_delay_takes_the_consensus_equation(self, an_asl_series):
         chosen = an_asl_series.post_label_delays_s == 2.0

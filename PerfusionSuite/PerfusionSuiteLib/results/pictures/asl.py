@@ -199,7 +199,9 @@ def _low_flow_words(figure: Any, study: AslStudy, low: BoolArray) -> None:
 
 
 def draw_asl_curves(study: AslStudy) -> Any:
-    """Draw the mean label density of tissues over the delays, and the kinetic model through it.
+    """Draw the measured mean label density of regions over the delays, and the kinetic model through it by its name.
+
+    What a network says of a region stands in the legend as its own: no model's line belongs to it.
 
     Parameters
     ----------
@@ -214,13 +216,15 @@ def draw_asl_curves(study: AslStudy) -> Any:
     curves = study.metrics.values.get("curves") or {}
     shown = [item for item in _REGIONS if item[0] in curves and not (item[0] == "brain" and "gm" in curves)]
     figure = new_figure(9.0, 4.8, "white")
-    figure.text(0.08, 0.94, "Mean difference signal and model", color=PAPER_INK, fontsize=12, fontweight="bold", va="center")
+    title = "Measured mean difference signal and kinetic model"
+    figure.text(0.08, 0.94, title, color=PAPER_INK, fontsize=12, fontweight="bold", va="center")
     if not shown:
         figure.text(0.5, 0.5, "There is no region with a signal.", color=TISSUE_COLOR, fontsize=14, ha="center", va="center")
         return figure
     axes = figure.add_axes((0.08, 0.13, 0.55, 0.72))
+    numbers = study.metrics.values
     for name, words, color, mark in shown:
-        _draw_curve(axes, curves[name], words, color, mark)
+        _draw_curve(axes, curves[name], _curve_words(numbers, name, words), color, mark)
     pulsed = study.series.labeling == "pasl"
     axes.axhline(0.0, color="#9ca3af", linewidth=0.8)
     axes.set_xlabel("Inversion time (s)" if pulsed else "Post-label delay (s)", color=PAPER_INK)
@@ -232,25 +236,38 @@ def draw_asl_curves(study: AslStudy) -> Any:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize=9.5, labelspacing=1.2)
-    note = "Points: mean of the region ± standard error, delays with the mean slice delay. Lines: general kinetic model."
+    note = "Points: measured mean of the region ± standard error, delays with the mean slice delay."
+    if any("model" in curves[item[0]] for item in shown):
+        note += f" Lines: kinetic model ({curves[shown[0][0]].get('method')})."
     figure.text(0.08, 0.885, note, color=TISSUE_COLOR, fontsize=8.5, va="center")
     return figure
 
 
-def _draw_curve(axes: Any, facts: Mapping[str, Any], words: str, color: str, mark: str) -> None:
-    """Points with their standard errors, and the model's line."""
+def _curve_words(numbers: Mapping[str, Any], name: str, words: str) -> str:
+    """A region, what the method of the maps says of it, and what the model of its curve says if that is another."""
+    facts, own = numbers["curves"][name], (numbers.get("by_region") or {}).get(name) or {}
+    method = str((numbers.get("method") or {}).get("name"))
+    of_curve = facts.get("method", method)
     parts = [words]
+    if of_curve != method and own.get("cbf") is not None:
+        parts += [f"{method}: CBF {own['cbf']:.1f} mL/100 g/min"]
+    prefix = "" if of_curve == method else f"{of_curve}: "
     if facts.get("cbf") is not None:
         spread = f" ± {facts['cbf_sd']:.1f}" if facts.get("cbf_sd") is not None else ""
-        parts.append(f"CBF {facts['cbf']:.1f}{spread} mL/100 g/min")
+        parts.append(f"{prefix}CBF {facts['cbf']:.1f}{spread} mL/100 g/min")
     if facts.get("att") is not None:
         spread = f" ± {facts['att_sd']:.2f}" if facts.get("att_sd") is not None else ""
-        parts.append(f"ATT {facts['att']:.2f}{spread} s")
+        parts.append(f"{prefix}ATT {facts['att']:.2f}{spread} s")
+    return "\n".join(parts)
+
+
+def _draw_curve(axes: Any, facts: Mapping[str, Any], words: str, color: str, mark: str) -> None:
+    """Points with their standard errors, and the model's line."""
     error = None if facts.get("observed_sd") is None else 1000.0 * np.asarray(facts["observed_sd"], float)
     observed = 1000.0 * np.asarray(facts["observed"], float)
     axes.errorbar(
         facts["delays_s"], observed, error, color=color, marker=mark, markersize=6, linestyle="none", capsize=2.5,
-        label="\n".join(parts),
+        label=words,
     )  # fmt: skip
     if "model" in facts:
         axes.plot(facts["model_s"], 1000.0 * np.asarray(facts["model"], float), color=color, linewidth=1.5)
