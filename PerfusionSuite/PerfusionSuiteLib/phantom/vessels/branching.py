@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...core.geometry import FloatArray
+from ...core.geometry import BoolArray, FloatArray
 
-_ITERATIONS, _CLOSE_MM, _NEWTON_STEPS = 40, 1e-4, 6
-_STEP_SHARES = (1.0, 0.5, 0.2, 0.05)
+_TINY = 1e-300
 
 
 def branching_points(corners: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -20,7 +18,7 @@ def branching_points(corners: FloatArray, weights: FloatArray) -> tuple[FloatArr
     corners : ndarray, shape (n, 3, 3), mm
         Three corners (second axis) of each problem.
     weights : ndarray, shape (n, 3)
-        Weight of each corner.
+        Weight of each corner, positive.
 
     Returns
     -------
@@ -31,58 +29,53 @@ def branching_points(corners: FloatArray, weights: FloatArray) -> tuple[FloatArr
 
     Notes
     -----
-    A corner is the answer when the other two weighted unit vectors sum to no more than its weight;
-    otherwise Weiszfeld's iteration from the weighted centroid comes near, and Newton's method arrives.
+    A corner is the answer when the other two weighted unit vectors sum to no more than its weight. Otherwise the three
+    weighted unit vectors close a triangle, whose sides are the weights: its angles tell at which angles the corners are
+    seen from the point, and a point that sees the sides of a triangle (angles A, B, C) at angles A', B', C' has the
+    barycentric coordinates 1 / (cot A - cot A') and so on. No iteration is needed.
 
     References
     ----------
     Kamiya and Togawa, Bull Math Biophys 34:431, 1972 (branching points of vessels).
     """
-    point = (corners * weights[..., None]).sum(axis=1) / weights.sum(axis=1)[:, None]
-    at_corner, corner = _best_corners(corners, weights)
-    open_ = np.flatnonzero(~at_corner)
-    for _ in range(_ITERATIONS):
-        if open_.size == 0:
-            break
-        distance = np.linalg.norm(corners[open_] - point[open_, None], axis=-1)
-        pull = weights[open_] / (distance + 1e-12)
-        moved = (pull[..., None] * corners[open_]).sum(axis=1) / pull.sum(axis=1)[:, None]
-        step = np.abs(moved - point[open_]).sum(axis=1)
-        point[open_] = moved
-        open_ = open_[step >= _CLOSE_MM]
-    inside = np.flatnonzero(~at_corner)
-    for _ in range(_NEWTON_STEPS):
-        point[inside] = _newton_step(corners[inside], weights[inside], point[inside])
-    point[at_corner] = corners[at_corner, corner[at_corner]]
-    return point, _cost(corners, weights, point)
+    points = np.ascontiguousarray(corners.transpose(1, 2, 0))  # corner, axis, problem: sums over axes run along memory
+    weight = np.ascontiguousarray(weights.T)
+    edge = points[[2, 0, 1]] - points[[1, 2, 0]]  # opposite each corner
+    side = np.sqrt(_dot(edge, edge))
+    inner = -_dot(edge[[1, 2, 0]], edge[[2, 0, 1]])  # of the two edges that leave a corner
+    taken = _best_corners(weight, side, inner)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = 1.0 / np.maximum(_openings(weight, edge, inner), 0.0)  # infinite by rounding: hardly off that corner
+    sure = taken.any(axis=0)
+    best = np.where(sure, taken.argmax(axis=0), share.argmax(axis=0))
+    share = np.where(sure | ~np.isfinite(share).all(axis=0), np.arange(3)[:, None] == best, share)
+    share /= share.sum(axis=0)
+    found = share[0] * points[0] + share[1] * points[1] + share[2] * points[2]
+    off = points - found
+    return np.ascontiguousarray(found.T), np.asarray((weight * np.sqrt(_dot(off, off))).sum(axis=0))
 
 
-def _cost(corners: FloatArray, weights: FloatArray, point: FloatArray) -> FloatArray:
-    return np.asarray((weights * np.linalg.norm(corners - point[:, None], axis=-1)).sum(axis=1))
+def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Inner products over the second axis of three."""
+    return np.asarray(one[:, 0] * other[:, 0] + one[:, 1] * other[:, 1] + one[:, 2] * other[:, 2])
 
 
-def _newton_step(corners: FloatArray, weights: FloatArray, point: FloatArray) -> FloatArray:
-    """Return points after the best part of a step of Newton's method: Weiszfeld's steps are short in flat valleys."""
-    off = point[:, None] - corners
-    distance = np.linalg.norm(off, axis=-1, keepdims=True) + 1e-12
-    unit = off / distance
-    slope = (weights[..., None] * unit).sum(axis=1)
-    bend = weights[..., None, None] / distance[..., None] * (np.eye(3) - unit[..., :, None] * unit[..., None, :])
-    step = np.linalg.solve(bend.sum(axis=1) + 1e-9 * np.eye(3), slope[..., None])[..., 0]
-    best, least = point, _cost(corners, weights, point)
-    for share in _STEP_SHARES:
-        moved = point - share * step
-        cost = _cost(corners, weights, moved)
-        better = cost < least
-        best, least = np.where(better[:, None], moved, best), np.where(better, cost, least)
+def _best_corners(weight: FloatArray, side: FloatArray, inner: FloatArray) -> BoolArray:
+    """Return which corners are the answer, shape (3, n); two at one place pull each other with any force that is needed."""
+    before, after = weight[[1, 2, 0]], weight[[2, 0, 1]]
+    reach = side[[1, 2, 0]] * side[[2, 0, 1]]
+    cosine = np.divide(inner, reach, out=np.zeros_like(inner), where=reach > _TINY)
+    best = before**2 + after**2 + 2.0 * before * after * cosine <= weight**2
+    best |= (side[[2, 0, 1]] <= 1e-12) & (after <= weight + before)
+    best |= (side[[1, 2, 0]] <= 1e-12) & (before <= weight + after)
     return np.asarray(best)
 
 
-def _best_corners(corners: FloatArray, weights: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Return whether a corner is the answer, and which."""
-    edge = corners[:, None] - corners[:, :, None]
-    length = np.linalg.norm(edge, axis=-1, keepdims=True)
-    unit = np.divide(edge, length, out=np.zeros_like(edge), where=length > 1e-12)
-    pull = np.linalg.norm((unit * weights[:, None, :, None]).sum(axis=2), axis=-1)
-    best = pull <= weights
-    return best.any(axis=1), best.argmax(axis=1)
+def _openings(weight: FloatArray, edge: FloatArray, inner: FloatArray) -> FloatArray:
+    """Return by how much a triangle's cotangents exceed those of the angles at which its sides are seen, times twice its area."""
+    a, b = edge[0], edge[1]
+    twice = np.sqrt((a[1] * b[2] - a[2] * b[1]) ** 2 + (a[2] * b[0] - a[0] * b[2]) ** 2 + (a[0] * b[1] - a[1] * b[0]) ** 2)
+    squares = weight**2
+    total = weight.sum(axis=0)
+    heron = total * (total - 2.0 * weight[0]) * (total - 2.0 * weight[1]) * (total - 2.0 * weight[2])
+    return np.asarray(inner + twice * (squares.sum(axis=0) - 2.0 * squares) / np.sqrt(heron))

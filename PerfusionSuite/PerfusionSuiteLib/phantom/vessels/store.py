@@ -23,7 +23,7 @@ from ...core.progress import ProgressCallback, no_progress, part_of
 from .acceleration import use_compiler
 from .cube import make_cube
 from .protocol import signal
-from .values import VERSION, preset_named, response_times
+from .values import VERSIONS, preset_named, response_times
 
 PER_FILE = 64
 _UNIT = 1000.0  # stored as microliters per gram, in the middle of the range of half precision
@@ -100,7 +100,8 @@ def write_cubes(
     if count < 1 or workers < 1 or seed < 0:
         msg = f"{count} cubes from seed {seed} with {workers} workers cannot be made. Give positive numbers."
         raise InvalidInputError(msg)
-    facts = {"version": VERSION, "preset": preset, "builder": "compiled" if use_compiler(builder) else "rounds"}
+    used = "compiled" if use_compiler(builder) else "rounds"
+    facts = {"version": VERSIONS[used], "preset": preset, "builder": used}
     target = Path(folder)
     jobs = [(first, min(PER_FILE, seed + count - first)) for first in range(seed, seed + count, PER_FILE)]
     waiting = [job for job in jobs if not _is_there(target / _name(job[0]), facts, job[1])]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ...core.errors import InvalidInputError
 from ...core.geometry import FloatArray
 
-VERSION = 1
-"""Of the generator; part of every stored cube, raised whenever the same seed would give another cube."""
+VERSIONS = {"compiled": 1, "rounds": 2}
+"""Of the generator by builder; part of every stored cube, raised whenever the same seed would give another cube."""
 
 TISSUE_DENSITY = 1.0
 """g/mL, so that mL/100 g equals mL/100 mL."""

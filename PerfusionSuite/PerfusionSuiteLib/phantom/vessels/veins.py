@@ -129,20 +129,43 @@ def _by_levels(
             held = _late(arriving, where, late, times_s / SERIES_STEP_S)
             held *= (share * transit[part.segment] * (part.end - part.start) * np.exp(-late / T1_BLOOD_S))[:, None]
             total += grid.gather(grid.of_points(part.middle), held)
-            place = np.arange(outflow.shape[1], dtype=float)
-            moved = _late(arriving, np.arange(nodes.size), delay[nodes], place) * np.exp(-delay[nodes] / T1_BLOOD_S)[:, None]
+            moved = _passed_on(arriving, delay[nodes])
+            moved *= np.exp(-delay[nodes] / T1_BLOOD_S).astype(np.float32)[:, None]
             above = levels[depth - 1]
             joined = np.searchsorted(above, forest.parent[nodes])
-            adder = sparse.csr_matrix((np.ones(nodes.size), (joined, np.arange(nodes.size))), shape=(above.size, nodes.size))
+            ones = np.ones(nodes.size, np.float32)
+            adder = sparse.csr_matrix((ones, (joined, np.arange(nodes.size))), shape=(above.size, nodes.size))
             arriving = np.asarray(adder @ moved, np.float32)
     return total
 
 
-def _late(series: NDArray[np.float32], row: Index, late_s: FloatArray, steps: FloatArray) -> FloatArray:
+def _passed_on(series: NDArray[np.float32], late_s: FloatArray) -> NDArray[np.float32]:
+    """Return series at their own samples, each later by its delay: mostly less than one sample, which needs no look-up."""
+    steps = late_s / SERIES_STEP_S
+    whole = np.minimum(steps.astype(np.int64), series.shape[1])
+    upper = (steps - whole).astype(np.float32)[:, None]
+    moved = series - upper * series
+    moved[:, 1:] += upper * series[:, :-1]
+    far = np.flatnonzero(whole)
+    if far.size:
+        width = series.shape[1]
+        padded = np.zeros((far.size, 2 * width), np.float32)
+        padded[:, width:] = moved[far]
+        start = np.arange(far.size) * 2 * width + width - whole[far]
+        moved[far] = padded.ravel()[start[:, None] + np.arange(width)]
+    return moved
+
+
+def _late(series: NDArray[np.float32], row: Index, late_s: FloatArray, steps: FloatArray) -> NDArray[np.float32]:
     """Interpolate rows of series at places (in steps) before each one's delay, 0 before the start."""
-    place = steps[None] - late_s[:, None] / SERIES_STEP_S
+    place = (steps[None] - (late_s / SERIES_STEP_S)[:, None]).astype(np.float32)
     clipped = np.clip(place, 0.0, series.shape[1] - 1.001)
     low = clipped.astype(np.int64)
-    upper = clipped - low
-    values = (1.0 - upper) * series[row[:, None], low] + upper * series[row[:, None], low + 1]
-    return np.asarray(np.where(place > 0, values, 0.0))
+    clipped -= low
+    low += (row * series.shape[1])[:, None]
+    flat = series.ravel()
+    below = flat[low]
+    low += 1
+    below += clipped * (flat[low] - below)
+    below[place <= 0] = 0.0
+    return below
