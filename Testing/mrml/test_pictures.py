@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from PerfusionSuiteLib.core import CancelledError
+from PerfusionSuiteLib.core import QUANTITIES, CancelledError, PerfusionMaps
 from PerfusionSuiteLib.core.colors import LESION_COLORS, color_table
+from PerfusionSuiteSlicer.headless.ContactSheet import contactSheet
 from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.headless.Runtime import freshScene
 from PerfusionSuiteSlicer.headless.SliceImages import SliceView, letters
@@ -173,6 +174,21 @@ def test_the_writer_gives_scene_and_pictures_with_legends_beside_the_slices(appl
     with freshScene() as runtime:
         assert readScene(runtime.scene, str(tmp_path / "scene.mrb"), clear=True)
         assert problemsOfScene(runtime.scene, "case-01", ("series.prepared", "map.cbf", "lesions", "report")) == []
+
+
+def test_a_long_unit_gets_a_wider_legend_instead_of_being_cut_off(runtime, a_study):
+    flow = a_study.maps["cbf"]
+    spread = replace(flow, quantity=QUANTITIES["cbf_sd"], values=flow.values / 5.0)
+    short = mapsToNodes(runtime.scene, a_study.maps, "short")["tmax"]
+    (long,) = mapsToNodes(runtime.scene, PerfusionMaps([spread]), "long").values()
+    sheets = [
+        contactSheet(runtime, node, [np.array([0.0, 0.0, 4.0])] * 4, (200.0, 200.0), heading=[("x", (1, 1, 1))], legendOf=node)
+        for node in (short, long)
+    ]
+    widths = [sheet.shape[1] for sheet in sheets]
+    assert widths[1] > widths[0]
+    for sheet in sheets:
+        assert not sheet[44:, -6:].any()
 
 
 def test_a_writer_that_is_cancelled_leaves_the_old_files(a_study, tmp_path):

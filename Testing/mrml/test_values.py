@@ -18,6 +18,8 @@ from PerfusionSuiteSlicer.mrml.LesionNodes import (
     segmentArray,
     segmentationToLesions,
     segmentationToMasks,
+    segmentCenter,
+    setSegment,
 )
 from PerfusionSuiteSlicer.mrml.MapNodes import mapsToNodes, nodesToMaps, nodeToMap
 from PerfusionSuiteSlicer.mrml.MarkupNodes import pointsToVoxels, voxelsToPoints
@@ -228,3 +230,15 @@ def test_tables_hold_every_number_with_its_unit(scene, a_study):
     assert rows["prr_percent"] == ("", "")
     volumes = columnValues(volumesToTable(scene, a_study.metrics, "x"))
     assert dict(zip(volumes["region"], volumes["volume"], strict=True))["tmax > 6"] == 50.0
+
+
+def test_the_middle_of_a_lesion_is_known_and_none_is_told_quietly_when_there_is_none(scene, a_study, capfd):
+    node = lesionsToSegmentation(scene, a_study.lesions, "x")
+    right, anterior, superior = segmentCenter(node, "Hypoperfusion")
+    assert right < -20  # the patient's left
+    assert abs(anterior) < 10
+    assert abs(superior) < 20
+    setSegment(node, "Hypoperfusion", np.zeros_like(a_study.lesions.core), a_study.lesions.affine)
+    assert segmentCenter(node, "Hypoperfusion") is None
+    assert segmentCenter(node, "no such segment") is None
+    assert "Segment" not in "".join(capfd.readouterr())

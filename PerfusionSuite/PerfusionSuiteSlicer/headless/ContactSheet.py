@@ -16,7 +16,10 @@ SMALLEST_TILE = 320
 """Pixels; a voxel is enlarged by the smallest whole factor that makes tiles at least so high."""
 
 LEGEND_WIDTH, LEGEND_HEIGHT, BAR_WIDTH, HEADING, FONT = 0.42, 0.85, 0.13, 0.12, 0.045
-"""Of legend column, colour bar, heading and letters, in heights of a tile."""
+"""Of legend column (at least), colour bar, heading and letters, in heights of a tile."""
+
+WIDEST_LEGEND = 1.0
+"""Room for the words of a legend, in heights of a tile."""
 
 NARROWEST = 1.9
 """Width of a picture, in heights of a tile."""
@@ -96,17 +99,24 @@ def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
 
 def _legend(runtime: Any, background: Any, volume: Any, height: int, tile: int) -> np.ndarray:
     """Slicer draws the legends of the volumes that a view shows: here a view far above the head, with nothing else in it."""
-    view = SliceView(runtime, (round(LEGEND_WIDTH * tile), height))
+    width = round(WIDEST_LEGEND * tile)
+    view = SliceView(runtime, (width, height))
     try:
         view.show(background, volume)
         view.lookAt(np.array([0.0, 0.0, FAR_MM]), (200.0, 200.0))
         with _hiddenLegends(runtime.scene), _legendCopy(runtime.scene, volume) as legend:
             # Slicer fits the letters to the size of the bar: a slim bar at the left, with room for them at its right.
-            legend.SetPosition(0.05, 0.45)
-            legend.SetSize(BAR_WIDTH / LEGEND_WIDTH, min(0.75, LEGEND_HEIGHT * tile / height))
-            return view.picture()
+            legend.SetPosition(0.02 * LEGEND_WIDTH * tile / width, 0.45)
+            legend.SetSize(BAR_WIDTH * tile / width, min(0.75, LEGEND_HEIGHT * tile / height))
+            return _asWideAsItsWords(view.picture(), round(LEGEND_WIDTH * tile), round(FONT * tile / 2))
     finally:
         view.close()
+
+
+def _asWideAsItsWords(picture: np.ndarray, least: int, margin: int) -> np.ndarray:
+    """Cut off what is empty at the right: a long unit needs more room than a short one."""
+    painted = np.flatnonzero(picture.any(axis=(0, 2)))
+    return picture[:, : max(least, painted[-1] + 1 + margin if painted.size else 0)]
 
 
 @contextmanager

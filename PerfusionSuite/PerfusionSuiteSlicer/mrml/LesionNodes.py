@@ -187,6 +187,15 @@ def segmentArray(node: Any, segmentID: str, shape: tuple[int, ...], affine: Any)
     return maskArray(image, shape, affine)
 
 
+def segmentCenter(node: Any, segmentID: str) -> tuple[float, float, float] | None:
+    """Return the middle of a segment in RAS, None when it is not there or empty; Slicer itself would log an error then."""
+    image = slicer.vtkOrientedImageData()
+    known = node.GetSegmentation().GetSegmentIndex(segmentID) >= 0
+    if not known or not node.GetBinaryLabelmapRepresentation(segmentID, image) or image.IsEmpty():
+        return None
+    return node.GetSegmentCenterRAS(segmentID) if image.GetScalarRange()[1] > 0 else None
+
+
 def segmentationToLesions(lesionsNode: Any, anatomyNode: Any, *, reference: Any = None) -> LesionMasks:
     """Read lesions, also after they were edited, with the regions of the second segmentation.
 

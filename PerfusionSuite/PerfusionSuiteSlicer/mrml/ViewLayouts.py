@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .LesionNodes import HYPOPERFUSION
+from .LesionNodes import HYPOPERFUSION, segmentCenter
 from .LossNodes import CHART as LOSS_CHART
 from .MapNodes import renewLegend
 from .RegionNodes import CHART as REGION_CHART
@@ -196,7 +196,7 @@ def centerOnLesions(scene: Any, nodes: Mapping[str, Any]) -> None:
     lesions = nodes.get("lesions")
     if lesions is None:
         return
-    center = lesions.GetSegmentCenterRAS(HYPOPERFUSION)
+    center = segmentCenter(lesions, HYPOPERFUSION)
     sliceViews = viewsOf(scene, "vtkMRMLSliceNode")
     if center is not None:
         for tag in VIEWS:
