@@ -32,7 +32,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("demo", help="a digital patient from DICOM to report, compared with the truth")
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for everything")
     parser.add_argument("--seed", type=int, default=DEMO_SEED, help="another patient")
-    parser.add_argument("--method", choices=tuple(pipeline.methods()), default=pipeline.DEFAULT_METHOD, help="how maps are made")
+    parser.add_argument(
+        "--method", metavar="NAME", choices=tuple(pipeline.methods()), default=pipeline.DEFAULT_METHOD,
+        help=f"how maps are made (default {pipeline.DEFAULT_METHOD}; 'methods' lists the names)",
+    )  # fmt: skip
     parser.add_argument("--no-scene", action="store_true", help="leave out the 3D Slicer scene and its pictures")
     parser.set_defaults(execute=execute)
 

@@ -62,8 +62,10 @@ def _add_patients(group: Any) -> None:
 
 def _add_factors(group: Any) -> None:
     names = [name for name, method in pipeline.methods().items() if "ctp" in getattr(method, "modalities", ("ctp",))]
-    group.add_argument("--methods", nargs="+", choices=names, default=names, help="methods (default: all)")
-    group.add_argument("--numbers-method", choices=names, help="the method recommended for absolute flow")
+    group.add_argument(
+        "--methods", metavar="NAME", nargs="+", choices=names, default=names, help=f"of {', '.join(names)} (default: all)"
+    )
+    group.add_argument("--numbers-method", metavar="NAME", choices=names, help="the method recommended for absolute flow")
     group.add_argument("--residues", nargs="*", default=["box", "exponential", "gamma:3", "mixed"], help="families of residues")
     group.add_argument("--noise", metavar="HU", type=float, nargs="*", default=[2.0, 8.0], help="noise of a voxel (reference 4)")
     group.add_argument(

@@ -32,7 +32,7 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="option of the method, such as steps=500 (may be repeated; 'methods' lists them)",
+        help="option of the method, such as steps=500 (may be repeated; 'methods --options' lists them)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with a fit that was interrupted on its way to OUT")
 

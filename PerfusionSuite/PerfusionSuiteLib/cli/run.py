@@ -63,16 +63,22 @@ def add_parser(commands: Any) -> None:
     commands : argparse sub-parsers action
         Where to add it.
     """
-    parser = commands.add_parser("run", help="scan in; maps, lesions, tables, pictures and report out")
-    parser.add_argument("input", metavar="IN", type=Path, help="DICOM folder, or a 4D NIfTI or NRRD file")
+    parser = commands.add_parser(
+        "run",
+        help="scan in; maps, lesions, tables, pictures and report out",
+        description="Does the whole job for one CT perfusion, DSC-MRI or ASL scan. Usually 'run IN OUT' is enough; open "
+        "OUT/report.html first.",
+    )
+    parser.add_argument("input", metavar="IN", type=Path, help="DICOM folder, 4D NIfTI or NRRD file, or BIDS subject")
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the results")
     parser.add_argument(
         "--modality", choices=("auto", "ctp", "dsc", "asl"), default="auto", help="kind of scan (default: from the headers)"
     )
     parser.add_argument(
         "--method",
+        metavar="NAME",
         choices=(*pipeline.methods(), *asl.METHODS),
-        help=f"how maps are made (default {pipeline.DEFAULT_METHOD}; of ASL by its delays)",
+        help=f"how maps are made; 'methods' lists the names (default {pipeline.DEFAULT_METHOD}; of ASL by its delays)",
     )
     parser.add_argument("--config", metavar="FILE.json", type=Path, help="settings, see the README")
     add_fit_options(parser)

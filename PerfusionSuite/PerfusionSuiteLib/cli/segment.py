@@ -45,8 +45,9 @@ def add_parser(commands: Any) -> None:
     files.add_argument("--aif", metavar="FILE.csv", type=Path, help="arterial curve (time_sec,aif)")
     files.add_argument("--vof", metavar="FILE.csv", type=Path, help="venous curve (time_sec,vof)")
     parser.add_argument(
-        "--method", choices=tuple(pipeline.methods()), help="how the maps were made, when no metrics.json says so"
-    )
+        "--method", metavar="NAME", choices=tuple(pipeline.methods()),
+        help="how the maps were made, when no metrics.json says so ('methods' lists the names)",
+    )  # fmt: skip
     parser.add_argument("--case-id", metavar="NAME", help="de-identified name of the case (default: name of the folder)")
     parser.add_argument("--layout", choices=("flat", "bids"), default="flat", help="names of the files (default flat)")
     parser.add_argument("--json-events", action="store_true", help="print progress as JSON lines")
