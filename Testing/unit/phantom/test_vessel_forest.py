@@ -29,10 +29,10 @@ def _need(size=32, seed=0):
 
 
 @cache
-def _forest(builder):
+def _forest(builder, seed=1):
     if builder == "compiled":
         pytest.importorskip("numba")
-    return grow(_need(), np.random.default_rng(1), builder=builder)
+    return grow(_need(), np.random.default_rng(seed), builder=builder)
 
 
 def _triples():
@@ -136,15 +136,30 @@ class TestForest:
             grow(need, np.random.default_rng(7), start=trunk, new_tree=0.0, builder=builder)
 
 
+@pytest.mark.parametrize("builder", ["compiled", "rounds"])
+def test_a_crumb_of_tissue_in_fluid_is_served_by_a_longer_vessel(builder):
+    if builder == "compiled":
+        pytest.importorskip("numba")
+    need = np.zeros((32, 32, 32))
+    need[:8, :8, :8], need[12, 12, 12], need[31, 31, 31] = 0.01, 0.004, 0.002
+    forest = grow(need, np.random.default_rng(3), builder=builder)
+    served = forest.terminal[forest.terminal >= 0]
+    assert np.array_equal(np.sort(served), np.flatnonzero(need))
+    assert np.allclose(forest.flow[forest.terminal >= 0], need.ravel()[served])
+    assert conservation_error(forest) < 1e-9
+
+
 def test_both_builders_grow_the_same_kind_of_forest():
-    compiled, rounds = _forest("compiled"), _forest("rounds")
+    compiled, rounds = ([_forest(builder, seed) for seed in (1, 2, 3)] for builder in ("compiled", "rounds"))
     for measure in (
         Forest.cost,
+        lambda forest: (forest.parent < 0).sum(),
         lambda forest: forest.depth[forest.terminal >= 0].mean(),
         lambda forest: np.median(forest.arrival(SHEAR)[forest.terminal >= 0]),
         lambda forest: np.percentile(forest.arrival(SHEAR)[forest.terminal >= 0], 95),
     ):
-        assert measure(rounds) == pytest.approx(measure(compiled), rel=0.15)
+        one, other = (np.mean([measure(forest) for forest in forests]) for forests in (compiled, rounds))
+        assert other == pytest.approx(one, rel=0.10)
 
 
 def test_wall_shear_rate_and_transit_follow_from_murrays_law():

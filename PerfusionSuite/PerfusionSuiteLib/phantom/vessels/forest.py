@@ -36,7 +36,7 @@ def grow(
     new_tree : float
         Chance that a point starts a new tree; 0 with starting segments keeps all blood in them.
     longest_mm : float, mm
-        Longest new segment.
+        Longest new segment; doubled for voxels that no vessel reaches, unless there are starting segments.
     builder : {"auto", "compiled", "rounds"}
         Point by point with numba, or in rounds with numpy; other trees of the same kind.
 
@@ -55,10 +55,16 @@ def grow(
     Schreiner and Buxbaum, IEEE Trans Biomed Eng 40:482, 1993. Karch et al., Comput Biol Med 29:19, 1999.
     Hu et al., arXiv 2311.10640, 2023.
     """
-    if use_compiler(builder):
-        forest, left = _grow_compiled(need, rng, start, new_tree, longest_mm)
-    else:
-        forest, left = grow_in_rounds(need, rng, start, new_tree, longest_mm)
+    grow_from = _grow_compiled if use_compiler(builder) else grow_in_rounds
+    forest, left = grow_from(need, rng, start, new_tree, longest_mm)
+    while start is None and left and longest_mm < max(need.shape) and (forest.parent >= 0).any():
+        # crumbs of tissue in fluid, too few for trees of their own, are served by longer vessels
+        longest_mm *= 2.0
+        known = forest.terminal
+        waiting = need.copy()
+        waiting.ravel()[known[known >= 0]] = 0.0
+        forest, left = grow_from(waiting, rng, forest, 0.0, longest_mm)
+        forest.terminal[: known.size] = known
     if left:
         msg = f"{left} voxels that need blood lie out of reach of all vessels. Start from vessels nearer to them."
         raise NumericalError(msg)
