@@ -10,11 +10,12 @@ from ...core.geometry import FloatArray
 from .branching import branching_points
 from .values import Forest, Index, flow_from_terminals, sum_to_root
 
-_BATCH = 0.5  # of the present number of segments
-_FIRST_BATCH, _LEAST_BATCH = 100, 32
+_BATCH = 0.2  # of the present number of segments; larger ones grow other trees than point by point
+_LEAST_BATCH = 32
 _NEIGHBORS, _CANDIDATES = 8, 3
 _SAMPLE_MM = 1.0
 _VAIN_ROUNDS = 60
+_PARTNER_TRIES = 50
 
 
 class _Grower:
@@ -45,16 +46,20 @@ class _Grower:
         return Forest(nodes.position, nodes.parent, flow, nodes.terminal)
 
     def plant(self, points: FloatArray, rng: np.random.Generator, longest: float) -> None:
-        """Start new trees at points whose partner falls into a voxel that waits."""
-        direction = rng.standard_normal((len(points), 3))
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        other = points + direction * longest * np.cbrt(rng.random((len(points), 1)))
-        inside = ((other >= 0) & (other < self.shape)).all(axis=1)
-        points, other = points[inside], other[inside]
-        voxel = self.voxel(other)
-        good = ~self.served[voxel] & (voxel != self.voxel(points))
-        voxel, first = np.unique(voxel[good], return_index=True)
-        points, other = points[good][first], other[good][first]
+        """Start new trees at points that find a partner within reach in another voxel that waits; the others are dropped."""
+        for _ in range(_PARTNER_TRIES):
+            if not len(points):
+                return
+            direction = rng.standard_normal((len(points), 3))
+            direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+            other = points + direction * longest * np.cbrt(rng.random((len(points), 1)))
+            voxel = self.voxel(other)
+            good = ((other >= 0) & (other < self.shape)).all(axis=1) & ~self.served[voxel] & (voxel != self.voxel(points))
+            first = np.flatnonzero(good)[np.unique(voxel[good], return_index=True)[1]]
+            self._plant(points[first], other[first], voxel[first])
+            points = np.delete(points, first, axis=0)
+
+    def _plant(self, points: FloatArray, other: FloatArray, voxel: Index) -> None:
         root = self.count + np.arange(voxel.size)
         leaf = root + voxel.size
         self.count += 2 * voxel.size
@@ -103,32 +108,32 @@ def grow_in_rounds(
         Number of voxels that stayed without.
     """
     grower = _Grower(need, start)
-    vain = 0
+    vain, decided = 0, 1.0
     while not grower.served.all() and vain < _VAIN_ROUNDS:
         before = grower.count
         waiting = np.flatnonzero(~grower.served)
         segments = int((grower.parent[: grower.count] >= 0).sum())
-        least = _FIRST_BATCH if segments == 0 else _LEAST_BATCH
-        batch = min(waiting.size, max(least, int(_BATCH * segments)))
+        batch = min(waiting.size, max(_LEAST_BATCH, int(_BATCH * segments)))
         voxel = rng.choice(waiting, batch, replace=False)
         points = np.stack(np.unravel_index(voxel, need.shape), axis=1) + rng.random((batch, 3))
-        new = rng.random(batch) < new_tree
+        new = rng.random(batch) < new_tree * decided  # those that wait for another round draw again
         if segments == 0 and new_tree > 0:
             new[0] = True
         if new.any():
             grower.plant(points[new], rng, longest_mm)
-        if segments:
-            rest = ~new & ~grower.served[voxel]
-            _attach_round(grower, points[rest], voxel[rest], rng, longest_mm)
+        rest = ~new & ~grower.served[voxel]
+        far = _attach_round(grower, points[rest], voxel[rest], rng, longest_mm) if segments else batch
         vain = vain + 1 if grower.count == before else 0
+        decided = min(1.0, (far + (grower.count - before) / 2) / batch)
     return grower.forest(), int((~grower.served).sum())
 
 
-def _attach_round(grower: _Grower, points: FloatArray, voxel: Index, rng: np.random.Generator, longest: float) -> None:
+def _attach_round(grower: _Grower, points: FloatArray, voxel: Index, rng: np.random.Generator, longest: float) -> int:
+    """Let points join vessels; return how many were out of reach of all (the others that did not join wait)."""
     forest = grower.forest()
     who, segment = _candidates(forest, points, longest)
     if who.size == 0:
-        return
+        return len(points)
     flow, own = grower.need[voxel[who]], forest.flow[segment]
     above = forest.parent[segment]
     weights = np.stack([np.cbrt(own + flow) ** 2, np.cbrt(own) ** 2, np.cbrt(flow) ** 2], axis=1)
@@ -144,6 +149,7 @@ def _attach_round(grower: _Grower, points: FloatArray, voxel: Index, rng: np.ran
     best = rng.permutation(best)
     best = best[np.unique(segment[best], return_index=True)[1]]
     grower.attach(points[who[best]], voxel[who[best]], segment[best], joint[best])
+    return len(points) - int(np.unique(who).size)
 
 
 def _candidates(forest: Forest, points: FloatArray, longest: float) -> tuple[Index, Index]:
