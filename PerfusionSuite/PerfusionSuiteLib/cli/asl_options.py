@@ -19,17 +19,18 @@ from ..core import AslSeries, AslStudy, InvalidInputError
 from ..core.choosing import method_options
 
 _OF_CONTRAST: Mapping[str, str] = {
-    "aif": "--aif", "vof": "--vof", "adc": "--adc", "second_echo": "--second-echo", "leakage": "--leakage", "preset": "--preset",
-    "threshold": "--threshold", "thresholds": "--thresholds", "roi_mask": "--roi-mask", "contra_mask": "--contra-mask",
-    "sss": "--sss", "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "followup": "--followup",
-    "tissue_labels": "--tissue-labels", "resume": "--resume", "dicom": "--dicom",
+    "aif": "--aif", "vof": "--vof", "aif_at": "--aif-at", "vof_at": "--vof-at", "adc": "--adc",
+    "second_echo": "--second-echo", "leakage": "--leakage", "preset": "--preset", "threshold": "--threshold",
+    "thresholds": "--thresholds", "roi_mask": "--roi-mask", "contra_mask": "--contra-mask", "sss": "--sss", "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "followup": "--followup",
+    "tissue_labels": "--tissue-labels", "resume": "--resume",
 }  # fmt: skip
 """Options that belong to scans with a bolus."""
 
 _OF_ASL: Mapping[str, str] = {
     "gm_fraction": "--gm-fraction", "wm_fraction": "--wm-fraction", "m0_reference_mask": "--m0-reference-mask",
     "m0_reference": "--m0-reference", "partial_volume": "--partial-volume", "labeling_efficiency": "--labeling-efficiency",
-    "t1_blood": "--t1-blood", "low_flow": "--low-flow", "asl_options": "--asl-options",
+    "t1_blood": "--t1-blood", "low_flow": "--low-flow", "asl_options": "--asl-options", "subject": "--subject",
+    "session": "--session", "run": "--run",
 }  # fmt: skip
 """Options that belong to ASL."""
 
@@ -50,6 +51,10 @@ def add_asl_options(parser: argparse.ArgumentParser) -> None:
         "--asl-options", metavar="FILE.json", type=Path,
         help="what the scan does not say itself, by BIDS names (PostLabelingDelay, LabelingDuration, ASLContext, ...)",
     )  # fmt: skip
+    for name, words in (("subject", "01"), ("session", "2"), ("run", "1")):
+        group.add_argument(
+            f"--{name}", metavar="LABEL", help=f"{name} of a BIDS tree that holds several ASL scans, for example {words}"
+        )
     group.add_argument("--gm-fraction", metavar="FILE", type=Path, help="fraction of gray matter, in the space of the scan")
     group.add_argument("--wm-fraction", metavar="FILE", type=Path, help="fraction of white matter, in the space of the scan")
     group.add_argument(

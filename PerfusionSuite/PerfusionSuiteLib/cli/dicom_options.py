@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core import InvalidInputError, PerfusionMaps, Study
+from ..core import AslStudy, InvalidInputError, PerfusionMaps, Study
 from ..core.errors import require_package
 from ..core.progress import ProgressCallback
 from ..results import MapStudy
@@ -63,7 +63,7 @@ def check_dicom_options(options: argparse.Namespace) -> None:
 
 
 def dicom_writer(
-    options: argparse.Namespace, study: Study | MapStudy, maps: PerfusionMaps, source: Mapping[str, Any]
+    options: argparse.Namespace, study: Study | MapStudy | AslStudy, maps: PerfusionMaps, source: Mapping[str, Any]
 ) -> DicomWriter | None:
     """Return what writes the objects of a study, when they are asked for.
 
@@ -71,7 +71,7 @@ def dicom_writer(
     ----------
     options : argparse.Namespace
         Parsed arguments.
-    study : Study or MapStudy
+    study : Study, MapStudy or AslStudy
         The results.
     maps : PerfusionMaps
         Its maps.
@@ -85,8 +85,8 @@ def dicom_writer(
     """
     if not options.dicom:
         return None
-    case_id = study.series.source.case_id if isinstance(study, Study) else study.case_id
-    modality = study.series.modality if isinstance(study, Study) else study.modality
+    case_id = study.case_id if isinstance(study, MapStudy) else study.series.source.case_id
+    modality = study.modality if isinstance(study, MapStudy) else study.series.modality
     folder = getattr(options, "source", None)
     given = find_source(folder, maps.shape, maps.affine) if folder is not None and not options.deidentify else source
 

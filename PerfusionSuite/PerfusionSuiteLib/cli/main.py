@@ -16,6 +16,7 @@ from ..core.failures import CANCELLED, failure_of
 from ..core.stop import StopSignals
 from . import (
     aggregate,
+    cohort,
     colormap_import,
     demo,
     evaluate,
@@ -40,6 +41,7 @@ COMMANDS = (
     field,
     hemopic,
     evaluate,
+    cohort,
     aggregate,
     statistics,
     train,

@@ -89,6 +89,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--aif", metavar="FILE.csv", type=Path, help="arterial curve to use (time_sec,aif)")
     parser.add_argument("--vof", metavar="FILE.csv", type=Path, help="venous curve to use (time_sec,vof)")
+    for kind, vessel in (("aif", "artery"), ("vof", "vein")):
+        parser.add_argument(
+            f"--{kind}-at", metavar=("R", "A", "S"), nargs=3, type=float, action="append",
+            help=f"position on the {vessel} in RAS mm: one grows to the best voxels near it, several are the voxels themselves",
+        )  # fmt: skip
     parser.add_argument("--brain-mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
     parser.add_argument("--adc", metavar="FILE", type=Path, help="map of apparent diffusion; makes 'adc' the default preset")
     parser.add_argument("--second-echo", metavar="PATH|N", help="later echo of a DSC scan: a file, a folder, or a series of IN")
@@ -173,6 +178,7 @@ def _read(options: argparse.Namespace, progress: ProgressCallback, console: Cons
         select=_selection(options.series),
         case_id=options.case_id,
         asl_options=options.asl_options,
+        bids={"subject": options.subject, "session": options.session, "run": options.run},
         progress=progress,
     )
     for decision in scan.source.decisions:
@@ -198,7 +204,10 @@ def _finished_asl(options: argparse.Namespace, scan: AslSeries, console: Console
     settings = asl_settings_from(options)
     writer = scene_writer() if options.mrb else None
     study = pipeline.run(scan, settings, inputs=asl_inputs(options, scan), progress=part_of(console, 0.15, 0.8))
-    files = write_study(study, options.output, layout=options.layout, writer=writer, progress=part_of(console, 0.8, 1.0))
+    dicom = dicom_writer(options, study, study.maps, scan.source.dicom)
+    files = write_study(
+        study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=part_of(console, 0.8, 1.0)
+    )
     for line in asl_summary(study):
         console.message(line)
     _tell_missing_pictures(writer, files, console)
@@ -273,6 +282,8 @@ def user_inputs(
     return pipeline.UserInputs(
         aif=_curve(options.aif, scan, "aif"),
         vof=_curve(options.vof, scan, "vof"),
+        aif_points=options.aif_at,
+        vof_points=options.vof_at,
         brain_mask=None if brain is None else results.read_mask_on_grid(brain, "brain mask", scan.shape, scan.affine),
         adc=_diffusion(options.adc, scan),
         second_echo=_second_echo(options, scan),

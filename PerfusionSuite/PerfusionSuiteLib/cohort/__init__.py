@@ -3,20 +3,33 @@
 
 from .aggregate import Aggregate, aggregate
 from .analysis import CohortAnalysis, analyze
+from .asl_table import COLUMNS as ASL_COLUMNS
+from .asl_table import asl_rows
+from .batch import DONE, CaseState, run_cases, states_in
+from .cases import Case, find_cases, with_labels
 from .outcomes import Merged, merge_outcomes
 from .question import Question
 from .table_file import Table, read_table
 from .writing import write_analysis
 
 __all__ = [
+    "ASL_COLUMNS",
+    "DONE",
     "Aggregate",
+    "Case",
+    "CaseState",
     "CohortAnalysis",
     "Merged",
     "Question",
     "Table",
     "aggregate",
     "analyze",
+    "asl_rows",
+    "find_cases",
     "merge_outcomes",
     "read_table",
+    "run_cases",
+    "states_in",
+    "with_labels",
     "write_analysis",
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,7 @@ def asl_metrics(
         "quality": {
             "voxels_percent": _shares(quality, brain, codes or {}),
             "flags": list(dict.fromkeys(f.code for f in findings)),
+            "findings": [asdict(finding) for finding in findings],
         },
         "notes": notes,
     }

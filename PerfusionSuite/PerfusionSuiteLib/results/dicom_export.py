@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def dicom_names() -> set[Path]:
 def write_dicom(
     folder: str | Path,
     maps: PerfusionMaps,
-    lesions: LesionMasks,
+    lesions: LesionMasks | None,
     metrics: Metrics,
     *,
     source: Mapping[str, Any] | None = None,
@@ -53,9 +54,9 @@ def write_dicom(
     folder : path-like
         Where; made when missing.
     maps : PerfusionMaps
-        CBF, CBV, MTT, Tmax and their relatives are written.
-    lesions : LesionMasks
-        On the grid of the maps.
+        CBF, CBV, MTT, Tmax, ATT and their relatives are written.
+    lesions : LesionMasks or None
+        On the grid of the maps; None where nothing was segmented (an ASL scan whose sides were not compared).
     metrics : Metrics
         The numbers.
     source : mapping, optional
@@ -63,8 +64,8 @@ def write_dicom(
         their own.
     case_id : str
         Name of the patient in a study of its own.
-    modality : {"ctp", "dsc"}
-        Of the scan, when there is no DICOM source.
+    modality : {"ctp", "dsc", "asl"}
+        Of the scan.
     deidentify : bool
         Leave out identity, dates and references of the source.
     progress : callable, optional
@@ -94,7 +95,7 @@ def write_dicom(
 
 
 def _objects(
-    maps: PerfusionMaps, lesions: LesionMasks, metrics: Metrics, origin: DicomSource, report: ProgressCallback
+    maps: PerfusionMaps, lesions: LesionMasks | None, metrics: Metrics, origin: DicomSource, report: ProgressCallback
 ) -> dict[str, Dataset]:
     """All objects by the stem of their file."""
     keys = [key for key in QUANTITY_CODES if key in maps]
@@ -103,9 +104,9 @@ def _objects(
         report(0.8 * number / max(len(keys), 1), "DICOM maps")
         made[key] = parametric_map(maps[key], origin, _FIRST_MAP_NUMBER + number)
     report(0.8, "DICOM segmentation and report")
-    segments = segmentation(lesions, _with_maps(origin, made), _SEG_NUMBER)
-    numbers = structured_report(metrics, lesions, origin, segments, list(made.values()), _SR_NUMBER)
-    return {**made, "segmentation": segments, "report": numbers}
+    found = {} if lesions is None else {"segmentation": segmentation(lesions, _with_maps(origin, made), _SEG_NUMBER)}
+    numbers = structured_report(metrics, lesions, origin, found.get("segmentation"), list(made.values()), _SR_NUMBER)
+    return {**made, **found, "report": numbers}
 
 
 def _saved(dataset: Dataset, path: Path) -> Path:
@@ -126,4 +127,4 @@ def _with_maps(origin: DicomSource, made: Mapping[str, Dataset]) -> DicomSource:
         )
         for k in range(origin.shape[2])
     )
-    return DicomSource(origin.header, images, images, origin.affine, origin.shape)
+    return replace(origin, by_slice=images, images=images)

@@ -30,8 +30,13 @@ QUANTITY_CODES: Mapping[str, Code] = {
     "delay": Code("126371", "DCM", "Bolus Arrival Time"),
     "rcbf": Code("126397", "DCM", "Relative Regional Blood Flow"),
     "rcbv": Code("126398", "DCM", "Relative Regional Blood Volume"),
+    "att": Code("att", SCHEME, "Arterial transit time"),
+    "abv": Code("abv", SCHEME, "Arterial blood volume"),
+    "cbf_gm": Code("cbf_gm", SCHEME, "Cerebral blood flow of pure gray matter"),
+    "cbf_wm": Code("cbf_wm", SCHEME, "Cerebral blood flow of pure white matter"),
+    "rcbf_mirror": Code("rcbf_mirror", SCHEME, "Cerebral blood flow relative to the other side"),
 }
-"""Maps that are exported, with the codes of their quantities (DICOM PS3.16 CID 218 and 4108)."""
+"""Maps that are exported, with the codes of their quantities (DICOM PS3.16 CID 218 and 4108), our own where there is none."""
 
 PERFUSION_ANALYSIS = Code("129104", "DCM", "Perfusion image analysis")
 _RELATIVE_CODES: Mapping[str, Code] = {key: QUANTITY_CODES[f"r{key}"] for key in ("cbf", "cbv")}
@@ -94,6 +99,8 @@ def parametric_map(item: PerfusionMap, source: DicomSource, number: int) -> high
         **MAKER,
     )
     dataset.BodyPartExamined = "BRAIN"
+    if QUANTITY_CODES[quantity.key].scheme_designator == SCHEME:
+        name_own_codes(dataset)
     refer(dataset, source, slices_of(dataset, source), code_item(PERFUSION_ANALYSIS))
     return dataset
 

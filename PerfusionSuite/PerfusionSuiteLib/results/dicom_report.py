@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid
 from .. import __version__
 from ..core.values import LesionMasks, Metrics
 from .dicom_maps import SCHEME, name_own_codes
-from .dicom_seg import BRAIN, SEGMENTS, applied, family_of
+from .dicom_seg import BRAIN, applied, family_of, segments_of
 from .dicom_source import MAKER, DicomSource
 
 if TYPE_CHECKING:
@@ -38,6 +38,19 @@ NUMBERS: Mapping[str, tuple[str, Code]] = {
 }
 """Numbers of the whole case, by their key in ``metrics.json``."""
 
+ASL_NUMBERS: Mapping[str, tuple[str, Code]] = {
+    "cbf_asymmetry_percent": ("Asymmetry of CBF, right minus left over their mean", _PERCENT),
+    "gm_wm_cbf_ratio": ("CBF of gray over white matter", _RATIO),
+    "spatial_variation_percent": ("Spatial coefficient of variation of CBF", _PERCENT),
+}
+"""The same of an ASL scan."""
+
+_REGIONS = {
+    "brain": "brain", "gm": "gray matter", "wm": "white matter", "left": "left hemisphere", "right": "right hemisphere",
+    "low_flow": "low flow", "other_side": "mirror image of low flow",
+}  # fmt: skip
+_FLOW = Code("mL/(100.g.min)", "UCUM", "mL/100g/min")
+
 _SIDES = {
     "left": Code("7771000", "SCT", "Left"), "right": Code("24028007", "SCT", "Right"),
     "bilateral": Code("51440002", "SCT", "Bilateral"),
@@ -45,7 +58,12 @@ _SIDES = {
 
 
 def structured_report(
-    metrics: Metrics, lesions: LesionMasks, source: DicomSource, segments: Dataset, maps: Sequence[Dataset], number: int
+    metrics: Metrics,
+    lesions: LesionMasks | None,
+    source: DicomSource,
+    segments: Dataset | None,
+    maps: Sequence[Dataset],
+    number: int,
 ) -> highdicom.sr.ComprehensiveSR:
     """Make the report.
 
@@ -53,11 +71,11 @@ def structured_report(
     ----------
     metrics : Metrics
         The numbers; what is None is left out.
-    lesions : LesionMasks
+    lesions : LesionMasks or None
         Their thresholds.
     source : DicomSource
         What they were made from.
-    segments : Dataset
+    segments : Dataset or None
         The segmentation that the volumes belong to.
     maps : sequence of Dataset
         The parametric maps.
@@ -72,14 +90,17 @@ def structured_report(
     import highdicom as hd
 
     family = hd.sr.CodedConcept.from_code(family_of(source))
+    groups = _case_groups(metrics, lesions, source)
+    if lesions is not None and segments is not None:
+        groups = [*_lesion_groups(metrics, lesions, source, segments, maps), *groups]
     content = hd.sr.MeasurementReport(
         observation_context=_observer(),
         procedure_reported=family,
-        imaging_measurements=[*_lesion_groups(metrics, lesions, source, segments, maps), *_case_groups(metrics, lesions, source)],
+        imaging_measurements=groups,
         title=hd.sr.CodedConcept("126000", "DCM", "Imaging Measurement Report"),
     )
     dataset = hd.sr.ComprehensiveSR(
-        evidence=[segments, *maps],
+        evidence=[*([] if segments is None else [segments]), *maps],
         content=content[0],
         series_instance_uid=generate_uid(),
         series_number=number,
@@ -104,12 +125,11 @@ def _observer() -> Any:
     )
 
 
-def _algorithm(lesions: LesionMasks) -> Any:
+def _algorithm(lesions: LesionMasks | None) -> Any:
     import highdicom as hd
 
-    return hd.sr.AlgorithmIdentification(
-        name="Perfusion Suite", version=__version__, parameters=[f"{name} = {value}" for name, value in applied(lesions).items()]
-    )
+    words = [] if lesions is None else [f"{name} = {value}" for name, value in applied(lesions).items()]
+    return hd.sr.AlgorithmIdentification(name="Perfusion Suite", version=__version__, parameters=words or None)
 
 
 def _lesion_groups(
@@ -120,7 +140,7 @@ def _lesion_groups(
 
     series = source.images[0].series if source.images else str((maps or [segments])[0].SeriesInstanceUID)
     groups = []
-    for n, (key, (label, kind, modifier)) in enumerate(SEGMENTS.items()):
+    for n, (key, (label, kind, modifier)) in enumerate(segments_of(source).items()):
         value = metrics.values.get(_KEYS[key])
         if value is None:
             continue
@@ -143,17 +163,20 @@ def _lesion_groups(
     return groups
 
 
-def _case_groups(metrics: Metrics, lesions: LesionMasks, source: DicomSource) -> list[Any]:
+def _case_groups(metrics: Metrics, lesions: LesionMasks | None, source: DicomSource) -> list[Any]:
     """Ratios, delays and the volumes of all reported levels; the affected side and the quality flags."""
     import highdicom as hd
 
     values = metrics.values
-    numbers = [(_own(key, words), values.get(key), unit) for key, (words, unit) in NUMBERS.items()]
+    named = ASL_NUMBERS if source.technique == "asl" else NUMBERS
+    numbers = [(_own(key, words), values.get(key), unit) for key, (words, unit) in named.items()]
+    numbers += _of_regions(values.get("by_region") or {})
     numbers += [(_own(f"volume_{key}", _level_words(key)), value, _ML) for key, value in (values.get("volumes_ml") or {}).items()]
     measurements = [
         hd.sr.Measurement(name=name, value=float(value), unit=unit) for name, value, unit in numbers if value is not None
     ]
-    evaluations = [_evaluation(_own("affected_side", "Affected side"), side) for side in [_SIDES.get(lesions.side)] if side]
+    affected = None if lesions is None else _SIDES.get(lesions.side)
+    evaluations = [] if affected is None else [_evaluation(_own("affected_side", "Affected side"), affected)]
     flags = (values.get("quality") or {}).get("findings") or ()
     evaluations += [
         _evaluation(_own("quality_flag", "Quality flag"), _own(str(flag["code"]), str(flag["code"]).replace("_", " ")))
@@ -171,6 +194,16 @@ def _case_groups(metrics: Metrics, lesions: LesionMasks, source: DicomSource) ->
             qualitative_evaluations=evaluations or None,
         )
     ]
+
+
+def _of_regions(regions: Mapping[str, Mapping[str, Any]]) -> list[tuple[Code, Any, Code]]:
+    """Flow and arrival time of the regions of an ASL scan."""
+    found = []
+    for name, words in _REGIONS.items():
+        facts = regions.get(name) or {}
+        for key, quantity, unit in (("cbf", "CBF", _FLOW), ("att", "Arterial transit time", _S)):
+            found.append((_own(f"{key}_{name}", f"{quantity}, {words}"), facts.get(key), unit))
+    return found
 
 
 def _evaluation(name: Code, value: Code) -> Any:

@@ -30,12 +30,18 @@ SEGMENTS: Mapping[str, tuple[str, Code, Code | None]] = {
 }
 """Segments in order: label, property type and what tells it from others of that type."""
 
+ASL_SEGMENTS: Mapping[str, tuple[str, Code, Code | None]] = {
+    "hypoperfusion": ("Low flow", Code("low_flow", SCHEME, "Blood flow low against the other side"), None),
+}
+"""The same of an ASL scan, whose low flow is no threshold of ischemia."""
+
 CATEGORY = Code("49755003", "SCT", "Morphologically Altered Structure")
 BRAIN = Code("12738006", "SCT", "Brain")
 _DERIVATION = Code("113076", "DCM", "Segmentation")
 _FAMILY = {
     "CT": Code("126301", "DCM", "Perfusion analysis by IV Iodinated Contrast CT technique"),
     "MR": Code("126303", "DCM", "Perfusion analysis by Susceptibility MR technique"),
+    "asl": Code("126302", "DCM", "Perfusion analysis by Arterial Spin Labeling MR technique"),
 }
 
 
@@ -54,17 +60,18 @@ def segmentation(lesions: LesionMasks, source: DicomSource, number: int) -> high
     Returns
     -------
     highdicom.seg.Segmentation
-        A binary object with three segments that may overlap; slices without lesion have no frame.
+        A binary object with three segments that may overlap (one of an ASL scan); slices without lesion have no frame.
     """
     import highdicom as hd
 
-    masks = np.stack([np.asarray(getattr(lesions, name), bool) for name in SEGMENTS], axis=-1)
+    segments, of_asl = segments_of(source), source.technique == "asl"
+    masks = np.stack([np.asarray(getattr(lesions, name), bool) for name in segments], axis=-1)
     frames = np.ascontiguousarray(masks.transpose(2, 1, 0, 3).astype(np.uint8))
     dataset = hd.seg.Segmentation(
         source_images=[source.header],
         pixel_array=frames,
         segmentation_type="BINARY",
-        segment_descriptions=[_description(n + 1, key, lesions, source) for n, key in enumerate(SEGMENTS)],
+        segment_descriptions=[_description(n + 1, key, lesions, source) for n, key in enumerate(segments)],
         series_instance_uid=generate_uid(),
         series_number=number,
         sop_instance_uid=generate_uid(),
@@ -74,8 +81,8 @@ def segmentation(lesions: LesionMasks, source: DicomSource, number: int) -> high
         plane_positions=[hd.PlanePositionSequence("PATIENT", place) for place in plane_positions(source)],
         omit_empty_frames=bool(masks.any()),
         content_label="LESIONS",
-        content_description="Infarct core, penumbra and hypoperfusion, research use only",
-        series_description="Core and penumbra (research use only)",
+        content_description=f"{'Low flow' if of_asl else 'Infarct core, penumbra and hypoperfusion'}, research use only",
+        series_description=f"{'Low flow' if of_asl else 'Core and penumbra'} (research use only)",
         **MAKER,
     )
     dataset.BodyPartExamined = "BRAIN"
@@ -87,7 +94,7 @@ def segmentation(lesions: LesionMasks, source: DicomSource, number: int) -> high
 def _description(number: int, key: str, lesions: LesionMasks, source: DicomSource) -> Any:
     import highdicom as hd
 
-    label, kind, modifier = SEGMENTS[key]
+    label, kind, modifier = segments_of(source)[key]
     by_hand = set(lesions.thresholds.get("edited_by_hand") or ())
     algorithm = hd.AlgorithmIdentificationSequence(
         name="Perfusion Suite", family=family_of(source), version=__version__,
@@ -110,20 +117,36 @@ def _description(number: int, key: str, lesions: LesionMasks, source: DicomSourc
     return item
 
 
+def segments_of(source: DicomSource) -> Mapping[str, tuple[str, Code, Code | None]]:
+    """Return the segments that belong to a kind of scan.
+
+    Parameters
+    ----------
+    source : DicomSource
+        Its technique decides.
+
+    Returns
+    -------
+    mapping
+        `SEGMENTS` or `ASL_SEGMENTS`.
+    """
+    return ASL_SEGMENTS if source.technique == "asl" else SEGMENTS
+
+
 def family_of(source: DicomSource) -> Code:
     """Return the code of the kind of analysis.
 
     Parameters
     ----------
     source : DicomSource
-        Its modality decides.
+        Its technique decides, or else its modality.
 
     Returns
     -------
     Code
         DICOM code.
     """
-    return _FAMILY.get(source.modality, _FAMILY["CT"])
+    return _FAMILY.get(source.technique) or _FAMILY.get(source.modality, _FAMILY["CT"])
 
 
 def applied(lesions: LesionMasks) -> dict[str, Any]:
@@ -142,7 +165,8 @@ def applied(lesions: LesionMasks) -> dict[str, Any]:
     names = (
         "preset", "method", "hypoperfusion_rule", "tmax_s", "tmax_offset_s", "tmax_applied_s", "delay_s", "hypoperfusion_cbf",
         "core_rule", "core_region", "rcbf_percent", "rcbf_factor", "rcbf_applied_percent", "core_cbv", "core_adc", "strict",
-        "min_cluster_ml", "reference_region", "reference_statistic", "reference_tmax_s", "midplane_from",
+        "min_cluster_ml", "reference_region", "reference_statistic", "reference_tmax_s", "midplane_from", "low_flow_percent",
+        "fwhm_mm",
     )  # fmt: skip
     found = {name: lesions.thresholds[name] for name in names if lesions.thresholds.get(name) not in (None, "")}
     if lesions.thresholds.get("edited_by_hand"):

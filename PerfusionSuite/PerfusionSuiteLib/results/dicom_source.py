@@ -77,6 +77,8 @@ class DicomSource:
         Voxel to LPS.
     shape : tuple of int
         (I, J, K).
+    technique : str
+        ``ctp``, ``dsc`` or ``asl``; empty when it is not known.
     """
 
     header: Dataset
@@ -84,6 +86,7 @@ class DicomSource:
     images: tuple[ImageReference, ...]
     affine: FloatArray
     shape: tuple[int, int, int]
+    technique: str = ""
 
     @property
     def modality(self) -> str:
@@ -133,7 +136,7 @@ def source_of(
     case_id : str
         Name of the patient in a study of its own.
     modality : str
-        Of the scan, when the source does not say.
+        ``ctp``, ``dsc`` or ``asl``.
     deidentify : bool
         Make a study of its own that neither names the patient nor refers to the source.
 
@@ -158,14 +161,14 @@ def source_of(
         by_slice = images if on_grid(dicom, shape, np.asarray(affine, float)) else ()
     else:
         header, images, by_slice = _new_study(case_id, deidentify=deidentify), (), ()
-        header.Modality = "MR" if modality == "dsc" else "CT"
+        header.Modality = "CT" if modality == "ctp" else "MR"
     header.SOPClassUID = MRImageStorage if header.Modality == "MR" else CTImageStorage
     header.SOPInstanceUID, header.SeriesInstanceUID = generate_uid(), generate_uid()
     header.Columns, header.Rows = shape[:2]
     header.ImagePositionPatient = [float(v) for v in lps[:3, 3]]
     header.ImageOrientationPatient = [float(v) for v in (lps[:3, :2] / sizes[:2]).T.ravel()]
     header.PixelSpacing, header.SliceThickness = [float(sizes[1]), float(sizes[0])], slice_step(lps)
-    return DicomSource(header, by_slice, images, lps, shape)
+    return DicomSource(header, by_slice, images, lps, shape, modality)
 
 
 def slice_step(lps: FloatArray) -> float:

@@ -207,4 +207,5 @@ def _m0_of(images: Path) -> Path | None:
     if same:
         return same[0]
     related = [path for path in found if _entities(stem_of(path)) >= _entities(stem_of(images))]
-    return related[0] if len(related) == 1 else None
+    shared = [path for path in found if _entities(stem_of(path)) <= _entities(stem_of(images))]  # one M0 for all runs
+    return next((some[0] for some in (related, shared) if len(some) == 1), None)

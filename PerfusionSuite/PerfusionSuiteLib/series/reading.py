@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, overload
@@ -17,6 +18,7 @@ from ..core.series import Modality, PerfusionSeries, Source, check_enough_times
 from .asl_bids import is_asl_name
 from .asl_dicom import read_asl_dicom, sidecar_of_folder
 from .asl_reading import AslOptions, asl_nifti_candidate, assembled, read_asl_nifti, read_options
+from .bids_choice import chosen_scan
 from .candidates import SeriesCandidate, choose, same_scan_other_echo
 from .case_name import case_name
 from .dicom import Scan, dicom_candidates, read_dicom
@@ -63,6 +65,7 @@ def read(
     select: int | str | None = ...,
     case_id: str | None = ...,
     asl_options: AslOptions | str | Path | None = ...,
+    bids: Mapping[str, str | None] | None = ...,
     progress: ProgressCallback | None = ...,
 ) -> PerfusionSeries: ...
 @overload
@@ -74,6 +77,7 @@ def read(
     select: int | str | None = ...,
     case_id: str | None = ...,
     asl_options: AslOptions | str | Path | None = ...,
+    bids: Mapping[str, str | None] | None = ...,
     progress: ProgressCallback | None = ...,
 ) -> AslSeries: ...
 @overload
@@ -85,6 +89,7 @@ def read(
     select: int | str | None = ...,
     case_id: str | None = ...,
     asl_options: AslOptions | str | Path | None = ...,
+    bids: Mapping[str, str | None] | None = ...,
     progress: ProgressCallback | None = ...,
 ) -> PerfusionSeries | AslSeries: ...
 def read(
@@ -95,6 +100,7 @@ def read(
     select: int | str | None = None,
     case_id: str | None = None,
     asl_options: AslOptions | str | Path | None = None,
+    bids: Mapping[str, str | None] | None = None,
     progress: ProgressCallback | None = None,
 ) -> PerfusionSeries | AslSeries:
     """Read a CT perfusion, DSC MR or ASL scan.
@@ -117,6 +123,8 @@ def read(
     asl_options : mapping or path-like, optional
         What an ASL scan does not say itself, by BIDS names, or a JSON file with it; by default ``asl.json`` in a DICOM folder or
         the folder's name with ``.json`` beside it.
+    bids : mapping, optional
+        ``subject``, ``session`` and ``run`` of the ASL scan that is meant in a BIDS tree that holds several.
     progress : callable, optional
         Called between files and slices.
 
@@ -134,8 +142,13 @@ def read(
         If frame times are missing, too few or inconsistent.
     """
     place, notes = _checked(path, modality, interval_s)
+    wishes_of_bids = {key: value for key, value in (bids or {}).items() if value is not None}
+    if select is None and (modality == "asl" or wishes_of_bids):
+        place = chosen_scan(place, wishes_of_bids)
     found = _candidates(place, notes, part_of(progress, 0.0, 0.4), as_asl=modality == "asl")
     chosen = choose(_for_modality(found, modality, select, notes), select, notes)
+    if select is None and chosen.asl and chosen.kind == "nifti":
+        chosen_scan(place, {})  # patients are never guessed
     wishes = _Wishes(place, modality, interval_s, case_id)
     rest = part_of(progress, 0.4, 0.98)
     scan_read = _asl_series(chosen, wishes, asl_options, notes, rest) if chosen.asl else _series(chosen, wishes, notes, rest)
@@ -271,6 +284,8 @@ def _asl_series(
     """Read one ASL scan with what the user says about it."""
     dicom_file = chosen.content.stack.images[0].pixels.path if chosen.kind == "dicom" else None
     name = wishes.case_id or case_name(wishes.place, dicom_file, notes)
+    if name.startswith("sub-"):
+        name = name.removesuffix("_asl")  # a file of a BIDS tree is called after its subject
     if chosen.kind == "nifti":
         progress(0.1, "Reading file")
         raw = read_asl_nifti(chosen.paths[0], notes)

@@ -273,3 +273,54 @@ class TestChoice:
         write_volume(folder / "scan.nii.gz", np.ones((4, 4, 2, 12), np.float32), AFFINE)
         with pytest.raises(InvalidInputError, match="no ASL scan"):
             series.read(folder, modality="asl")
+
+
+class TestSeveralScans:
+    """A tree of many scans: the one that is meant is read, and never is a patient guessed."""
+
+    @pytest.fixture
+    def tree(self, tmp_path: Path) -> Path:
+        """Two subjects, one of them with two runs that share an M0."""
+        for subject in ("01", "02"):
+            write_asl_bids(asl_scan(), tmp_path, subject=subject)
+        folder = tmp_path / "sub-02" / "perf"
+        for path in list(folder.iterdir()):
+            if "m0scan" not in path.name:
+                for run in ("01", "02"):
+                    shutil.copy(path, folder / path.name.replace("sub-02_", f"sub-02_run-{run}_"))
+                path.unlink()
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("wishes", "name"),
+        [
+            ({"subject": "01"}, "sub-01"),
+            ({"subject": "sub-02", "run": "2"}, "sub-02_run-02"),
+            ({"subject": "02", "run": "run-01", "session": None}, "sub-02_run-01"),
+        ],
+    )
+    def test_subject_and_run_choose(self, tree: Path, wishes: dict[str, str | None], name: str) -> None:
+        found = series.read(tree, modality="asl", bids=wishes)
+        assert found.source.case_id == name
+        assert found.m0 is not None  # also where all runs share one
+
+    @pytest.mark.parametrize(
+        ("wishes", "words"),
+        [
+            ({}, r"holds 3 ASL scans: sub-01, sub-02_run-01, sub-02_run-02. Choose one with --subject, --session and --run"),
+            ({"subject": "02"}, r"holds 2 ASL scans: sub-02_run-01, sub-02_run-02"),
+            ({"subject": "7"}, r"No ASL scan of .* is sub-7. There are sub-01, sub-02_run-01"),
+            ({"subject": "01", "session": "2"}, r"is sub-01 ses-2"),
+        ],
+    )
+    def test_several_are_listed_and_none_is_guessed(self, tree: Path, wishes: dict[str, str | None], words: str) -> None:
+        with pytest.raises(InvalidInputError, match=words):
+            series.read(tree, modality="asl", bids=wishes)
+        if not wishes:
+            with pytest.raises(InvalidInputError, match="holds 3 ASL scans"):
+                series.read(tree)
+
+    def test_wishes_without_bids_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("a")
+        with pytest.raises(InvalidInputError, match="holds no ASL scan in BIDS"):
+            series.read(tmp_path, modality="asl", bids={"subject": "01"})

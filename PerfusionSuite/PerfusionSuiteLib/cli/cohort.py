@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``perfusion-suite cohort IN OUT participant``: many scans one after another, then tables of all of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import cohort
+from ..core import InvalidInputError
+from ..core.files import check_output_folder
+from ..results.tables import write_rows
+from .console import ConsoleProgress
+
+ALL_TABLE, ASL_TABLE, STATE_TABLE = "cohort.csv", "asl_cohort.csv", "cases.csv"
+_OWN_WORDS = ("--modality",)
+_MOST_SHOWN = 10
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command.
+
+    Parameters
+    ----------
+    commands : argparse sub-parsers action
+        Where to add it.
+    """
+    parser = commands.add_parser(
+        "cohort",
+        help="run many scans and gather their numbers in tables",
+        description="participant: runs every scan of IN that has no results yet, each in a process of its own; one bad scan does "
+        "not stop the rest. group: gathers the numbers of OUT in tables (participant does so at its end, too). Example: "
+        "cohort IN OUT participant --modality asl --run --method asl-multi --smooth 5",
+    )  # fmt: skip
+    parser.add_argument("input", metavar="IN", type=Path, help="BIDS data set, or a folder with one folder or 4D file per case")
+    parser.add_argument("output", metavar="OUT", type=Path, help="folder for the results: a folder per case, and the tables")
+    parser.add_argument("level", choices=("participant", "group"), help="analyze the scans, or only gather their numbers")
+    parser.add_argument(
+        "--participant-label", metavar="LABEL", nargs="+", default=[], help="only these participants, with or without 'sub-'"
+    )
+    parser.add_argument("--modality", choices=("auto", "ctp", "dsc", "asl"), default="auto", help="kind of scan, as for 'run'")
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help="scans at a time (default 1)")
+    parser.add_argument("--again", action="store_true", help="also run scans that have results")
+    parser.add_argument(
+        "--run", metavar="WORD", nargs=argparse.REMAINDER, default=[], help="options of 'run' for every scan; all words behind it"
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    int
+        Exit code: 0 when every case has results, 2 when some have failed.
+    """
+    if options.workers < 1:
+        msg = f"{options.workers} scans at a time cannot be run. Give --workers 1 or more."
+        raise InvalidInputError(msg)
+    check_output_folder(options.output)
+    console = ConsoleProgress(check_stop=options.check_stop)
+    try:
+        if options.level == "participant":
+            _participants(options, console)
+        return _group(options.output, console)
+    finally:
+        console.close()
+
+
+def _participants(options: argparse.Namespace, console: ConsoleProgress) -> None:
+    """Run the cases that have no results yet."""
+    words = _checked_words(options)
+    found = cohort.find_cases(options.input, modality=options.modality, leave_out=options.output)
+    cases = cohort.with_labels(found, options.participant_label)
+    console.message(f"{len(cases)} {'scan' if len(cases) == 1 else 'scans'}: {_listed([case.name for case in cases])}")
+
+    def told(state: cohort.CaseState) -> None:
+        how = "done" if state.state == cohort.DONE else f"failed: {state.sentence}"
+        console.message(f"  {state.case} ({state.seconds:.0f} s): {how}")
+
+    states = cohort.run_cases(
+        cases, options.output, words, workers=options.workers, again=options.again, told=told, progress=console
+    )
+    good = sum(state.state == cohort.DONE for state in states)
+    console.message(f"{good} of {len(states)} scans have results in {options.output}.")
+
+
+def _checked_words(options: argparse.Namespace) -> list[str]:
+    """The words for every run; wrong ones are told before the first."""
+    from .main import build_parser
+
+    words = list(options.run)
+    taken = next((word for word in words if word.split("=")[0] in _OWN_WORDS), None)
+    if taken is not None:
+        msg = f"{taken} belongs before '--run', since it also decides which scans are cases. Move it there."
+        raise InvalidInputError(msg)
+    words = [*(["--modality", options.modality] if options.modality != "auto" else []), *words]
+    parsed = build_parser().parse_args(["run", "IN", "OUT", *words])
+    for name in ("config", "asl_options"):
+        path = getattr(parsed, name)
+        if path is not None and not path.is_file():
+            msg = f"There is no file '{path}' ({name.replace('_', '-')}). Check the path."
+            raise InvalidInputError(msg)
+    return words
+
+
+def _group(out: Path, console: ConsoleProgress) -> int:
+    """Write the tables."""
+    states = cohort.states_in(out)
+    failed = [state for state in states.values() if state.state != cohort.DONE]
+    rows = [
+        {"case_id": state.case, "state": state.state, "seconds": state.seconds, "why_failed": state.sentence}
+        for state in states.values()
+    ]
+    if rows:
+        write_rows(out / STATE_TABLE, rows)
+    written = [STATE_TABLE] if rows else []
+    if len(failed) < len(states) or not states:
+        found = cohort.aggregate(out, progress=console)
+        kept = [row for row in found.rows if row["case_id"] not in {state.case for state in failed}]
+        write_rows(out / ALL_TABLE, kept, found.columns)
+        written.append(ALL_TABLE)
+        for finding in found.findings:
+            console.message(f"  {finding.severity}: {finding.message} {finding.advice}")
+    if of_asl := cohort.asl_rows(out):
+        write_rows(out / ASL_TABLE, of_asl, cohort.ASL_COLUMNS)
+        written.append(ASL_TABLE)
+    console.message(f"Tables in {out}: {', '.join(written) or 'none'}.")
+    if not failed:
+        return 0
+    console.message(f"{len(failed)} without results: {_listed([state.case for state in failed])}. 'cases.csv' says why.")
+    return 2
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_SHOWN]) + (f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else "")
