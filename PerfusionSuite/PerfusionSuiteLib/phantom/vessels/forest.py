@@ -11,7 +11,8 @@ from .acceleration import use_compiler
 from .forest_rounds import grow_in_rounds
 from .values import LONGEST_MM, NEW_TREE_CHANCE, Forest, flow_from_terminals
 
-_PATIENCE = 400_000
+_PATIENCE, _PATIENCE_FAR = 400_000, 20_000
+"""Draws in vain, in a row, after which voxels are out of reach; each costs more the farther vessels are looked for."""
 
 
 def grow(
@@ -91,7 +92,8 @@ def _grow_compiled(
         state.weight[:old] = np.cbrt(start.flow) ** 2
         state.count[0] = old
     flat = np.ascontiguousarray(need, np.float64).ravel()
-    left = grow_points(state, flat, need.shape, new_tree, longest_mm, rng, _PATIENCE)
+    patience = _PATIENCE if longest_mm <= LONGEST_MM else _PATIENCE_FAR
+    left = grow_points(state, flat, need.shape, new_tree, longest_mm, rng, patience)
     n = int(state.count[0])
     forest = Forest(
         state.position[:n].copy(), state.parent[:n].astype(np.int64), state.flow[:n].copy(), state.terminal[:n].astype(np.int64)
