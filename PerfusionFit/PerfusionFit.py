@@ -4,7 +4,7 @@
 from typing import Annotated
 
 import slicer
-from slicer import vtkMRMLNode, vtkMRMLTableNode
+from slicer import vtkMRMLNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -35,8 +35,8 @@ class PerfusionFitParameterNode:
     motionCorrection: bool = True
     noiseReduction: str = ""
     arteryMethod: str = ""
-    aifTable: vtkMRMLTableNode
-    vofTable: vtkMRMLTableNode
+    aifTable: vtkMRMLNode
+    vofTable: vtkMRMLNode
     tissueLabels: vtkMRMLNode
     method: str = "spatial"
     options: str = ""
@@ -175,8 +175,9 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
         :param motionCorrection: estimate and correct head motion.
         :param noiseReduction: name of the noise reduction, such as "similarity" or "none".
         :param arteryMethod: how the artery is found, such as "score".
-        :param aifTable: vtkMRMLTableNode with time and arterial curve, instead of the automatic choice.
-        :param vofTable: vtkMRMLTableNode with time and venous curve, instead of the automatic choice.
+        :param aifTable: vtkMRMLTableNode with time and arterial curve, or vtkMRMLMarkupsFiducialNode with points on the artery
+          (one grows to the best voxels near it, several are the voxels themselves), instead of the automatic choice.
+        :param vofTable: the same for the vein.
         :param tissueLabels: vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode or vtkMRMLSegmentationNode with gray matter, white
           matter, CSF and brain stem, for the methods that fit regions; by default they are estimated from the scan.
         :param outputFolder: also write all results, pictures and report to this folder.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import slicer
-from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLTableNode
+from slicer import vtkMRMLNode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -45,8 +45,8 @@ class PerfusionSuiteParameterNode:
     motionCorrection: bool = True
     noiseReduction: str = ""
     arteryMethod: str = ""
-    aifTable: vtkMRMLTableNode
-    vofTable: vtkMRMLTableNode
+    aifTable: vtkMRMLNode
+    vofTable: vtkMRMLNode
     method: str = ""
     preset: str = ""
     leakageCorrection: str = ""
@@ -178,8 +178,9 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         :param motionCorrection: estimate and correct head motion.
         :param noiseReduction: name of the noise reduction, such as "similarity" or "none".
         :param arteryMethod: how the artery is found, such as "score".
-        :param aifTable: vtkMRMLTableNode with time and arterial curve, instead of the automatic choice.
-        :param vofTable: vtkMRMLTableNode with time and venous curve, instead of the automatic choice.
+        :param aifTable: vtkMRMLTableNode with time and arterial curve, or vtkMRMLMarkupsFiducialNode with points on the artery
+          (one grows to the best voxels near it, several are the voxels themselves), instead of the automatic choice.
+        :param vofTable: the same for the vein.
         :param leakageCorrection: of DSC-MRI: "auto", "none", "bsw" or "bidirectional".
         :param adc: vtkMRMLScalarVolumeNode with diffusion on the grid of the scan, for the preset "adc".
         :param labelingEfficiency: of ASL: share that labeling inverts, instead of what the scan says.

@@ -208,13 +208,13 @@ def _curves(
             return regional.reference_input(c, prepared.masks), None
     with clock.step("input_function"):
         progress(0.0, "Arterial input function")
-        aif = _at_times(inputs.aif, c) or input_function.select_aif(
+        aif = _given(inputs, "aif", prepared) or input_function.select_aif(
             c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
             method=settings.aif_method, unit=c.unit,
         )  # fmt: skip
         _check_beginning(c, aif)
         progress(0.6, "Venous output function")
-        vof = _at_times(inputs.vof, c) or input_function.select_vof(
+        vof = _given(inputs, "vof", prepared) or input_function.select_vof(
             c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image
         )
         if settings.scale_aif and inputs.aif is None:
@@ -233,9 +233,17 @@ def _check_beginning(concentration: Concentration, aif: InputFunction) -> None:
         raise InvalidInputError(msg)
 
 
-def _at_times(curve: InputFunction | None, concentration: Concentration) -> InputFunction | None:
-    """Return a given curve at the times of the concentration, which has lost frames or was resampled."""
-    times = concentration.times_s
+def _given(inputs: UserInputs, kind: str, prepared: Prepared) -> InputFunction | None:
+    """Return the curve that the user gave, at the times of the concentration, which has lost frames or was resampled."""
+    c, masks = prepared.concentration, prepared.masks
+    curve, points = (inputs.aif, inputs.aif_points) if kind == "aif" else (inputs.vof, inputs.vof_points)
+    times = c.times_s
+    if points is not None:
+        inside = masks.brain & c.mask & ~(masks.vessel | masks.csf)
+        tissue = c.data[inside].mean(axis=0) if inside.any() else None
+        return input_function.from_points(
+            c.data, times, points, affine=c.affine, mask=c.mask, kind=kind, tissue_curve=tissue, unit=c.unit
+        )
     if curve is None or (curve.times_s.size == times.size and np.allclose(curve.times_s, times)):
         return curve
     return replace(curve, times_s=times, values=np.interp(times, curve.times_s, curve.values))

@@ -96,7 +96,7 @@ def needs_artery(settings: Settings, inputs: UserInputs) -> bool:
     if not is_regional(settings.method):
         return True
     options = hemopic.METHODS[settings.method].complete(settings.method_options)
-    return inputs.aif is not None or options.get(INPUT, ARTERY) == ARTERY
+    return inputs.aif is not None or inputs.aif_points is not None or options.get(INPUT, ARTERY) == ARTERY
 
 
 def check_regional(modality: str, settings: Settings, inputs: UserInputs) -> None:

@@ -166,7 +166,10 @@ class UserInputs:
     Parameters
     ----------
     aif, vof : InputFunction, optional
-        Curves from a file, a click or a mask.
+        Curves from a file or made beforehand.
+    aif_points, vof_points : array-like, shape (n, 3), mm, optional
+        RAS positions on the artery and the vein: a single one grows to the best voxels near it, several stand for the voxels
+        that hold them.
     brain_mask, roi_mask, contra_mask : ndarray of bool, shape (I, J, K), optional
         Brain; cortical region on the lesion side (with the preset ``tumor``: the tumor); cortical region on the other side.
     adc : ndarray, shape (I, J, K), optional
@@ -197,6 +200,8 @@ class UserInputs:
 
     aif: InputFunction | None = None
     vof: InputFunction | None = None
+    aif_points: Any | None = None
+    vof_points: Any | None = None
     brain_mask: BoolArray | None = None
     roi_mask: BoolArray | None = None
     contra_mask: BoolArray | None = None
@@ -217,6 +222,10 @@ class UserInputs:
         if self.side is not None and self.side not in lesion.SIDES:
             msg = f"There is no affected side '{self.side}'. Use one of {', '.join(lesion.SIDES)}."
             raise InvalidInputError(msg)
+        for kind in ("aif", "vof"):
+            if getattr(self, kind) is not None and getattr(self, f"{kind}_points") is not None:
+                msg = f"Both a curve and points were given for the {kind.upper()}. Give one of the two."
+                raise InvalidInputError(msg)
         for name, value, most in (("age", self.age_years, 130), ("NIHSS", self.nihss, 42)):
             if value is not None and not 0 <= value <= most:
                 msg = f"The {name} of {value:g} cannot be right. Give a number from 0 to {most}."

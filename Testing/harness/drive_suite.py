@@ -7,6 +7,8 @@ from pathlib import Path
 
 import panel_steps as steps
 
+from PerfusionSuiteSlicer.mrml.CurveNodes import tableToInputFunction
+
 assert steps.heavyModules() == [], steps.heavyModules()
 panel = widget.panel.jobPanel
 assert panel.statusLabel.text == panel.applyButton.toolTip == "Choose a perfusion scan, or load one from files"
@@ -107,6 +109,13 @@ desktop.layoutPicture(pictures / f"{module.name}-maps-layout.png")
 ui.decisionLayoutButton.click()
 assert manager.layout == 5502
 desktop.layoutPicture(pictures / f"{module.name}-decision-layout.png", 1000, 640)
+
+# The artery's points, which can be moved, are taken back instead of the automatic choice.
+ui.aifSelector.setCurrentNode(panel.job.nodes["points.aif"])
+assert widget.panel.binding.node.aifTable.GetID() == panel.job.nodes["points.aif"].GetID()
+assert steps.apply(panel, desktop) == "Done. The results are in the Data module.", panel.statusLabel.text
+assert tableToInputFunction(panel.job.nodes["curve.aif"]).origin == "manual"
+ui.aifSelector.setCurrentNode(None)
 
 # The scene is closed while a job runs.
 panel.applyButton.click()

@@ -16,7 +16,7 @@ from PerfusionSuiteSlicer.mrml import StudyScene
 from PerfusionSuiteSlicer.mrml.CurveNodes import tableToInputFunction
 from PerfusionSuiteSlicer.mrml.LesionNodes import segmentationToLesions, segmentationToMasks
 from PerfusionSuiteSlicer.mrml.MapNodes import nodesToMaps
-from PerfusionSuiteSlicer.mrml.MarkupNodes import pointsToVoxels
+from PerfusionSuiteSlicer.mrml.MarkupNodes import pointPositions
 from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene, writeBundle
 from PerfusionSuiteSlicer.mrml.SequenceNodes import sequenceToSeries, seriesToSequence
 from PerfusionSuiteSlicer.mrml.StudyFolder import hierarchyOf
@@ -56,7 +56,8 @@ def assert_same_study(nodes, study):
         back = tableToInputFunction(nodes[f"curve.{kind}"])
         np.testing.assert_allclose(back.values, curve.values, rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(back.times_s, curve.times_s, rtol=1e-5)
-        np.testing.assert_array_equal(pointsToVoxels(nodes[f"points.{kind}"], maps.affine, maps.shape), curve.voxels)
+        place = curve.voxels @ maps.affine[:3, :3].T + maps.affine[:3, 3]
+        np.testing.assert_allclose(pointPositions(nodes[f"points.{kind}"]), place, atol=1e-6)
     lesions = segmentationToLesions(nodes.lesions, nodes.anatomy)
     masks = segmentationToMasks(nodes.anatomy)
     for name in ("hypoperfusion", "core", "penumbra", "tissue", "reference"):

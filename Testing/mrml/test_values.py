@@ -22,7 +22,8 @@ from PerfusionSuiteSlicer.mrml.LesionNodes import (
     setSegment,
 )
 from PerfusionSuiteSlicer.mrml.MapNodes import mapsToNodes, nodesToMaps, nodeToMap
-from PerfusionSuiteSlicer.mrml.MarkupNodes import pointsToVoxels, voxelsToPoints
+from PerfusionSuiteSlicer.mrml.MarkupNodes import pointPositions, voxelsToPoints
+from PerfusionSuiteSlicer.mrml.StudyJob import userInputs
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues, metricsToTable, setTable, volumesToTable
 from PerfusionSuiteSlicer.mrml.VolumeArrays import setVolume
 
@@ -145,22 +146,20 @@ def test_a_chart_names_its_axes_and_follows_its_series(scene, a_study):
 def test_points_lie_at_the_centres_of_their_voxels_in_ras(scene, a_study):
     node = voxelsToPoints(scene, a_study.aif.voxels, a_study.series.affine, "aif", "x")
     np.testing.assert_allclose(node.GetNthControlPointPositionWorld(0), [96 - 92, 110 - 48, -20 + 16])
-    back = pointsToVoxels(node, a_study.series.affine, a_study.series.shape)
-    np.testing.assert_array_equal(back, a_study.aif.voxels)
+    there = np.linalg.inv(a_study.series.affine)
+    np.testing.assert_allclose(pointPositions(node) @ there[:3, :3].T + there[:3, 3], a_study.aif.voxels, atol=1e-6)
+    node.RemoveAllControlPoints()
+    with pytest.raises(InvalidInputError, match="has no points"):
+        pointPositions(node)
 
 
-def test_a_point_outside_the_scan_is_refused(scene, a_study):
-    node = voxelsToPoints(scene, a_study.aif.voxels, a_study.series.affine, "aif", "x")
-    node.AddControlPoint(0.0, 0.0, 500.0)
-    with pytest.raises(InvalidInputError, match="1 of the 3 points"):
-        pointsToVoxels(node, a_study.series.affine, a_study.series.shape)
-
-
-def test_two_points_in_one_voxel_count_once(scene, a_study):
-    node = voxelsToPoints(scene, np.array([[5, 6, 2]]), a_study.series.affine, "vof", "x")
-    r, a, s = node.GetNthControlPointPositionWorld(0)
-    node.AddControlPoint(r + 1.0, a, s)
-    assert pointsToVoxels(node, a_study.series.affine, a_study.series.shape).tolist() == [[5, 6, 2]]
+def test_a_vessel_is_given_by_a_table_or_by_points(scene, a_study):
+    points = voxelsToPoints(scene, a_study.aif.voxels, a_study.series.affine, "aif", "x")
+    table, _ = inputFunctionToNodes(scene, a_study.vof, "x")
+    given = userInputs(points, table)
+    np.testing.assert_allclose(given["aif_points"], pointPositions(points))
+    np.testing.assert_allclose(given["vof"].values, a_study.vof.values, rtol=1e-5, atol=1e-4)
+    assert set(given) == {"aif_points", "vof"}
 
 
 def segmentations(scene, a_study):

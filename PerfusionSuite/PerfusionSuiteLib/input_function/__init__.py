@@ -2,7 +2,7 @@
 """Arterial input and venous output: automatic choice, choice by hand, files, partial-volume scaling, gamma variate."""
 
 from . import gamma_variate
-from .manual import from_click, from_mask, from_voxels
+from .manual import from_click, from_mask, from_points, from_voxels
 from .quality import describe
 from .scaling import area_ratio, scale_to_vof
 from .selection import METHODS, select_aif
@@ -16,6 +16,7 @@ __all__ = [
     "from_click",
     "from_csv",
     "from_mask",
+    "from_points",
     "from_voxels",
     "gamma_variate",
     "scale_to_vof",

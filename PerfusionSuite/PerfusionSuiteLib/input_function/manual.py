@@ -197,6 +197,70 @@ def from_click(
     return from_voxels(data, times, chosen, kind, tissue_curve=tissue_curve, unit=unit)
 
 
+def from_points(
+    concentration: NDArray[Any],
+    times_s: ArrayLike,
+    points_mm: ArrayLike,
+    *,
+    affine: ArrayLike,
+    mask: NDArray[Any],
+    kind: str = "aif",
+    tissue_curve: ArrayLike | None = None,
+    unit: str = "HU",
+) -> InputFunction:
+    """Return the curve of a vessel that points were placed on.
+
+    A single point grows to the best connected voxels near it (`from_click`); several stand for the voxels that hold them.
+
+    Parameters
+    ----------
+    concentration : ndarray, shape (I, J, K, T), HU or 1/s
+        Enhancement or delta R2*, not smoothed.
+    times_s : array-like, shape (T,), s
+        Frame times.
+    points_mm : array-like, shape (n, 3), mm
+        RAS positions.
+    affine : array-like, shape (4, 4), mm
+        Voxel to RAS.
+    mask : ndarray of bool, shape (I, J, K)
+        Where there are curves.
+    kind : {"aif", "vof"}
+        What the curve is.
+    tissue_curve : array-like, shape (T,), optional
+        Mean curve of tissue.
+    unit : {"HU", "1/s"}
+        Unit of the concentration.
+
+    Returns
+    -------
+    InputFunction
+        Unscaled, with quality numbers and findings.
+
+    Raises
+    ------
+    InvalidInputError
+        If a point lies outside the scan or where there are no curves, or there is no bolus.
+    """
+    points = np.asarray(points_mm, float)
+    if points.ndim != 2 or points.shape[1:] != (3,) or not points.size or not np.isfinite(points).all():
+        msg = f"Points for the {kind.upper()} must be RAS positions in mm, one row each, not of shape {points.shape}. Give some."
+        raise InvalidInputError(msg)
+    inverse = np.linalg.inv(check_affine(affine))
+    voxels = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
+    about: dict[str, Any] = {"kind": kind, "tissue_curve": tissue_curve, "unit": unit}
+    if len(voxels) == 1:
+        return from_click(concentration, times_s, voxels[0], affine=affine, mask=mask, **about)
+    inside = ((voxels >= 0) & (voxels < np.array(mask.shape))).all(axis=1)
+    inside[inside] = mask[tuple(voxels[inside].T)]
+    if not inside.all():
+        msg = (
+            f"{int((~inside).sum())} of {len(voxels)} points for the {kind.upper()} lie outside the scan, or where there are no "
+            "curves: in air or bone. Place them on a vessel."
+        )
+        raise InvalidInputError(msg)
+    return from_voxels(concentration, times_s, voxels, **about)
+
+
 def _grow(near: NDArray[np.int64], curves: FloatArray, times: FloatArray, shape: tuple[int, ...], kind: str) -> NDArray[np.int64]:
     f = curve_features(curves, times)
     tall = f.peak >= CLICK_LEVEL * f.peak.max()

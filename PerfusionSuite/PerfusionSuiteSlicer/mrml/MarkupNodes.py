@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Voxels where a vascular curve was measured, as points in RAS, and points as voxels."""
+"""Voxels where a vascular curve was measured, as points in RAS, and the positions of points."""
 
 from __future__ import annotations
 
@@ -38,23 +38,20 @@ def voxelsToPoints(scene: Any, voxels: np.ndarray, affine: Any, kind: str, name:
     return node
 
 
-def pointsToVoxels(node: Any, affine: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return the voxels (n, 3) that hold the control points, each voxel once.
+def pointPositions(node: Any) -> np.ndarray:
+    """Return the RAS positions (n, 3) of the control points that are placed.
 
     Raises
     ------
     InvalidInputError
-        If a point lies outside the scan.
+        If there are none.
     """
-    count = node.GetNumberOfControlPoints()
-    if count == 0:
-        return np.zeros((0, 3), np.int64)
-    positions = np.array([node.GetNthControlPointPositionWorld(index) for index in range(count)])
-    inverse = np.linalg.inv(np.asarray(affine, float))
-    voxels = np.rint(positions @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
-    outside = ((voxels < 0) | (voxels >= np.array(shape))).any(axis=1)
-    if outside.any():
-        msg = f"{int(outside.sum())} of the {count} points of '{node.GetName()}' lie outside the scan. Move or remove them."
+    placed = [
+        index
+        for index in range(node.GetNumberOfControlPoints())
+        if node.GetNthControlPointPositionStatus(index) == node.PositionDefined
+    ]
+    if not placed:
+        msg = f"'{node.GetName()}' has no points. Place one on the vessel, or choose another list."
         raise InvalidInputError(msg)
-    _, first = np.unique(voxels, axis=0, return_index=True)
-    return voxels[np.sort(first)]
+    return np.array([node.GetNthControlPointPositionWorld(index) for index in placed])

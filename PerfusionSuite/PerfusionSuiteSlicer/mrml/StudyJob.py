@@ -20,6 +20,7 @@ from PerfusionSuiteLib.jobs import Event, JobFolder, JobOutcome, JobSpec, Runner
 
 from .AslSequences import isAsl, sequenceToAsl
 from .CurveNodes import tableToInputFunction
+from .MarkupNodes import pointPositions
 from .SequenceNodes import sequenceToSeries
 from .StudyScene import studyToScene
 from .TissueLabels import tissueLabels
@@ -218,8 +219,9 @@ def userInputs(
 
     Parameters
     ----------
-    aifTable, vofTable : vtkMRMLTableNode, optional
-        A time column and a curve.
+    aifTable, vofTable : vtkMRMLTableNode or vtkMRMLMarkupsFiducialNode, optional
+        A time column and a curve, or points on the vessel: a single one grows to the best voxels near it, several stand for the
+        voxels that hold them.
     adc : vtkMRMLScalarVolumeNode, optional
         Apparent diffusion coefficient on the grid of the scan.
     tissue : vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode or vtkMRMLSegmentationNode, optional
@@ -228,9 +230,11 @@ def userInputs(
         The scan on whose grid the tissue labels shall lie.
     """
     given: dict[str, Any] = {}
-    for kind, table in (("aif", aifTable), ("vof", vofTable)):
-        if table is not None:
-            given[kind] = tableToInputFunction(table, kind)
+    for kind, node in (("aif", aifTable), ("vof", vofTable)):
+        if node is not None and node.IsA("vtkMRMLMarkupsNode"):
+            given[f"{kind}_points"] = pointPositions(node)
+        elif node is not None:
+            given[kind] = tableToInputFunction(node, kind)
     if tissue is not None:
         given["tissue_labels"] = tissueLabels(tissue, scan)
     if adc is not None:

@@ -193,6 +193,21 @@ def test_wrong_curves_are_named(scan_file, tmp_path, capsys, content, says):
     assert any(words in sentence for words in says.split("|")), sentence
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--aif-at", 0, 0, 900], "lies outside the scan"),
+        (["--aif-at", 0, 900, 0, "--aif-at", 5, 5, 0], "1 of 2 points for the AIF lie outside"),
+        (["--vof-at", 1, 2, 3, "--vof", "vof.csv"], "Both a curve and points were given for the VOF"),
+        (["--aif-at", 1, 2], "expected 3 arguments"),
+    ],
+)
+def test_points_that_hit_no_vessel_are_refused(words, sentence, capsys, scan_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vof.csv").write_text(bolus_rows().replace("aif", "vof"))
+    assert sentence in refused(capsys, tmp_path, scan_file, "--no-motion-correction", *words)
+
+
 def corner(shape):
     mask = np.zeros(shape)
     mask[:2, :2] = 1

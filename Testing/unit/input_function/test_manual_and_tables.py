@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib.core import GridMismatchError, InputFunction, InvalidInputError, TimingError
-from PerfusionSuiteLib.input_function import describe, from_click, from_csv, from_mask, from_voxels, to_csv
+from PerfusionSuiteLib.input_function import describe, from_click, from_csv, from_mask, from_points, from_voxels, to_csv
 
 AFFINE = made_up_head.AFFINE
 TIMES = np.linspace(0.0, 60.0, 41)
@@ -41,6 +41,33 @@ def test_a_click_for_a_vein_takes_the_vein(scene_of):
     scene = scene_of()
     curve = from_click(scene.concentration, scene.times, (32, 63, 3), affine=AFFINE, kind="vof")
     assert (scene.vein[tuple(curve.voxels.T)] == 1).all()
+
+
+def mm(voxels):
+    return np.asarray(voxels) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+
+
+def test_one_point_grows_into_the_vessel_and_several_are_the_voxels_that_hold_them(scene_of):
+    scene = scene_of()
+    grown = from_points(scene.concentration, scene.times, mm([[43, 26, 2]]), affine=AFFINE, mask=scene.mask)
+    clicked = from_click(scene.concentration, scene.times, (43, 26, 2), affine=AFFINE, mask=scene.mask)
+    np.testing.assert_array_equal(grown.voxels, clicked.voxels)
+    voxels = np.argwhere((scene.artery == 1.0) & scene.mask)[:3]
+    beside = mm(voxels) + 0.3 * np.abs(np.diag(AFFINE)[:3])
+    listed = from_points(scene.concentration, scene.times, beside, affine=AFFINE, mask=scene.mask)
+    np.testing.assert_array_equal(listed.voxels, voxels)
+    np.testing.assert_allclose(listed.values, scene.concentration[tuple(voxels.T)].mean(0), rtol=1e-5)
+
+
+def test_points_that_hit_no_tissue_are_counted(scene_of):
+    scene = scene_of()
+    voxels = np.argwhere(scene.mask)[:2].tolist()
+    for wrong in ([-40, 0, 0], np.argwhere(~scene.mask)[0].tolist()):
+        with pytest.raises(InvalidInputError, match="1 of 3 points for the VOF lie outside"):
+            from_points(scene.concentration, scene.times, mm([*voxels, wrong]), affine=AFFINE, mask=scene.mask, kind="vof")
+    for wrong in ([], [1.0, 2.0, 3.0], [[np.nan, 0.0, 0.0]]):
+        with pytest.raises(InvalidInputError, match="must be RAS positions in mm"):
+            from_points(scene.concentration, scene.times, wrong, affine=AFFINE, mask=scene.mask)
 
 
 def test_a_late_curve_marked_as_artery_is_flagged(scene_of):

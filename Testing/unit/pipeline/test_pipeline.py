@@ -117,6 +117,18 @@ def test_a_brain_mask_of_another_grid_is_refused(patient):
         pipeline.run(patient[0], pipeline.Settings(motion_correction=False), inputs=inputs)
 
 
+def test_points_on_an_artery_replace_the_automatic_choice(study, patient):
+    series = patient[0]
+    points = study.aif.voxels @ series.affine[:3, :3].T + series.affine[:3, 3]
+    settings = pipeline.Settings(motion_correction=False, noise_reduction="none", method="csvd")
+    drawn = pipeline.run(series, settings, inputs=pipeline.UserInputs(aif_points=points[:2]))
+    assert drawn.aif.origin == "manual"
+    assert {tuple(voxel) for voxel in drawn.aif.voxels} == {tuple(voxel) for voxel in study.aif.voxels[:2]}
+    assert drawn.aif.scale > 0
+    with pytest.raises(InvalidInputError, match="Both a curve and points were given for the AIF"):
+        pipeline.UserInputs(aif=study.aif, aif_points=points)
+
+
 def test_unknown_settings_are_named():
     with pytest.raises(InvalidInputError, match="no noise reduction 'magic'"):
         pipeline.Settings(noise_reduction="magic")
