@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .asl.qtm import assess
 from .asl.region_curves import region_curves
 from .asl.smoothing import smoothed_difference
 from .asl_settings import M0_OPTIONS, AslInputs, AslSettings
+from .asl_tissue import check_place
 from .core import (
     QUANTITIES,
     AslDifference,
@@ -81,6 +82,7 @@ def run_asl(
         )
         measured, motion = difference_of(series, mask=inputs.brain_mask, settings=choices, progress=part_of(progress, 0.0, 0.5))
         difference = smoothed_difference(measured, settings.smoothing_mm)
+    inputs = replace(inputs, findings=(*inputs.findings, *check_place(inputs.tissue, difference.mask)))
     options = _method_options(settings, method)
     with clock.step("maps"):
         arrays = asl.quantify(
@@ -140,7 +142,7 @@ def _study(
     known = {key: values for key, values in arrays.items() if key in QUANTITIES}
     known |= {key: np.asarray(values, np.float32) for key, values in inputs.tissue.items()}
     maps = PerfusionMaps.from_arrays(known, series.affine, provenance=provenance, quality=quality)
-    findings = list(difference.findings)
+    findings = [*difference.findings, *inputs.findings]
     lesions = None
     hardly_any = _hardly_any_flow(maps, difference)
     findings += hardly_any

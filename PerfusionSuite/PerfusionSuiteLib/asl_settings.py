@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import asl, lesion
 from .asl.calibration import CalibrationSettings
-from .core import InvalidInputError
+from .core import InvalidInputError, QualityFinding
 from .core.choosing import check_device, check_types, read_settings
 from .core.geometry import BoolArray
 
@@ -159,6 +159,8 @@ class AslInputs:
         Mid-sagittal plane (nR, nA, nS, d).
     side : {"left", "right", "bilateral"}, optional
         Affected side of the patient.
+    findings : tuple of QualityFinding
+        What is to be known about these inputs.
     """
 
     brain_mask: BoolArray | None = None
@@ -167,6 +169,7 @@ class AslInputs:
     m0_reference: BoolArray | None = None
     midplane: Any | None = None
     side: str | None = None
+    findings: tuple[QualityFinding, ...] = ()
 
     def __post_init__(self) -> None:
         if self.midplane is not None:

@@ -10,19 +10,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-
-from .. import asl, pipeline, results
+from .. import asl, asl_tissue, pipeline, results
 from ..core import AslSeries, AslStudy, InvalidInputError
 from ..core.choosing import method_options
+from ..series.bids_choice import bids_scans, chosen_scan
 
 _OF_CONTRAST: Mapping[str, str] = {
     "aif": "--aif", "vof": "--vof", "aif_at": "--aif-at", "vof_at": "--vof-at", "adc": "--adc",
     "second_echo": "--second-echo", "leakage": "--leakage", "preset": "--preset", "threshold": "--threshold",
-    "thresholds": "--thresholds", "roi_mask": "--roi-mask", "contra_mask": "--contra-mask", "sss": "--sss", "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "followup": "--followup",
-    "tissue_labels": "--tissue-labels", "resume": "--resume",
+    "thresholds": "--thresholds", "roi_mask": "--roi-mask", "contra_mask": "--contra-mask", "sss": "--sss",
+    "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "followup": "--followup", "resume": "--resume",
 }  # fmt: skip
 """Options that belong to scans with a bolus."""
 
@@ -30,12 +27,9 @@ _OF_ASL: Mapping[str, str] = {
     "gm_fraction": "--gm-fraction", "wm_fraction": "--wm-fraction", "m0_reference_mask": "--m0-reference-mask",
     "m0_reference": "--m0-reference", "partial_volume": "--partial-volume", "labeling_efficiency": "--labeling-efficiency",
     "t1_blood": "--t1-blood", "low_flow": "--low-flow", "asl_options": "--asl-options", "subject": "--subject",
-    "session": "--session", "run": "--run",
+    "session": "--session", "run": "--run", "no_tissue": "--no-tissue",
 }  # fmt: skip
 """Options that belong to ASL."""
-
-_POINTS = 4
-"""A finer map is read at so many points along each axis of a voxel and averaged."""
 
 
 def add_asl_options(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +49,12 @@ def add_asl_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{name}", metavar="LABEL", help=f"{name} of a BIDS tree that holds several ASL scans, for example {words}"
         )
-    group.add_argument("--gm-fraction", metavar="FILE", type=Path, help="fraction of gray matter, in the space of the scan")
-    group.add_argument("--wm-fraction", metavar="FILE", type=Path, help="fraction of white matter, in the space of the scan")
+    group.add_argument(
+        "--gm-fraction", metavar="FILE", type=Path,
+        help="fraction of gray matter, on any grid in the space of the scan (default: from BIDS derivatives, if there are some)",
+    )  # fmt: skip
+    group.add_argument("--wm-fraction", metavar="FILE", type=Path, help="fraction of white matter, likewise")
+    group.add_argument("--no-tissue", action="store_true", help="do not look for gray and white matter in BIDS derivatives")
     group.add_argument(
         "--partial-volume", action="store_true", help="also map the flow of pure gray and of pure white matter (needs fractions)"
     )
@@ -178,42 +176,66 @@ def asl_inputs(options: argparse.Namespace, scan: AslSeries) -> pipeline.AslInpu
     AslInputs
         What was given.
     """
-    masks = {}
+    masks: dict[str, Any] = {}
     for name, path, words in (
         ("brain_mask", options.brain_mask, "brain mask"),
         ("m0_reference", options.m0_reference_mask, "M0 reference region"),
     ):
         masks[name] = None if path is None else results.read_mask_on_grid(path, words, scan.shape, scan.affine)
     return pipeline.AslInputs(
-        gm=_fraction(options.gm_fraction, scan),
-        wm=_fraction(options.wm_fraction, scan),
+        **_tissue(options, scan),
         midplane=options.midplane,
         side=options.side,
         **masks,
     )
 
 
-def _fraction(path: Path | None, scan: AslSeries) -> NDArray[np.float32] | None:
-    """Read a fraction and average it over the scan's voxels by the positions that both files state."""
-    if path is None:
-        return None
-    values, affine = results.read_volume(path)
-    values = np.nan_to_num(np.asarray(values, np.float32))
-    if values.ndim != 3:
-        msg = f"'{path.name}' has {values.ndim} dimensions; a fraction of tissue has 3. Choose another file."
-        raise InvalidInputError(msg)
-    to_file = np.linalg.inv(affine) @ scan.affine
-    coarser = np.abs(to_file[:3, :3]).max(axis=0) > 1.2  # a step of the scan spans more than a voxel of the file
-    steps = [np.array([0.0]) if not wide else (np.arange(_POINTS) + 0.5) / _POINTS - 0.5 for wide in coarser]
-    order = 0 if coarser.any() else 1  # reading between the points of a finer map would blur it beyond the voxel
-    index = np.indices(scan.shape, dtype=np.float64).reshape(3, -1)
-    total = np.zeros(index.shape[1])
-    offsets = np.array(np.meshgrid(*steps, indexing="ij")).reshape(3, -1).T
-    for offset in offsets:
-        place = to_file[:3, :3] @ (index + offset[:, None]) + to_file[:3, 3:]
-        inside = ((place > -0.501) & (place < np.array(values.shape)[:, None] - 0.499)).all(axis=0)
-        total += inside * ndimage.map_coordinates(values, place, order=order, mode="nearest", output=np.float64)
-    return (total / len(offsets)).reshape(scan.shape).astype(np.float32)
+def _tissue(options: argparse.Namespace, scan: AslSeries) -> dict[str, Any]:
+    """Gray and white matter: as given, else from derivatives of the data set unless the user wants none."""
+    given = {"--gm-fraction": options.gm_fraction, "--wm-fraction": options.wm_fraction}
+    if options.tissue_labels is not None:
+        twice = next((flag for flag, path in given.items() if path is not None), None)
+        if twice is not None:
+            msg = f"--tissue-labels and {twice} both say where gray and white matter are. Give one of them."
+            raise InvalidInputError(msg)
+        gray, white = asl_tissue.label_fractions(options.tissue_labels, scan)
+        return {"gm": gray, "wm": white}
+    if any(path is not None for path in given.values()):
+        parts = {"gm": options.gm_fraction, "wm": options.wm_fraction}
+        return {name: None if path is None else asl_tissue.fraction_on(path, scan) for name, path in parts.items()}
+    files = None if options.no_tissue else _beside(options)
+    if files is None:
+        return {}
+    if files.labels is not None:
+        gray, white = asl_tissue.label_fractions(files.labels, scan)
+    elif files.gm is not None and files.wm is not None:
+        gray, white = (asl_tissue.fraction_on(path, scan) for path in (files.gm, files.wm))
+    return {"gm": gray, "wm": white, "findings": (files.finding,)}
+
+
+def _beside(options: argparse.Namespace) -> asl_tissue.TissueFiles | None:
+    """Tissue in the derivatives of the data set that the scan belongs to."""
+    place = options.input
+    if bids_scans(place):
+        place = chosen_scan(place, bids_wishes(options))
+        place = place if place.is_file() else bids_scans(place)[0].path
+    return asl_tissue.tissue_beside(place) if place.is_file() else None
+
+
+def bids_wishes(options: argparse.Namespace) -> dict[str, str | None]:
+    """Return which scan of a BIDS tree is meant.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+
+    Returns
+    -------
+    dict
+        ``subject``, ``session`` and ``run``, for `series.read`.
+    """
+    return {"subject": options.subject, "session": options.session, "run": options.run}
 
 
 def asl_summary(study: AslStudy) -> list[str]:

@@ -29,7 +29,7 @@ from ..core import (
 from ..core.choosing import method_options
 from ..core.files import check_output_folder, staged_folder
 from ..hemopic import tissue_labels
-from .asl_options import add_asl_options, asl_inputs, asl_settings_from, asl_summary, expects_asl
+from .asl_options import add_asl_options, asl_inputs, asl_settings_from, asl_summary, bids_wishes, expects_asl
 from .console import ConsoleProgress
 from .dicom_options import DicomWriter, add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
 from .fit_options import add_fit_options, watched_fit
@@ -99,8 +99,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--second-echo", metavar="PATH|N", help="later echo of a DSC scan: a file, a folder, or a series of IN")
     parser.add_argument(
         "--tissue-labels", metavar="FILE",  type=Path,
-        help="tissue of a DSC scan, for hemopic: 1 gray matter, 2 white matter, 3 CSF, 4 brain stem, or labels of FreeSurfer "
-        "or SynthSeg, on any grid (default: estimated from the scan)",
+        help="tissue of a DSC scan (for hemopic) or an ASL scan: 1 gray matter, 2 white matter, 3 CSF, 4 brain stem, or labels "
+        "of FreeSurfer or SynthSeg, on any grid (default: DSC estimated from the scan, ASL from BIDS derivatives)",
     )  # fmt: skip
     parser.add_argument(
         "--leakage", choices=("auto", *prepare.LEAKAGE), help="correction of a DSC scan (default auto: bsw for the preset tumor)"
@@ -178,7 +178,7 @@ def _read(options: argparse.Namespace, progress: ProgressCallback, console: Cons
         select=_selection(options.series),
         case_id=options.case_id,
         asl_options=options.asl_options,
-        bids={"subject": options.subject, "session": options.session, "run": options.run},
+        bids=bids_wishes(options),
         progress=progress,
     )
     for decision in scan.source.decisions:

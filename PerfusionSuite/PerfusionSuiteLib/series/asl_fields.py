@@ -24,6 +24,10 @@ HOW_TO_GIVE = "in the JSON sidecar, or in a JSON file given with --asl-options (
 
 M0_TYPES = ("Separate", "Included", "Estimate", "Absent")
 _LONGEST_S = 20.0
+_LATE_CUT = (
+    "The bolus is cut off (BolusCutOffDelayTime) after the picture is taken (PostLabelingDelay, for PASL the inversion time). "
+    "Correct one of the two; both are in seconds from the labeling pulse."
+)
 _LABELED = ("control", "label", "deltam", "cbf")
 
 
@@ -85,9 +89,12 @@ def facts_of(fields: Mapping[str, Any], volume_types: Sequence[str], slices: int
     """
     kinds = tuple(str(kind) for kind in volume_types)
     _check_kinds(kinds)
+    _check_readout(fields)
     labeling = _labeling(fields)
     delays = _per_volume(fields, "PostLabelingDelay", kinds)
-    durations = _durations(fields, labeling, kinds, notes)
+    durations = _durations(fields, labeling, kinds, delays)
+    if labeling == "pasl" and not np.isfinite(durations[np.isin(np.array(kinds), _LABELED)]).all():
+        _tell_unknown_bolus(fields, notes)
     pulses, suppressed = _suppression(fields)
     m0_type = fields.get("M0Type")
     if m0_type is not None and m0_type not in M0_TYPES:
@@ -167,8 +174,28 @@ def _spread(numbers: FloatArray, labeled: Any) -> FloatArray:
     return full
 
 
-def _durations(fields: Mapping[str, Any], labeling: LabelingType, kinds: tuple[str, ...], notes: Notes) -> FloatArray:
-    """Labeling duration, or of PASL the time at which the bolus is cut off."""
+def _check_readout(fields: Mapping[str, Any]) -> None:
+    """Refuse readouts that the models do not know."""
+    if fields.get("LookLocker") is True:
+        msg = (
+            "The scan is read by Look-Locker pulses, which use up the label; no method here models that. Use its maker's program."
+        )
+        raise InvalidInputError(msg)
+    echoes = fields.get("EchoTime")
+    if isinstance(echoes, list) and len({round(float(echo), 5) for echo in echoes if isinstance(echo, int | float)}) > 1:
+        msg = "The scan has several echo times, whose volumes must not be mixed. Give the volumes of the first echo alone."
+        raise InvalidInputError(msg)
+
+
+def _tell_unknown_bolus(fields: Mapping[str, Any], notes: Notes) -> None:
+    """Say why the pulsed bolus has no length."""
+    why = "the bolus was not cut off" if fields.get("BolusCutOffFlag") is False else "BolusCutOffDelayTime is missing"
+    message = f"The length of the pulsed bolus is unknown, since {why}; perfusion cannot be quantified without it."
+    notes.find("bolus_unknown", "warning", message, f"Give BolusCutOffFlag and BolusCutOffDelayTime {HOW_TO_GIVE}.")
+
+
+def _durations(fields: Mapping[str, Any], labeling: LabelingType, kinds: tuple[str, ...], delays: FloatArray) -> FloatArray:
+    """Labeling duration; of PASL the time at which the bolus is cut off, NaN where it is not known."""
     if labeling != "pasl":
         found = _per_volume(fields, "LabelingDuration", kinds)
         if (found[np.isfinite(found)] <= 0).any():
@@ -177,17 +204,34 @@ def _durations(fields: Mapping[str, Any], labeling: LabelingType, kinds: tuple[s
         return found
     cut = fields.get("BolusCutOffFlag")
     delay = fields.get("BolusCutOffDelayTime")
-    technique = str(fields.get("BolusCutOffTechnique", ""))
     if cut is False or delay is None:
-        why = "the bolus was not cut off" if cut is False else "BolusCutOffDelayTime is missing"
-        message = f"The length of the pulsed bolus is unknown, since {why}; perfusion cannot be quantified without it."
-        notes.find("bolus_unknown", "warning", message, f"Give BolusCutOffFlag and BolusCutOffDelayTime {HOW_TO_GIVE}.")
         return np.full(len(kinds), np.nan)
-    if technique.upper().replace(" ", "") == "QUIPSS":
-        message = "QUIPSS saturates the slices rather than the label, so that the bolus is not what BolusCutOffDelayTime says."
-        notes.find("quipss_one", "warning", message, "Read CBF with caution.")
     first = _numbers(delay, "BolusCutOffDelayTime")[:1].tolist()  # Q2TIPS gives the first and the last saturation
-    return _per_volume({"BolusCutOffDelayTime": first}, "BolusCutOffDelayTime", kinds)
+    found = _per_volume({"BolusCutOffDelayTime": first}, "BolusCutOffDelayTime", kinds)
+    technique = "".join(letter for letter in str(fields.get("BolusCutOffTechnique", "")).upper() if letter.isalnum())
+    if technique in ("QUIPSS", "QUIPSSI"):
+        return _of_quipss_one(fields, found, delays)
+    if (found >= delays)[np.isfinite(found)].any():
+        raise InvalidInputError(_LATE_CUT)
+    return found
+
+
+def _of_quipss_one(fields: Mapping[str, Any], cut: FloatArray, delays: FloatArray) -> FloatArray:
+    """QUIPSS I saturates the slices at the cut-off: label that is seen has come in between cut-off and picture (Wong et al., Magn
+    Reson Med 39:702, 1998), so that this is the bolus; only one delay, the same for all slices, obeys that."""
+    known = delays[np.isfinite(delays)]
+    times = fields.get("SliceTiming")
+    spread = isinstance(times, list) and len(times) > 1 and max(times) > min(times)
+    if np.unique(np.round(known, 4)).size > 1 or spread:
+        msg = (
+            "QUIPSS (the first kind) saturates the slices rather than the label, which models allow with one inversion time for "
+            "all slices only. Choose one inversion time, or write QUIPSSII as BolusCutOffTechnique if that is what was used."
+        )
+        raise InvalidInputError(msg)
+    bolus = delays - cut
+    if (bolus[np.isfinite(bolus)] <= 0).any():
+        raise InvalidInputError(_LATE_CUT)
+    return np.asarray(bolus)
 
 
 def _number(fields: Mapping[str, Any], name: str, *, low: float, high: float = np.inf, unit: str = "") -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..core.geometry import FloatArray
 from ..core.nifti import read_header, read_volume
 from ..core.series import Acquisition, Source
 from .asl_bids import asl_files, stem_of
+from .asl_encoding import decoded, is_encoded
 from .asl_fields import HOW_TO_GIVE, AslFacts, facts_of
 from .asl_m0 import m0_on_grid
 from .asl_scaling import difference_scaling, philips_divisor
@@ -203,6 +204,13 @@ def assembled(raw: RawAsl, options: AslOptions, notes: Notes, *, kind: str, case
     fields = {**raw.fields, **options}
     if options:
         notes.decide(f"Given by the user: {', '.join(sorted(options))}.")
+    if "PostLabelingDelay" in fields:  # what the headers do not say has been given
+        notes.findings[:] = [finding for finding in notes.findings if finding.code != "delay_order_unknown"]
+    if is_encoded(fields):
+        known = () if CONTEXT not in fields and not raw.volume_types else _volume_types(raw, options, raw.data.shape[3])
+        data, kinds, fields = decoded(raw.data, known, fields, notes)
+        raw = replace(raw, data=data, volume_types=kinds, fields={**raw.fields, **fields})
+        options = {name: value for name, value in options.items() if name != CONTEXT}
     volumes = raw.data.shape[3]
     kinds = _volume_types(raw, options, volumes)
     facts = facts_of(fields, kinds, raw.data.shape[2], notes)

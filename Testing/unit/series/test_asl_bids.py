@@ -324,3 +324,83 @@ class TestSeveralScans:
         (tmp_path / "a.txt").write_text("a")
         with pytest.raises(InvalidInputError, match="holds no ASL scan in BIDS"):
             series.read(tmp_path, modality="asl", bids={"subject": "01"})
+
+
+class TestSequences:
+    """Ways of labeling and reading that a plain pair of control and label does not describe."""
+
+    HADAMARD = np.array([[1, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, 1]])
+
+    def encoded(self, folder: Path, order: tuple[int, ...] = (0, 1, 2, 3)) -> tuple[Path, list[np.ndarray]]:
+        """Two cycles of a scan whose differences of three parts of the bolus are known; an M0 comes first."""
+        rng = np.random.default_rng(5)
+        still, parts = rng.uniform(200, 300, (12, 10, 4)), [rng.uniform(1, 9, (12, 10, 4)) for _ in range(3)]
+        lost = [sum(part * (1 - sign) / 2 for part, sign in zip(parts, self.HADAMARD[row], strict=True)) for row in order]
+        volumes = [1000.0 * np.ones_like(still), *(still - part for part in lost * 2)]
+        place = folder / "sub-01" / "perf"
+        place.mkdir(parents=True)
+        write_volume(place / "sub-01_asl.nii.gz", np.stack(volumes, axis=-1), AFFINE)
+        fields = {
+            "ArterialSpinLabelingType": "PCASL", "MagneticFieldStrength": 3, "M0Type": "Included", "BackgroundSuppression": False,
+            "LabelingDuration": [1.5, 0.8, 0.5], "PostLabelingDelay": 0.7, "TimeEncodedMatrix": self.HADAMARD.tolist(),
+        }  # fmt: skip
+        (place / "sub-01_asl.json").write_text(json.dumps(fields))
+        context(folder / "sub-01", "m0scan", *["n/a"] * 8)
+        return folder / "sub-01", parts
+
+    def test_time_encoding_is_undone_with_the_delay_of_each_part(self, tmp_path: Path) -> None:
+        subject, parts = self.encoded(tmp_path)
+        found = series.read(subject, modality="asl")
+        assert found.volume_types == ("m0scan", *["deltam"] * 6)
+        for cycle in range(2):
+            for at, part in enumerate(parts):
+                assert np.allclose(found.data[..., 1 + 3 * cycle + at], part, atol=1e-3)
+        assert np.allclose(found.post_label_delays_s[1:4], (0.7 + 0.5 + 0.8, 0.7 + 0.5, 0.7))  # the first part waits longest
+        assert np.allclose(found.label_durations_s[1:], (1.5, 0.8, 0.5) * 2)
+        assert "time_encoded" in {finding.code for finding in found.source.findings}
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            (
+                {"TimeEncodedMatrix": None, "TimeEncodedMatrixSize": 4, "TimeEncodedMatrixType": "Walsh"},
+                r"time-encoded \(Walsh 4\)",
+            ),
+            ({"TimeEncodedMatrix": [[1, 1], [1, -1], [-1, 1], [1, 1]]}, "no Hadamard encoding"),
+            ({"TimeEncodedMatrix": "H4"}, "no Hadamard encoding"),
+            ({"TimeEncodedMatrix": [[1], [-1], [1], [-1], [1], [-1]]}, "cannot be cycles of the 6 rows"),
+            ({"LabelingDuration": [1.5, 0.8]}, "needs LabelingDuration with 3 entries"),
+        ],
+    )
+    def test_an_encoding_that_is_not_fully_known_is_refused(self, fields: dict[str, Any], words: str, tmp_path: Path) -> None:
+        subject, _ = self.encoded(tmp_path)
+        edit(subject, **fields)
+        with pytest.raises(InvalidInputError, match=words):
+            series.read(subject, modality="asl")
+
+    @pytest.mark.parametrize(("technique", "bolus"), [("QUIPSS", 1.1), ("QUIPSS I", 1.1), ("QUIPSSII", 0.7), ("Q2TIPS", 0.7)])
+    def test_the_first_quipss_lets_in_label_after_the_cut_off_the_second_before(
+        self, technique: str, bolus: float, tmp_path: Path
+    ) -> None:
+        subject = write_asl_bids(asl_scan(labeling="pasl", delays=(1.8,), duration=0.7), tmp_path, subject="01")
+        edit(subject, BolusCutOffTechnique=technique)
+        found = series.read(subject, modality="asl")
+        assert np.allclose(found.label_durations_s, bolus)
+
+    @pytest.mark.parametrize(
+        ("scan", "fields", "words"),
+        [
+            ({"delays": (1.0, 1.8)}, {"BolusCutOffTechnique": "QUIPSS"}, "with one inversion time for all slices only"),
+            ({"delays": (1.8,), "slices_s": 0.04}, {"BolusCutOffTechnique": "QUIPSS"}, "for all slices only"),
+            ({"delays": (1.8,)}, {"BolusCutOffDelayTime": 2.0}, r"cut off .* after the picture"),
+            ({"delays": (1.8,)}, {"LookLocker": True}, "Look-Locker pulses"),
+            ({"delays": (1.8,)}, {"EchoTime": [0.01, 0.01, 0.03, 0.03]}, "several echo times"),
+        ],
+    )
+    def test_what_no_model_describes_is_refused(
+        self, scan: dict[str, Any], fields: dict[str, Any], words: str, tmp_path: Path
+    ) -> None:
+        subject = write_asl_bids(asl_scan(labeling="pasl", duration=0.7, **scan), tmp_path, subject="01")
+        edit(subject, **fields)
+        with pytest.raises(InvalidInputError, match=words):
+            series.read(subject, modality="asl")

@@ -90,7 +90,7 @@ class TestWhatHeadersDoNotSay:
         found = series.read(tmp_path / "dicom", modality="asl", asl_options={"PostLabelingDelay": delays})
         assert found.labeling == "pcasl"
         assert np.unique(found.label_durations_s).tolist() == [1.5]
-        assert "delay_order_unknown" in {finding.code for finding in found.source.findings}
+        assert "delay_order_unknown" not in {finding.code for finding in found.source.findings}  # the user has said it
 
     def test_images_without_any_hint_are_read_as_asl_when_the_user_says_so(
         self, tmp_path: Path, edit_files: Callable[..., int]
