@@ -32,12 +32,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--exchange", choices=("one-way", "none"), help="asl-brain: whether label leaves capillaries (default one-way)"
     )
     group.add_argument("--territory", choices=TERRITORIES, help="asl-brain: where flow is low (default: nowhere)")
+    group.add_argument(
+        "--crushers", metavar="CM_PER_S", type=float,
+        help="asl-brain: label in vessels of a higher mean velocity is not seen, for example 4 (default: all vessels shine)",
+    )  # fmt: skip
+    group.add_argument("--flow-level", metavar="F", type=float, help="asl-brain: factor on all flow (default 1)")
+    group.add_argument("--late", metavar="S", type=float, help="asl-brain: label enters the head later (default 0 s)")
     group.add_argument("--builder", choices=BUILDERS, help="vessels grown with numba or numpy (default: numba when installed)")
 
 
 OPTIONS = ("count", "preset", "workers", "builder")
-BRAIN_OPTIONS = ("snr", "delays", "label_duration", "repetitions", "exchange", "territory", "builder")
-EVERY = ("count", "preset", "workers", "builder", "exchange", "territory")
+BRAIN_OPTIONS = (
+    "snr", "delays", "label_duration", "repetitions", "exchange", "territory", "crushers", "flow_level", "late", "builder",
+)  # fmt: skip
+EVERY = ("count", "preset", "workers", "builder", "exchange", "territory", "crushers", "flow_level", "late")
 
 
 def write_asl_cubes(options: argparse.Namespace, console: ConsoleProgress) -> int:
@@ -86,6 +94,7 @@ def write_asl_brain(options: argparse.Namespace, console: ConsoleProgress) -> in
     wishes = {
         "post_label_delays_s": tuple(options.delays) if options.delays else None, "label_duration_s": options.label_duration,
         "exchange": options.exchange, "territory": options.territory, "builder": options.builder,
+        "crushers_cm_per_s": options.crushers, "flow_level": options.flow_level, "late_s": options.late,
     }  # fmt: skip
     given = {name: value for name, value in wishes.items() if value is not None}
     head = vessels.brain(seed=options.seed, **given, progress=part_of(console, 0.0, 0.9))

@@ -51,6 +51,11 @@ def bids_fields(series: AslSeries) -> dict[str, Any]:
         "EchoTime": series.acquisition.echo_times_s[0] if series.acquisition.echo_times_s else None,
         "RepetitionTimePreparation": series.acquisition.repetition_time_s,
     }  # fmt: skip
+    details = series.acquisition.details
+    optional |= {
+        "VascularCrushing": details.get("vascular_crushing"),
+        "VascularCrushingVENC": details.get("vascular_crushing_venc_cm_per_s"),
+    }
     fields |= {name: value for name, value in optional.items() if value is not None}
     if "m0scan" in series.volume_types and series.m0_repetition_s is not None:
         usual = series.acquisition.repetition_time_s or float(np.max(delays + durations)) + 0.5

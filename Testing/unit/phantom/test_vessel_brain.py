@@ -13,6 +13,7 @@ from PerfusionSuiteLib.cli.main import main
 from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteLib.core.nifti import read_volume
 from PerfusionSuiteLib.phantom import vessels
+from PerfusionSuiteLib.phantom.asl_bids import bids_fields
 from PerfusionSuiteLib.phantom.vessels import whole_brain
 from PerfusionSuiteLib.phantom.vessels.head_tissue import make_head_tissue
 from PerfusionSuiteLib.phantom.vessels.polydata import tubes, write_vtp
@@ -36,12 +37,16 @@ def _part(head, size=26):
     return dataclasses.replace(head, perfusion=flow)
 
 
-@pytest.fixture(scope="module")
-def brain(head):
+def _made(head, **wishes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(whole_brain, "make_head_tissue", lambda *_: _part(head))
         patch.setattr(whole_brain, "grow", partial(whole_brain.grow, longest_mm=40.0))  # the way to it has no tissue to grow in
-        yield vessels.brain(seed=SEED, territory="m2-superior")
+        return vessels.brain(seed=SEED, territory="m2-superior", **wishes)
+
+
+@pytest.fixture(scope="module")
+def brain(head):
+    return _made(head)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +128,52 @@ def test_all_label_that_entered_is_seen_while_it_is_young(brain):
     np.testing.assert_allclose(amount, expected, rtol=0.03)
 
 
+def test_crushers_hide_label_in_fast_vessels_and_nothing_else(brain, head):
+    crushed = _made(head, crushers_cm_per_s=3.0)
+    gone = brain.delta_s - crushed.delta_s
+    assert gone.min() > -1e-6
+    assert gone.max() > 0.01
+    speed = brain.arteries.velocity(brain.shear)
+    np.testing.assert_allclose(speed, brain.arteries.flow / (np.pi * brain.arteries.radius(brain.shear) ** 2), rtol=1e-9)
+    # away from all fast vessels, arteries or veins, the pictures are the same
+    cells = np.zeros(brain.mask.shape, bool)
+    for forest, shear in ((brain.arteries, brain.shear), (brain.veins, 0.5 * brain.shear)):
+        fast = np.flatnonzero((forest.velocity(shear) > 30.0) & (forest.parent >= 0))
+        for share in np.linspace(0.0, 1.0, 101):
+            points = (1.0 - share) * forest.position[fast] + share * forest.position[forest.parent[fast]]
+            cells[tuple(np.clip((points / whole_brain.BLOCK).astype(int), 0, np.array(cells.shape) - 1).T)] = True
+    assert np.abs(gone[~cells]).max() < 1e-6
+    assert 0.0 < cells[brain.mask].mean() < 0.5
+    times = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(crushed.propagation(times), brain.propagation(times), atol=2e-5)  # the label is still there
+    fields = bids_fields(vessels.brain_scan(crushed, seed=1, snr=np.inf, repetitions=1))
+    assert (fields["VascularCrushing"], fields["VascularCrushingVENC"]) == (True, 3.0)
+    assert "VascularCrushing" not in bids_fields(vessels.brain_scan(brain, seed=1, snr=np.inf, repetitions=1))
+
+
+def test_a_brain_can_have_less_flow_and_later_label(brain, head):
+    other = _made(head, flow_level=0.6, late_s=0.4)
+    np.testing.assert_allclose(other.perfusion, 0.6 * brain.perfusion, rtol=1e-5)
+    np.testing.assert_allclose(other.parameters["entry_s"], brain.parameters["entry_s"] + 0.4)
+    assert other.parameters["gray_flow"] == pytest.approx(0.6 * brain.parameters["gray_flow"])
+    # slower by the cube root of the flow on the way, and 0.4 s before it
+    expected = 0.4 + brain.entry_s[0] + (brain.arrival_s - brain.entry_s[0]) * 0.6 ** (-1.0 / 3.0)
+    assert np.nanmedian(other.arrival_s / expected) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"crushers_cm_per_s": 0.0}, "Crushers of 0 cm/s"),
+        ({"flow_level": 9.0}, "9 times the usual"),
+        ({"late_s": -1.0}, "-1 s late"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused_before_anything_grows(wish, message):
+    with pytest.raises(InvalidInputError, match=message):
+        vessels.brain(seed=1, **wish)
+
+
 def test_label_travels_from_the_trunk_into_tissue(brain):
     times = np.arange(0.5, 4.6, 0.5)
     series_ = brain.propagation(times)
@@ -164,7 +215,10 @@ def test_truth_and_tracer_are_written_with_their_units(folder, brain):
     facts = json.loads((folder / "tracer" / "propagation.json").read_text())
     assert pictures.shape[3] == len(facts["FrameTimesStart"]) == 18
     np.testing.assert_allclose(np.diff(facts["FrameTimesStart"]), 0.25)
-    assert json.loads((folder / "truth" / "truth.json").read_text())["parameters"]["terminals"] > 5000
+    told = json.loads((folder / "truth" / "truth.json").read_text())["parameters"]
+    assert told["terminals"] > 5000
+    assert told["whole_brain_flow_ml_per_min"] == pytest.approx(0.06 * brain.arteries.flow[brain.arteries.parent < 0].sum())
+    assert {"scale", "ventricle_widening", "atrophy", "warp_sd_mm", "entry_s", "gray_ml", "gray_arrival_s"} <= set(told)
 
 
 def test_surfaces_open_in_vtk_where_the_vessels_are(brain, tmp_path):

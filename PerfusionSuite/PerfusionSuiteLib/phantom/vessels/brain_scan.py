@@ -67,6 +67,7 @@ def brain_scan(brain: VesselBrain, *, seed: int, repetitions: int = 3, snr: floa
                 volumes.append(np.hypot(still + noise[0], noise[1] if snr < np.inf else 0.0) if sd > 0 else np.abs(still))
                 kinds.append(kind)
                 delays.append(float(delay))
+    venc = brain.parameters.get("crushers_cm_per_s")
     m0 = np.abs(relaxed + sd * rng.standard_normal(relaxed.shape)) if sd > 0 else relaxed
     return AslSeries(
         data=np.stack(volumes, axis=-1).astype(np.float32),
@@ -80,6 +81,6 @@ def brain_scan(brain: VesselBrain, *, seed: int, repetitions: int = 3, snr: floa
         labeling_efficiency=EFFICIENCY,
         background_suppression_pulses=0,
         field_strength_t=3.0,
-        acquisition=Acquisition(),
+        acquisition=Acquisition(details={"vascular_crushing": True, "vascular_crushing_venc_cm_per_s": venc} if venc else {}),
         source=Source(),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.geometry import FloatArray
+from ...core.geometry import BoolArray, FloatArray
 from .capillary_table import (
     STEP_S,
     TISSUE_T1_S,
@@ -29,7 +29,9 @@ _BLOOD_SHARE, _BLOOD_POWER, _BLOOD_FLOW = 0.02, 0.38, 50.0
 _CHUNK = 400_000
 
 
-def arterial_label(forest: Forest, shear: float, entry_s: FloatArray, times_s: FloatArray, grid: Grid) -> FloatArray:
+def arterial_label(
+    forest: Forest, shear: float, entry_s: FloatArray, times_s: FloatArray, grid: Grid, *, seen: BoolArray | None = None
+) -> FloatArray:
     """Return the label in arteries.
 
     Parameters
@@ -44,6 +46,8 @@ def arterial_label(forest: Forest, shear: float, entry_s: FloatArray, times_s: F
         Since the start of labeling.
     grid : Grid
         Picture voxels.
+    seen : ndarray of bool, shape (nodes,), optional
+        Count the label of these segments only.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def arterial_label(forest: Forest, shear: float, entry_s: FloatArray, times_s: F
     where, held = [], []
     for nodes in np.split(order, limits):
         for part in np.array_split(nodes, 1 + nodes.size // _CHUNK):
-            pieces = cut(forest, part)
+            pieces = cut(forest, part if seen is None else part[seen[part]])
             if pieces.segment.size == 0:
                 continue
             before = arrival[pieces.segment] - transit[pieces.segment]

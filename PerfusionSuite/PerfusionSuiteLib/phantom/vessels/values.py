@@ -167,6 +167,21 @@ class Forest:
         """
         return np.asarray(np.cbrt(4.0 * self.flow / (np.pi * shear)))
 
+    def velocity(self, shear: float) -> FloatArray:
+        """Return the mean velocity of the blood in each segment, ``q / (pi r^2)``.
+
+        Parameters
+        ----------
+        shear : float, 1/s
+            Wall shear rate.
+
+        Returns
+        -------
+        ndarray, shape (n,), mm/s
+            A quarter of shear rate times radius: wide vessels are fast.
+        """
+        return np.asarray(0.25 * shear * self.radius(shear))
+
     def transit(self, shear: float) -> FloatArray:
         """Return the time that blood of mean velocity spends in each segment.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...core.geometry import FloatArray
+from ...core.geometry import BoolArray, FloatArray
 from .acceleration import use_compiler
 from .deposit import PIECE_MM, Grid, cut
 from .transport import SERIES_STEP_S
@@ -25,6 +25,7 @@ def venous_label(
     times_s: FloatArray,
     grid: Grid,
     *,
+    seen: BoolArray | None = None,
     builder: str = "auto",
 ) -> FloatArray:
     """Return the label in veins.
@@ -43,6 +44,8 @@ def venous_label(
         Since the start of labeling.
     grid : Grid
         Picture voxels.
+    seen : ndarray of bool, shape (nodes,), optional
+        Count the label of these segments only; it passes through all.
     builder : {"auto", "compiled", "rounds"}
         With numba or numpy; the result is the same.
 
@@ -64,12 +67,13 @@ def venous_label(
         from .veins_compiled import propagate
 
         total = np.zeros((grid.size, times_s.size))
+        counted = forest.length if seen is None else np.where(seen, forest.length, 0.0)
         propagate(
-            backwards(forest), forest.depth, forest.parent, forest.position, forest.length, forest.flow, transit, source, outflow,
+            backwards(forest), forest.depth, forest.parent, forest.position, counted, forest.flow, transit, source, outflow,
             s, share, times_s, np.array(grid.block, float), np.array(grid.pictures), SERIES_STEP_S, T1_BLOOD_S, PIECE_MM, total,
         )  # fmt: skip
         return total
-    return _by_levels(forest, transit, source, outflow, (s, share), times_s, grid)
+    return _by_levels(forest, transit, source, outflow, (s, share), times_s, grid, seen)
 
 
 def backwards(forest: Forest) -> Index:
@@ -112,11 +116,12 @@ def _by_levels(
     streamlines: tuple[FloatArray, FloatArray],
     times_s: FloatArray,
     grid: Grid,
+    seen: BoolArray | None,
 ) -> FloatArray:
     """Propagate all segments of a depth at once; series hold concentration times flow."""
     total = np.zeros((grid.size, times_s.size))
     levels = levels_of(forest.depth)
-    pieces = [cut(forest, nodes) for nodes in levels]
+    pieces = [cut(forest, nodes if seen is None else nodes[seen[nodes]]) for nodes in levels]
     for s, share in zip(*streamlines, strict=True):
         arriving = np.zeros((levels[-1].size, outflow.shape[1]), np.float32)
         for depth in range(len(levels) - 1, 0, -1):

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.errors import InvalidInputError
 from ...core.geometry import BoolArray, FloatArray
 from ...core.progress import ProgressCallback, part_of
 from ..draws import stream
@@ -53,9 +54,11 @@ class VesselBrain:
     affine : ndarray, shape (4, 4), mm
         Voxel to RAS.
     response : ndarray, shape (I, J, K, T), mL/g
-        Under a bolus that never ends, for other protocols (`at`).
+        What is seen under a bolus that never ends, for other protocols (`at`).
     times_s : ndarray, shape (T,), s
         Of `response`.
+    crushed : ndarray, shape (I, J, K, T), mL/g, or None
+        With crushers, what they hide: label in fast vessels.
     arteries, veins : Forest
         Trees; positions in mm with `to_ras`.
     shear : float, 1/s
@@ -65,7 +68,7 @@ class VesselBrain:
     to_ras : ndarray, shape (4, 4), mm
         Positions of nodes to RAS.
     parameters : dict
-        What was drawn.
+        What was drawn and chosen, and what came of it.
     """
 
     delta_s: NDArray[np.float32]
@@ -81,6 +84,7 @@ class VesselBrain:
     affine: FloatArray
     response: NDArray[np.float32]
     times_s: FloatArray
+    crushed: NDArray[np.float32] | None
     arteries: Forest
     veins: Forest
     shear: float
@@ -93,7 +97,7 @@ class VesselBrain:
         return signal(self.response, self.times_s, label_duration_s, delays_s)
 
     def propagation(self, times_s: FloatArray) -> NDArray[np.float32]:
-        """Return the label density during and after labeling, shape (I, J, K, T), mL/g.
+        """Return the label density during and after labeling, with that which crushers hide, shape (I, J, K, T), mL/g.
 
         Parameters
         ----------
@@ -107,7 +111,8 @@ class VesselBrain:
         """
         times = np.asarray(times_s, float)
         ended = np.maximum(times - self.label_duration_s, 0.0)
-        values = response_at(self.response, self.times_s, np.concatenate([times, ended]))
+        whole = self.response if self.crushed is None else self.response + self.crushed
+        values = response_at(whole, self.times_s, np.concatenate([times, ended]))
         return np.asarray(values[..., : times.size] - values[..., times.size :], np.float32)
 
 
@@ -118,6 +123,9 @@ def brain(
     label_duration_s: float = PUBLISHED_DURATION_S,
     exchange: Exchange = "one-way",
     territory: str | None = None,
+    crushers_cm_per_s: float | None = None,
+    flow_level: float = 1.0,
+    late_s: float = 0.0,
     builder: str = "auto",
     progress: ProgressCallback | None = None,
 ) -> VesselBrain:
@@ -137,6 +145,13 @@ def brain(
         Whether labeled water leaves the capillaries.
     territory : {"aca", "m2-superior", "m2-inferior", "pca"}, optional
         Where flow is low.
+    crushers_cm_per_s : float, cm/s, optional
+        Label in vessels of a higher mean velocity is not seen, as with crusher gradients of that strength (VENC);
+        without, all arteries shine.
+    flow_level : float
+        Factor on the flow of the whole brain, for brains beyond the usual scatter between patients.
+    late_s : float, s
+        Label enters the head this much later, as behind slow carotids.
     builder : {"auto", "compiled", "rounds"}
         Vessels with numba, or with numpy (several times slower).
     progress : callable, optional
@@ -147,14 +162,22 @@ def brain(
     VesselBrain
         Pictures, truth and vessels.
 
+    Raises
+    ------
+    InvalidInputError
+        If a territory, the crushers, the level of flow or the lateness cannot be.
+
     Notes
     -----
     Trunks are the drawn carotid and vertebral arteries with the circle and the first orders of its branches, and the
     sinuses; all further vessels grow from them by the same code as in cubes and serve gray and white matter only.
     """
     report = part_of(progress, 0.0, 1.0)
+    _check(crushers_cm_per_s, flow_level, late_s)
     report(0.0, "Drawing a head")
     tissue = make_head_tissue(seed, BLOCK, territory)
+    scaled = {name: flow_level * value for name, value in tissue.parameters.items() if name in ("gray_flow", "white_flow")}
+    tissue = replace(tissue, perfusion=flow_level * tissue.perfusion, parameters={**tissue.parameters, **scaled})
     need = tissue.perfusion * TISSUE_DENSITY / 6000.0
     report(0.05, "Growing arteries")
     arteries = _grown("arteries", tissue, need, stream(seed, "vessels", 11), builder)
@@ -163,12 +186,25 @@ def brain(
     rng = stream(seed, "vessels", 13)
     shear = float(rng.uniform(*_SHEAR))
     roots = np.maximum(0.05, rng.uniform(*_ENTRY_S) + _ENTRY_SPREAD_S * rng.standard_normal(arteries.parent.size))
-    entry = roots[arteries.root]
+    entry = roots[arteries.root] + late_s
     times = np.unique(np.round(np.concatenate([response_times(), _needed(label_duration_s, post_label_delays_s)]), 6))
-    flowing = _Flowing(tissue, need, arteries, veins, shear, entry, times)
+    flowing = _Flowing(tissue, need, arteries, veins, shear, entry, times, crushers_cm_per_s)
     grid = Grid((need.shape[0], need.shape[1], need.shape[2]), BLOCK)
-    response, arrival = _label(flowing, grid, exchange, rng, builder, part_of(progress, 0.7, 1.0))
-    return _assembled(flowing, grid, response, arrival, label_duration_s, post_label_delays_s)
+    label = _label(flowing, grid, exchange, rng, builder, part_of(progress, 0.7, 1.0))
+    chosen = {"seed": seed, "exchange": exchange, "crushers_cm_per_s": crushers_cm_per_s, "flow_level": flow_level}
+    return _assembled(flowing, grid, label, chosen | {"late_s": late_s}, label_duration_s, post_label_delays_s)
+
+
+def _check(crushers: float | None, level: float, late: float) -> None:
+    if crushers is not None and not 0.1 <= crushers <= 100.0:
+        msg = f"Crushers of {crushers:g} cm/s make no sense. Give a velocity from 0.1 to 100 cm/s, for example 4."
+        raise InvalidInputError(msg)
+    if not 0.1 <= level <= 3.0:
+        msg = f"A brain with {level:g} times the usual flow is none. Give a factor from 0.1 to 3."
+        raise InvalidInputError(msg)
+    if not 0.0 <= late <= 3.0:
+        msg = f"Label that enters the head {late:g} s late cannot be simulated. Give 0 to 3 s."
+        raise InvalidInputError(msg)
 
 
 def _needed(duration: float, delays: tuple[float, ...]) -> FloatArray:
@@ -187,6 +223,22 @@ class _Flowing:
     shear: float
     entry: FloatArray
     times: FloatArray
+    crushers_cm_per_s: float | None
+
+    def slow(self, forest: Forest, shear: float) -> BoolArray | None:
+        """Return which segments crushers leave visible; None when there are none."""
+        if self.crushers_cm_per_s is None:
+            return None
+        return np.asarray(forest.velocity(shear) <= 10.0 * self.crushers_cm_per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """Label of a never-ending bolus, shape (voxels, T), and its arrival, shape (voxels,)."""
+
+    response: FloatArray
+    crushed: FloatArray | None
+    arrival: FloatArray
 
 
 def _grown(kind: str, tissue: HeadTissue, need: FloatArray, rng: np.random.Generator, builder: str) -> Forest:
@@ -200,11 +252,13 @@ def _grown(kind: str, tissue: HeadTissue, need: FloatArray, rng: np.random.Gener
 
 def _label(
     head: _Flowing, grid: Grid, exchange: Exchange, rng: np.random.Generator, builder: str, report: ProgressCallback
-) -> tuple[FloatArray, FloatArray]:
+) -> _Label:
     """Return the response of picture voxels and their flow-weighted arrival."""
     arteries, times = head.arteries, head.times
     report(0.0, "Label in arteries")
-    amount = arterial_label(arteries, head.shear, head.entry, times, grid)
+    slow = head.slow(arteries, head.shear)
+    amount = arterial_label(arteries, head.shear, head.entry, times, grid, seen=slow)
+    crushed = None if slow is None else arterial_label(arteries, head.shear, head.entry, times, grid, seen=~slow)
     terminal = np.flatnonzero(arteries.terminal >= 0)
     voxel, arrival = arteries.terminal[terminal], arteries.arrival(head.shear)[terminal]
     t1, outflow, sums = head.tissue.t1_tissue_s.ravel(), [], np.zeros((grid.size, 2))
@@ -220,34 +274,60 @@ def _label(
     report(0.7, "Label in veins")
     row: Index = np.full(head.need.size, -1, np.int64)
     row[voxel] = np.arange(voxel.size)
-    amount += venous_label(head.veins, _VENOUS_SHEAR * head.shear, np.concatenate(outflow), row, times, grid, builder=builder)
+    veins, shear, left = head.veins, _VENOUS_SHEAR * head.shear, np.concatenate(outflow)
+    slow = head.slow(veins, shear)
+    amount += venous_label(veins, shear, left, row, times, grid, seen=slow, builder=builder)
+    if crushed is not None and slow is not None:
+        crushed += venous_label(veins, shear, left, row, times, grid, seen=~slow, builder=builder)
+        crushed /= TISSUE_DENSITY * grid.block_mm3
     with np.errstate(invalid="ignore", divide="ignore"):
-        return amount / (TISSUE_DENSITY * grid.block_mm3), sums[:, 1] / sums[:, 0]
+        return _Label(amount / (TISSUE_DENSITY * grid.block_mm3), crushed, sums[:, 1] / sums[:, 0])
 
 
 def _assembled(
-    head: _Flowing, grid: Grid, response: FloatArray, arrival: FloatArray, duration: float, delays: tuple[float, ...]
+    head: _Flowing, grid: Grid, label: _Label, chosen: dict[str, Any], duration: float, delays: tuple[float, ...]
 ) -> VesselBrain:
     tissue = head.tissue
-    pictures = np.asarray(response, np.float32).reshape(*grid.pictures, head.times.size)
+    shape = (*grid.pictures, head.times.size)
+    pictures = np.asarray(label.response, np.float32).reshape(shape)
     shares = {name: grid.average(getattr(tissue, name)).astype(np.float32) for name in ("gray", "white", "fluid", "lesion")}
     affine = tissue.affine @ np.diag([*grid.block, 1.0])
     affine[:3, 3] = (tissue.affine @ np.append((np.array(grid.block) - 1) / 2.0, 1.0))[:3]
+    arrival = label.arrival.reshape(grid.pictures).astype(np.float32)
     return VesselBrain(
         delta_s=signal(pictures, head.times, duration, delays),
         post_label_delays_s=np.asarray(delays, float),
         label_duration_s=duration,
         perfusion=grid.average(tissue.perfusion).astype(np.float32),
-        arrival_s=arrival.reshape(grid.pictures).astype(np.float32),
+        arrival_s=arrival,
         mask=grid.average(tissue.perfusion > 0) >= 0.5,
         **shares,
         affine=affine,
         response=pictures,
         times_s=head.times,
+        crushed=None if label.crushed is None else np.asarray(label.crushed, np.float32).reshape(shape),
         arteries=head.arteries,
         veins=head.veins,
         shear=head.shear,
         entry_s=head.entry,
         to_ras=np.linalg.inv(tissue.to_domain),
-        parameters={**tissue.parameters, "shear_per_s": head.shear, "terminals": int((head.arteries.terminal >= 0).sum())},
+        parameters={**chosen, **tissue.pose.parameters, **tissue.parameters, **_outcome(head, shares, arrival)},
     )
+
+
+def _outcome(head: _Flowing, shares: dict[str, NDArray[np.float32]], arrival: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what tells one brain from another: vessels, volumes, flow, and when label comes."""
+    voxel_ml = float(np.prod(BLOCK)) / 1000.0
+    found: dict[str, Any] = {
+        "shear_per_s": head.shear,
+        "terminals": int((head.arteries.terminal >= 0).sum()),
+        "entry_s": head.entry[head.arteries.parent < 0],
+        "whole_brain_flow_ml_per_min": 0.06 * float(head.need.sum()),
+    }
+    for name in ("gray", "white", "fluid"):
+        found[f"{name}_ml"] = voxel_ml * float(shares[name].sum(dtype=np.float64))
+    for name in ("gray", "white"):
+        pure = arrival[(shares[name] > 0.9) & np.isfinite(arrival)]
+        if pure.size:
+            found[f"{name}_arrival_s"] = float(np.median(pure))
+    return found
