@@ -102,6 +102,7 @@ def test_measured_label_stands_as_points_beside_the_model_line(scene, study):
     assert line.GetMarkerStyle() == line.MarkerStyleNone
     columns = columnValues(nodes["curve.asl.brain"])
     np.testing.assert_allclose(columns["Brain"], study.metrics.values["curves"]["brain"]["observed"])
+    assert (points.GetName(), line.GetName()) == ("Brain", "Brain, asl-multi")  # a short legend covers less
     assert "delay" in nodes["chart.input"].GetXAxisTitle()
 
 

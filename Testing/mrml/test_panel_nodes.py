@@ -151,6 +151,7 @@ def test_layouts_are_registered_once_and_show_the_study(runtime, scene, a_study)
         isMap = role.startswith("map.") and role != "map.baseline" and role in nodes
         assert composites[tag].GetForegroundVolumeID() == (nodes[role].GetID() if isMap else None)
         assert composites[tag].GetLinkedControl()
+        assert made[tag].GetOrientationMarkerType() == made[tag].OrientationMarkerTypeAxes  # R, A and S are written
     assert scene.GetSingletonNode(ViewLayouts.PLOT, "vtkMRMLPlotViewNode").GetPlotChartNode() is nodes["chart.input"]
     assert scene.GetSingletonNode(ViewLayouts.TABLE, "vtkMRMLTableViewNode").GetTableNode() is nodes["table.summary"]
     display = nodes.lesions.GetDisplayNode()

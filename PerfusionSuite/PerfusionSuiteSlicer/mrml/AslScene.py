@@ -147,16 +147,18 @@ def _addCurves(scene: Any, study: AslStudy, name: str) -> dict[str, Any]:
             scene, np.array(curve["delays_s"]), {words: np.array(curve["observed"])}, name,
             unit=DENSITY_UNIT, role=f"asl.{key}", title=words, colors=color,
         )  # fmt: skip
+        points.SetName(words)  # the legend of six entries would cover late delays, with the study in each
         points.SetLineStyle(points.LineStyleNone)
         points.SetMarkerSize(9)
         nodes |= {f"curve.asl.{key}": table, f"plot.asl.{key}": points}
         shown = [points]
         if "model" in curve:
-            label = f"{words}, model"
+            label = f"{words}, {curve.get('method', 'model')}"
             table, [line] = curvesToNodes(
                 scene, np.array(curve["model_s"]), {label: np.array(curve["model"])}, name,
                 unit=DENSITY_UNIT, role=f"asl.{key}.model", title=label, colors={label: REGION_COLORS[words]},
             )  # fmt: skip
+            line.SetName(label)
             line.SetMarkerStyle(line.MarkerStyleNone)
             nodes |= {f"curve.asl.{key}.model": table, f"plot.asl.{key}.model": line}
             shown.append(line)

@@ -124,7 +124,7 @@ def viewsOf(scene: Any, className: str) -> dict[str, Any]:
     return {node.GetLayoutName() or node.GetSingletonTag(): node for node in nodes}
 
 
-def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool = False) -> None:
+def showStudyInViews(scene: Any, nodes: Mapping[str, Any]) -> None:
     """Put a study into the views of our layouts that there are.
 
     Parameters
@@ -133,8 +133,6 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
         The scene.
     nodes : mapping
         Nodes of the study by role, see `StudyNodes`.
-    withMarker : bool
-        Show a little person in each view, as the patient lies; its model is a file of the desktop.
     """
     hideOtherStudies(scene, nodes)
     composites = viewsOf(scene, "vtkMRMLSliceCompositeNode")
@@ -147,9 +145,9 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any], *, withMarker: bool =
             _showInView(composites[tag], baseline, nodes.get(role) if isMap else None)
             if isMap and role in nodes:
                 renewLegend(scene, nodes[role])
-            if withMarker:
-                sliceViews[tag].SetOrientationMarkerType(sliceViews[tag].OrientationMarkerTypeHuman)
-                sliceViews[tag].SetOrientationMarkerSize(sliceViews[tag].OrientationMarkerSizeSmall)
+            # Arrows with letters: which side is the patient's right must be read off every picture.
+            sliceViews[tag].SetOrientationMarkerType(sliceViews[tag].OrientationMarkerTypeAxes)
+            sliceViews[tag].SetOrientationMarkerSize(sliceViews[tag].OrientationMarkerSizeMedium)
             if baseline is not None:
                 sliceViews[tag].RotateToVolumePlane(baseline)
     _restrict(scene, nodes.get("lesions"), (*CONVENTIONAL, *LESION_VIEWS), with3D=True)

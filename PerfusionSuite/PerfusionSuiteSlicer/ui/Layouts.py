@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows a study in one of our layouts."""
 
-from pathlib import Path
-
 import slicer
 
 from ..mrml.ViewLayouts import (
@@ -45,9 +43,7 @@ def showStudy(nodes, number):
         number = DECISION_WITHOUT_CURVES
     isForMaps = number == MAPS or "difference" in nodes  # ASL has no other maps to decide by
     layoutManager.setLayout(mapsLayoutOf(nodes) if isForMaps else number)
-    logic = slicer.app.applicationLogic()
-    person = Path(logic.GetHomeDirectory(), logic.GetShareDirectory(), "OrientationMarkers", "Human.vtp")
-    showStudyInViews(slicer.mrmlScene, nodes, withMarker=person.exists())
+    showStudyInViews(slicer.mrmlScene, nodes)
     layoutManager.resetSliceViews()
     centerOnLesions(slicer.mrmlScene, nodes)
 
