@@ -22,7 +22,7 @@ _OWN: Mapping[str, Any] = MappingProxyType(
 )
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
-    {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("outer", "inner")}, **_OWN}
+    {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("borders", "outer", "inner")}, **_OWN}
 )
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``auto`` (from what was learned on simulated
 patients when the scan shows a whole brain, otherwise random), ``random``, or a file of ``perfusion-suite train``. Steps

@@ -35,6 +35,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "noise_sd": None,
         "outliers": 0.0,
         "frame_weights": None,
+        "borders": True,
         "outer": 6,
         "inner": 12,
     }
@@ -44,8 +45,8 @@ told (8 or more; 12 to be exact). Whether alike neighbors are averaged before, a
 then, for averaging mixes tissues. Smoothness of ln CBV, centre time and ln MTT, and the differences between neighbors from which
 on it counts as an edge (ln, s, ln). Log-normal prior of the transit time. Earliest arrival after the arterial input's. Whether
 edges of the static image keep tissues apart (auto: when its noise is small against `guide_hu`; on, off). Noise of a sample (None:
-measured). Degrees of freedom of the misfit (0: Gaussian). Weights of the frames (0 leaves one out). Gauss-Newton steps, and
-conjugate gradients in each."""
+measured). Degrees of freedom of the misfit (0: Gaussian). Weights of the frames (0 leaves one out). Whether voxels between two
+tissues are explained by both of them (`border_voxels`). Gauss-Newton steps, and conjugate gradients in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Plan:
     noise_sd: float | None
     outliers: float
     frame_weights: FloatArray | None
+    borders: bool
     outer: int
     inner: int
 
@@ -153,7 +155,7 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> Plan:
         _number(settings, "mtt_spread", 0.05, 5.0),
         _number(settings, "earliest_delay_s", -8.0, 0.0), guide, _number(settings, "guide_hu", 0.1, 1e3), noise,
         _number(settings, "outliers", 0.0, 1e6), _frame_weights(settings["frame_weights"], frames),
-        _whole(settings, "outer", 1, 100), _whole(settings, "inner", 1, 200),
+        _flag(settings, "borders"), _whole(settings, "outer", 1, 100), _whole(settings, "inner", 1, 200),
     )  # fmt: skip
 
 

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.geometry import voxel_sizes
 from ..core.progress import no_progress, part_of
 from ..deconvolution.codes import QualityCode
 from ..deconvolution.maps import spread
+from .border_voxels import REACH, unmixed
 from .devices import choose_device, with_fallback
+from .mesh import Mesh
 from .raster_field import make_field
 from .request import FitRequest, Fitted
 from .spatial import Plan
@@ -75,10 +78,12 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
 
     theta, model = minimise(task, dictionary_start(task), plan.outer, plan.inner, look)
     misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
-    columns, theta = _columns(task, theta, model, request.factor, misfit)
+    single = task.mesh.gather(theta)
+    found = parted(request, data, plan, single) if plan.borders else single
+    columns = _columns(task, theta, found, model, request.factor, misfit)
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
-    maps["quality"] = spread(request.problem, quality_codes(data, theta), QualityCode.OUTSIDE_MASK)
-    parameters = np.stack([_placed(row, data.finite) for row in theta.cpu().numpy()], axis=1)
+    maps["quality"] = spread(request.problem, quality_codes(data, found), QualityCode.OUTSIDE_MASK)
+    parameters = np.stack([_placed(row, data.finite) for row in found.cpu().numpy()], axis=1)
     field = make_field(
         "spatial", request, parameters, family=data.family, dispersion=plan.dispersion,
         extra={name: _placed(columns[name], data.finite) for name in ("cbf_sd", "tmax_sd")},
@@ -126,11 +131,19 @@ def dictionary_start(task: SpatialProblem) -> Tensor:
     return mesh.scatter(manifold.bounded(theta, prior.least_volume))
 
 
+def parted(request: FitRequest, data: SpatialData, plan: Plan, theta: Tensor) -> Tensor:
+    """Parameters of shape (3, N), where voxels that a border runs through are explained by the tissues of both sides."""
+    mask = request.mask
+    mask[mask] = data.finite
+    mesh = Mesh(mask, voxel_sizes(np.asarray(request.affine)), theta.device, (REACH, REACH, 1))
+    noise = data.variance / plan.model_factor if plan.average else data.variance
+    return data.manifold.bounded(unmixed(mesh, data.manifold, data.few, noise, theta)[0], LEAST_VOLUME)
+
+
 def _columns(
-    task: SpatialProblem, line: Tensor, model: Quadratic, factor: float, misfit: float | None
-) -> tuple[dict[str, NDArray[np.float32]], Tensor]:
+    task: SpatialProblem, line: Tensor, theta: Tensor, model: Quadratic, factor: float, misfit: float | None
+) -> dict[str, NDArray[np.float32]]:
     """Maps of the voxels of the mesh in physical units."""
-    theta = task.mesh.gather(line)
     mtt = theta[2].exp()
     delay = theta[1] - task.manifold.centre_share * mtt
     cbf = (theta[0] - theta[2]).exp() * factor
@@ -138,7 +151,7 @@ def _columns(
     found.update(standard_deviations(task, line, model, cbf, misfit))
     empty = theta[0] < EMPTY_LOG_VOLUME
     found = {name: values if name == "cbv" else values.masked_fill(empty, float("nan")) for name, values in found.items()}
-    return {name: values.float().cpu().numpy() for name, values in found.items()}, theta
+    return {name: values.float().cpu().numpy() for name, values in found.items()}
 
 
 def _placed(values: NDArray[np.float32], finite: NDArray[np.bool_]) -> NDArray[np.float32]:
