@@ -19,7 +19,8 @@ from ..fitting.devices import choose_device
 from .console import ConsoleProgress
 
 if TYPE_CHECKING:
-    from ..training.qtmnet import Plan, Trainer
+    from ..training.qtmnet import Trainer
+    from ..training.qtmnet_plan import Plan
 
 PRESETS = ("default", "published")
 SCORED_CUBES = 640
@@ -49,6 +50,10 @@ def add_parser(parts: Any) -> None:
     parser.add_argument(
         "--unseen", metavar="FOLDER", type=Path, help="cubes of other seeds to score on (default: those kept back)"
     )
+    parser.add_argument(
+        "--brains", metavar="FOLDER", type=Path, nargs="+", default=[],
+        help="also learn from pieces of these brains of 'phantom asl-brain'; the last one is kept back to score",
+    )  # fmt: skip
     parser.add_argument("--held-out", metavar="SHARE", type=float, help="cubes kept back (default 0.1)")
     parser.add_argument(
         "--protocol", metavar="S", type=float, nargs="+",
@@ -57,7 +62,7 @@ def add_parser(parts: Any) -> None:
     parser.add_argument(
         "--late", metavar="S", type=float, nargs="*",
         help="also learn from versions of the cubes into which blood enters so much later, one for each cube (default 0.4 0.8; "
-        "published preset none)",
+        "none with the published preset or '--augmentation none')",
     )  # fmt: skip
     parser.add_argument("--epochs", metavar="N", type=int, help="times that every cube is seen (default 40)")
     parser.add_argument("--minutes", metavar="M", type=float, help="time limit, within which the schedule comes to its end")
@@ -68,8 +73,8 @@ def add_parser(parts: Any) -> None:
     parser.add_argument("--scale", choices=SCALES, help="divide images by a constant or by their maximum")
     parser.add_argument(
         "--augmentation", metavar="KEY=X", nargs="*",
-        help="noise, clean, blank, gain, arteries, mirror (0 or 1); 'none' for mirroring alone (default noise=0.08 clean=0.2 "
-        "blank=0.5 gain=0.05 arteries=0.5 mirror=1)",
+        help="noise, clean, blank, gain, arteries, coarse, mirror (0 or 1); 'none' for mirroring alone (default noise=0.08 "
+        "clean=0.2 blank=0.5 gain=0.05 arteries=0.5 coarse=0.2 mirror=1)",
     )  # fmt: skip
     parser.add_argument("--noise-channel", action=argparse.BooleanOptionalAction, help="tell the network the noise")
     parser.add_argument("--regression", action=argparse.BooleanOptionalAction, help="begin with a linear regression")
@@ -97,6 +102,7 @@ def execute(options: argparse.Namespace) -> int:
     require_package("torch", "train networks")
     require_package("safetensors", "write learned weights")
     from ..training.qtmnet import Trainer
+    from ..training.qtmnet_brains import read_brains
     from ..training.qtmnet_data import load
     from ..training.qtmnet_outcome import Facts, card, finished, provenance, scored
 
@@ -114,17 +120,19 @@ def execute(options: argparse.Namespace) -> int:
             if set(unseen.seeds.tolist()) & set(cubes.seeds.tolist()):
                 msg = f"'{options.unseen}' and '{options.data}' hold cubes of the same seeds. Give cubes that are not trained on."
                 raise InvalidInputError(msg)
-        trainer = Trainer(trained, kept, plan, device, folder=options.output)
+        brains, brain = read_brains(options.brains, protocol)
+        trainer = Trainer(trained, kept, plan, device, brains=brains, kept_brain=brain, folder=options.output)
         if trainer.state.epoch:
             console.message(f"Going on after {trainer.state.epoch} epochs.")
         network = _trained(trainer, console)
-        weights = finished(network, plan, trained, plain, kept, part_of(console, 0.93, 0.95))
+        weights = finished(network, plan, trained, plain, kept, brain=brain, progress=part_of(console, 0.93, 0.95))
         rows = scored(weights, unseen, seed=plan.seed, device=device, progress=part_of(console, 0.95, 1.0))
         state = trainer.state
         done = (state.epoch, state.epoch * trainer.steps, state.seconds)
-        facts = Facts(plan, *done, _words(trained), _words(unseen), command(options, plan), machine(device))
-        seeds = [int(cubes.seeds.min()), int(cubes.seeds.max())]
-        weights = replace(weights, provenance={**provenance(facts, rows), "trained_seeds": seeds})
+        names = (", ".join(one.name for one in brains), brain.name if brain else "")
+        facts = Facts(plan, *done, _words(trained), _words(unseen), command(options, plan), machine(device), *names)
+        known = {"trained_seeds": [int(cubes.seeds.min()), int(cubes.seeds.max())], "brains": [one.name for one in brains]}
+        weights = replace(weights, provenance={**provenance(facts, rows), **known})
         save_weights(options.output / "qtmnet.safetensors", weights)
         write_text(options.output / "qtmnet.md", card(weights, facts, rows))
         _write_table(options.output / "training.csv", trainer)
@@ -189,7 +197,8 @@ def late_of(options: argparse.Namespace) -> tuple[float, ...]:
     if options.late is not None:
         return tuple(options.late)
     most = protocol_of(options).post_label_delays_s[0]
-    return tuple(late for late in LATE_S if late <= most) if options.preset == "default" else ()
+    plain = options.preset != "default" or options.augmentation == ["none"]
+    return () if plain else tuple(late for late in LATE_S if late <= most)
 
 
 def plan_of(options: argparse.Namespace, device: Any) -> Plan:
@@ -207,8 +216,8 @@ def plan_of(options: argparse.Namespace, device: Any) -> Plan:
     Plan
         The preset with what was given instead.
     """
-    from ..training.qtmnet import PRESETS as PLANS
     from ..training.qtmnet import knows_half
+    from ..training.qtmnet_plan import PRESETS as PLANS
 
     plan = PLANS[options.preset]
     names = (
@@ -225,11 +234,11 @@ def _augmentation(usual: Any, words: list[str] | None) -> Any:
     if words is None:
         return usual
     if words == ["none"]:
-        return replace(usual, noise=0.0, clean=0.0, blank=0.0, gain=0.0, arteries=0.0)
+        return replace(usual, noise=0.0, clean=0.0, blank=0.0, gain=0.0, arteries=0.0, coarse=0.0)
     given: dict[str, Any] = {}
     for word in words:
         key, _, text = word.partition("=")
-        if key not in ("noise", "clean", "blank", "gain", "arteries", "mirror"):
+        if key not in ("noise", "clean", "blank", "gain", "arteries", "coarse", "mirror"):
             msg = f"'{word}' is no augmentation. Write noise=0.08, clean=0.2, gain=0.05, arteries=0.5, mirror=1, or none."
             raise InvalidInputError(msg)
         try:
@@ -257,6 +266,7 @@ def command(options: argparse.Namespace, plan: Plan) -> str:
     """
     words = f"perfusion-suite train qtmnet DATA OUT --preset {options.preset} --seed {options.seed}"
     words += " --unseen FOLDER" if options.unseen is not None else ""
+    words += f" --brains {' '.join('BRAIN' for _ in options.brains)}" if options.brains else ""
     for name in ("cubes", "epochs", "minutes", "base", "batch", "rate", "smoothness", "scale", "held_out"):
         if getattr(options, name) is not None:
             words += f" --{name.replace('_', '-')} {getattr(options, name)}"

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,116 +15,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..asl.qtm_network import QtmNetwork, VoxelRegression
-from ..asl.qtm_weights import Q_REF, SCALES
-from ..core.errors import CancelledError, InvalidInputError, NumericalError
+from ..asl.qtm_network import QtmNetwork, VoxelRegression, estimate
+from ..asl.qtm_weights import Q_REF, S_REF
+from ..core.errors import CancelledError, NumericalError
 from ..core.progress import ProgressCallback, part_of
+from ..evaluation.qtmnet_estimators import scores_of
 from ..fitting.checkpoint import Checkpoint, fingerprint
 from .qtmnet_batches import Augmentation, Batches
+from .qtmnet_brains import PIECE, Brain, Pieces
 from .qtmnet_data import Cubes
+from .qtmnet_plan import Plan
 
-COLUMNS = ("epoch", "seconds", "rate", "loss", "nrmse_percent", "bias")
-"""Of the record: the last two on the cubes that are kept back, without noise; NaN in epochs that are not scored."""
+COLUMNS = ("epoch", "seconds", "rate", "loss", "nrmse_percent", "bias", "brain_nrmse_percent")
+"""Of the record: the last three on what is kept back, without noise; NaN in epochs that are not scored."""
 
 KEPT_S, SCORED_EVERY, SCORED_BATCH = 60.0, 5, 64
 
 VOXEL_STEPS, VOXEL_BATCH, VOXEL_RATE = 3000, 2048, 3e-3
 """Of the regression that a training begins with: seconds on a CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to train.
-
-    Parameters
-    ----------
-    preset : str
-        Name of what the other values started from.
-    epochs : int
-        Times that every cube is seen.
-    base : int
-        Channels of the network's first level.
-    slope : float
-        Of its leaky rectifiers.
-    regression : bool
-        Begin with a regression of perfusion from the curves of single voxels, which the U-Net corrects.
-    noise_channel : bool
-        Tell the network the noise.
-    scale : {"physical", "image-max"}
-        What images are divided by.
-    optimizer : {"adamw", "sgd"}
-        SGD has a momentum of 0.9.
-    rate, rate_end : float
-        Learning rate at the start and the end of a half cosine.
-    decay : float
-        Weight decay of AdamW.
-    clip : float
-        Largest norm of the gradient; 0 does not clip.
-    batch : int
-        Cubes of a step.
-    smoothness : float
-        Weight of the gradient of the output in the loss.
-    augmentation : Augmentation
-        What is done to cubes.
-    held_out : float
-        Share of the cubes that is kept back to score.
-    seed : int
-        Of weights, draws and split.
-    minutes : float, optional
-        Time limit; the schedule then comes to its end within it.
-    half : bool
-        Convolutions in bfloat16, which halves the time where the processor knows it.
-    """
-
-    preset: str = "default"
-    epochs: int = 40
-    base: int = 16
-    slope: float = 0.01
-    regression: bool = True
-    noise_channel: bool = True
-    scale: str = "physical"
-    optimizer: str = "adamw"
-    rate: float = 1e-3
-    rate_end: float = 1e-6
-    decay: float = 1e-4
-    clip: float = 1.0
-    batch: int = 16
-    smoothness: float = 0.01
-    augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(noise=0.08, clean=0.2, blank=0.5, gain=0.05, arteries=0.5)
-    )
-    held_out: float = 0.1
-    seed: int = 0
-    minutes: float | None = None
-    half: bool = False
-
-    def check(self) -> None:
-        """Refuse what cannot work.
-
-        Raises
-        ------
-        InvalidInputError
-            If a value is out of range.
-        """
-        for name in ("epochs", "base", "rate", "rate_end", "batch", "held_out", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                msg = f"{name} is {value!r}, but it must be above 0. Correct it."
-                raise InvalidInputError(msg)
-        if self.optimizer not in ("adamw", "sgd") or self.scale not in SCALES:
-            msg = f"'{self.optimizer}' with scale '{self.scale}' is unknown. Choose adamw or sgd, and {' or '.join(SCALES)}."
-            raise InvalidInputError(msg)
-        self.augmentation.check()
-
-
-PRESETS: Mapping[str, Plan] = {
-    "default": Plan(),
-    "published": Plan(
-        preset="published", base=32, slope=0.0, regression=False, noise_channel=False, scale="image-max", optimizer="sgd",
-        clip=0.0, decay=0.0, batch=8, augmentation=Augmentation(mirror=False),
-    ),
-}  # fmt: skip
-"""``published``: Hu et al.'s optimizer, schedule and scale; batch, channels and smoothness are not published."""
 
 
 @dataclass(slots=True)
@@ -148,18 +57,34 @@ class Trainer:
         How.
     device : torch.device
         Where.
+    brains : sequence of Brain
+        To learn from piece by piece.
+    kept_brain : Brain, optional
+        To score epochs on.
     folder : Path, optional
         Where checkpoints are kept; a training that was interrupted goes on from one.
     """
 
-    def __init__(self, trained: Cubes, kept: Cubes, plan: Plan, device: Any, *, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        trained: Cubes,
+        kept: Cubes,
+        plan: Plan,
+        device: Any,
+        *,
+        brains: Sequence[Brain] = (),
+        kept_brain: Brain | None = None,
+        folder: Path | None = None,
+    ) -> None:
         plan.check()
         self.plan, self.device = plan, device
         self._protocol = trained.protocol
         options: dict[str, Any] = {"noise_channel": plan.noise_channel, "scale": plan.scale, "device": device}
         self._batches = Batches.of(trained, plan.augmentation, **options)
         self._scored = Batches.of(kept, Augmentation(mirror=False), **options)
-        facts = asdict(replace(plan, minutes=None))
+        self._pieces = Pieces(brains, self._batches) if brains else None
+        self._kept_brain = kept_brain
+        facts = asdict(replace(plan, minutes=None)) | {"brains": [brain.name for brain in (*brains, *filter(None, [kept_brain]))]}
         mark = fingerprint({"seeds": trained.seeds, "kept": kept.seeds}, {**facts, "protocol": trained.protocol.words()})
         self._keeper = Checkpoint(folder, "qtmnet", mark)
         self.state = self._fresh()
@@ -167,8 +92,14 @@ class Trainer:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
-        return -(-len(self._batches.x) // self.plan.batch)
+        """Steps of an epoch, which sees every cube once, and pieces of brains in between."""
+        cubes = -(-len(self._batches.x) // self.plan.batch)
+        return cubes if self._pieces is None else cubes + len(self._rests(cubes))
+
+    def _rests(self, cubes: int) -> NDArray[Any]:
+        """Return before which steps with cubes there are steps with pieces."""
+        share = self.plan.pieces
+        return np.sort(np.arange(round(cubes * share / (1.0 - share))) % cubes)
 
     def _fresh(self) -> State:
         plan = self.plan
@@ -234,7 +165,7 @@ class Trainer:
         state, plan = self.state, self.plan
         began, losses = time.perf_counter(), []
         before = {name: value.clone() for name, value in state.network.state_dict().items()}, _copied(state.optimizer)
-        order = np.random.default_rng([plan.seed, 2, state.epoch]).permutation(len(self._batches.x))
+        groups = self._groups()
         draw = torch.Generator().manual_seed(1_000_003 * plan.seed + state.epoch)
         state.network.train()
         rate = plan.rate
@@ -243,7 +174,7 @@ class Trainer:
                 share = self.share(step, time.perf_counter() - began)
                 rate = plan.rate_end + 0.5 * (plan.rate - plan.rate_end) * (1.0 + np.cos(np.pi * min(share, 1.0)))
                 tell(min(share, 1.0), f"QTMnet, epoch {state.epoch + 1}")
-                losses.append(self._step(order[step * plan.batch : (step + 1) * plan.batch], draw, rate))
+                losses.append(self._step(groups[step], draw, rate))
         except (CancelledError, KeyboardInterrupt):
             state.network.load_state_dict(before[0])
             state.optimizer.load_state_dict(before[1])
@@ -251,14 +182,29 @@ class Trainer:
         state.epoch += 1
         state.seconds += time.perf_counter() - began
         last = state.epoch >= plan.epochs or self.share(0) >= 1.0
-        nrmse, bias = self._score() if last or state.epoch % SCORED_EVERY == 0 else (float("nan"), float("nan"))
-        state.record.append((state.epoch, state.seconds, rate, float(np.mean(losses)), nrmse, bias))
+        scored = last or state.epoch % SCORED_EVERY == 0
+        nrmse, bias = self._score() if scored else (float("nan"), float("nan"))
+        brain = self._score_brain() if scored and self._kept_brain is not None else float("nan")
+        state.record.append((state.epoch, state.seconds, rate, float(np.mean(losses)), nrmse, bias, brain))
         words = "" if np.isnan(nrmse) else f"  unseen cubes: NRMSE {nrmse:.2f} %, bias {bias:+.2f}"
+        words += "" if np.isnan(brain) else f"; unseen brain: {brain:.2f} %"
         return f"epoch {state.epoch}  loss {np.mean(losses):.5f}  {state.seconds:.0f} s{words}"
 
-    def _step(self, numbers: NDArray[Any], draw: torch.Generator, rate: float) -> float:
+    def _groups(self) -> list[NDArray[Any] | None]:
+        """Return the cubes of each step, None for steps with pieces of brains."""
+        order = np.random.default_rng([self.plan.seed, 2, self.state.epoch]).permutation(len(self._batches.x))
+        batch = self.plan.batch
+        groups: list[NDArray[Any] | None] = []
+        cubes = -(-order.size // batch)
+        pieces = np.bincount(self._rests(cubes), minlength=cubes) if self._pieces is not None else np.zeros(cubes, int)
+        for number in range(cubes):
+            groups += [None] * int(pieces[number])
+            groups.append(order[number * batch : (number + 1) * batch])
+        return groups
+
+    def _step(self, numbers: NDArray[Any] | None, draw: torch.Generator, rate: float) -> float:
         state, plan = self.state, self.plan
-        x, y = self._batches.make(numbers, draw)
+        x, y = self._seen(numbers, draw)
         with self._precision():
             found = state.network(x)
         loss = objective(found.float(), y, plan.smoothness)
@@ -275,6 +221,14 @@ class Trainer:
         state.optimizer.step()
         return value
 
+    def _seen(self, numbers: NDArray[Any] | None, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make a batch of cubes, or of pieces with about as many voxels."""
+        if numbers is not None:
+            return self._batches.make(numbers, draw)
+        assert self._pieces is not None
+        cubes = self.plan.batch * self._batches.y[0].numel()
+        return self._pieces.make(max(1, round(cubes / math.prod(PIECE))), draw)
+
     def _precision(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16) if self.plan.half else nullcontext()
 
@@ -290,6 +244,18 @@ class Trainer:
                 squares, truth = squares + float(off.square().sum()), truth + float(y.square().sum())
                 bias += float(off.sum())
         return 100.0 * (squares / truth) ** 0.5, Q_REF * bias / batches.y.numel()
+
+    def _score_brain(self) -> float:
+        """Return NRMSE (percent) on the brain that is kept back."""
+        brain = self._kept_brain
+        if brain is None:
+            return float("nan")
+        network, options = self.state.network.eval(), {"dtype": torch.float32, "device": self.device}
+        x = torch.as_tensor(brain.density[None] / np.float32(S_REF), **options)
+        with torch.inference_mode():
+            seen, factor = self._batches.scaled(x, torch.zeros((1, 1, 1, 1, 1), device=self.device))
+            flow = Q_REF * (estimate(network, seen) * factor)[0, 0].clamp(min=0.0).cpu().numpy()
+        return scores_of(flow, brain.flow, brain.mask).nrmse
 
     def keep(self) -> None:
         """Write a checkpoint."""

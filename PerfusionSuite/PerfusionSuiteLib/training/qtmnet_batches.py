@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from ..asl.qtm_weights import Q_REF, S_REF, VOXEL_MM, Protocol
 from ..core.errors import InvalidInputError
@@ -21,6 +22,9 @@ ARTERY_SHARES = (0.01, 0.4)
 
 ENTRY_S, ARTERY_TRANSIT_S = (0.2, 2.2), 0.8
 """When the fastest label reaches a place, and the longest further way as time of plug flow."""
+
+COARSER = (2.0, 1.5)
+"""By how much larger voxels can be, in plane and along the third axis."""
 
 WIDTH_MM, MOST_ARTERIES, STREAMLINES, VOXEL_ARTERIES = (1.0, 2.2), 3, 12, 0.3
 
@@ -43,6 +47,8 @@ class Augmentation:
         Largest deviation of a common factor from 1, for errors of M0 and efficiency.
     arteries : float
         Share of cubes that large arteries pass through: those of a head are larger than any that feeds a cube.
+    coarse : float
+        Share of batches that are scanned with larger voxels, whose noise is smooth on those of the network.
     """
 
     mirror: bool = True
@@ -51,6 +57,7 @@ class Augmentation:
     blank: float = 0.0
     gain: float = 0.0
     arteries: float = 0.0
+    coarse: float = 0.0
 
     def check(self) -> None:
         """Refuse what cannot be.
@@ -60,7 +67,8 @@ class Augmentation:
         InvalidInputError
             If a value is out of range.
         """
-        for name, most in (("noise", 1.0), ("clean", 1.0), ("blank", 1.0), ("gain", 0.5), ("arteries", 1.0)):
+        limits = {"noise": 1.0, "clean": 1.0, "blank": 1.0, "gain": 0.5, "arteries": 1.0, "coarse": 1.0}
+        for name, most in limits.items():
             if not 0.0 <= getattr(self, name) <= most:
                 msg = f"The augmentation '{name}' is {getattr(self, name)!r}. Choose a number from 0 to {most:g}."
                 raise InvalidInputError(msg)
@@ -124,14 +132,45 @@ class Batches:
             x = x + passing_arteries(x.shape[2:], self.protocol, how.arteries, len(x), draw).to(x.device)
         if how.gain:
             x = x * (1.0 + how.gain * (2.0 * self._uniform(len(x), draw) - 1.0))
-        sd = how.noise * self._uniform(len(x), draw) * (self._uniform(len(x), draw) >= how.clean)
-        if how.noise:
-            x = x + sd * torch.randn(x.shape, generator=draw).to(x.device)
+        x, y, sd = self.noisy(x, y, draw)
         if how.blank:
             kept = half_spaces(x.shape[2:], how.blank, len(x), draw).to(x.device)
             x, y = x * kept, y * kept
         x, factor = self.scaled(x, sd)
         return x, y / factor
+
+    def noisy(self, x: torch.Tensor, y: torch.Tensor, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Add noise, to some batches that of larger voxels, which blur what is seen as well.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, D, I, J, K)
+            Label density over `S_REF`.
+        y : Tensor, shape (B, 1, I, J, K)
+            Target.
+        draw : torch.Generator
+            Of the CPU.
+
+        Returns
+        -------
+        x, y : Tensor
+            Changed; the target is blurred alike, because it goes back to the voxels of the scan.
+        sd : Tensor, shape (B, 1, 1, 1, 1)
+            Standard deviation of the noise in x.
+        """
+        how, size = self.augmentation, x.shape[2:]
+        sd = how.noise * self._uniform(len(x), draw) * (self._uniform(len(x), draw) >= how.clean)
+        if how.coarse and float(torch.rand((), generator=draw)) < how.coarse:
+            factors = 1.0 + torch.rand(2, generator=draw) * (torch.tensor(COARSER) - 1.0)
+            fewer = [max(1, round(n / float(factors[axis // 2]))) for axis, n in enumerate(size)]
+            x, y = (rescaled(functional.adaptive_avg_pool3d(part, fewer), size) for part in (x, y))
+            noise = rescaled(torch.randn((*x.shape[:2], *fewer), generator=draw), size)
+            noise = noise / noise.square().mean((1, 2, 3, 4), keepdim=True).sqrt()
+        elif how.noise:
+            noise = torch.randn(x.shape, generator=draw)
+        else:
+            return x, y, sd
+        return x + sd * noise.to(x.device), y, sd
 
     def voxels(self, curves: torch.Tensor, flows: torch.Tensor, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Make a batch of single voxels, as one image of one row.
@@ -191,6 +230,24 @@ class Batches:
         if self.noise_channel:
             x = torch.cat([x, sd.expand(len(x), 1, *x.shape[2:])], 1)
         return x, factor
+
+
+def rescaled(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Interpolate images linearly.
+
+    Parameters
+    ----------
+    x : Tensor, shape (B, channels, I, J, K)
+        Images.
+    size : sequence of int
+        Voxels to interpolate to.
+
+    Returns
+    -------
+    Tensor
+        Of that size.
+    """
+    return functional.interpolate(x, tuple(size), mode="trilinear", align_corners=False)
 
 
 def mirrored(x: torch.Tensor, y: torch.Tensor, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -285,7 +342,7 @@ def passing_arteries(shape: Sequence[int], protocol: Protocol, share: float, cou
     places, edge = _places(shape)
     vessels = count * MOST_ARTERIES
     point = torch.rand((vessels, 3), generator=draw) * edge
-    direction = torch.nn.functional.normalize(torch.randn((vessels, 3), generator=draw), dim=1)
+    direction = functional.normalize(torch.randn((vessels, 3), generator=draw), dim=1)
     off = places[None] - point[:, :, None, None, None]
     along = torch.einsum("bc,bcijk->bijk", direction, off)
     width = WIDTH_MM[0] + (WIDTH_MM[1] - WIDTH_MM[0]) * torch.rand((vessels, 1, 1, 1), generator=draw)

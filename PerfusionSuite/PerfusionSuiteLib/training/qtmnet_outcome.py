@@ -15,15 +15,16 @@ from ..asl.qtm_network import QtmNetwork
 from ..asl.qtm_weights import Q_REF, S_REF, QtmWeights
 from ..core.progress import ProgressCallback, part_of
 from ..evaluation import qtmnet_estimators as estimators
-from .qtmnet import Plan
+from .qtmnet_brains import Brain
 from .qtmnet_data import Cubes, moments
+from .qtmnet_plan import Plan
 
 PUBLISHED_CUBES, PUBLISHED_EPOCHS, PUBLISHED_BATCH = 6400, 40, 8
 
 NOISES = (0.0, 0.02, 0.05)
 """Noise of the scores, in units of `S_REF`; three pairs of a scan have 0.02 to 0.07."""
 
-SPREAD_CUBES, COVERED = 96, 0.6827
+SPREAD_CUBES, SPREAD_NOISES, COVERED = 96, (0.0, 0.25, 0.5, 1.0), 0.6827
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Facts:
         Time of the epochs.
     trained, unseen : str
         Cubes in words.
+    brains, kept_brain : str
+        Brains that were learned from, and the one that was kept back, by their seeds; empty without any.
     command, machine : str
         How it was started, and where.
     """
@@ -73,6 +76,8 @@ class Facts:
     unseen: str
     command: str
     machine: str
+    brains: str = ""
+    kept_brain: str = ""
 
     def distance(self) -> str:
         """Return how far this is from the published training, in words."""
@@ -94,11 +99,20 @@ class Facts:
             differs.append("large arteries are added to cubes")
         if "later versions" in self.trained:
             differs.append("cubes into which blood enters later are learned from, too")
+        if self.brains:
+            differs.append("pieces of simulated brains are learned from, too; the published network saw cubes only")
         return words + (f" Other than published: {'; '.join(differs)}." if differs else "")
 
 
 def finished(
-    network: QtmNetwork, plan: Plan, trained: Cubes, plain: Cubes, kept: Cubes, progress: ProgressCallback | None = None
+    network: QtmNetwork,
+    plan: Plan,
+    trained: Cubes,
+    plain: Cubes,
+    kept: Cubes,
+    *,
+    brain: Brain | None = None,
+    progress: ProgressCallback | None = None,
 ) -> QtmWeights:
     """Turn a trained network into weights, with the size of its errors on cubes that were kept back.
 
@@ -110,6 +124,8 @@ def finished(
         How it was trained.
     trained, plain, kept : Cubes
         What it was trained on, the same without later versions (for the regression that it has to beat), and what was kept back.
+    brain : Brain, optional
+        Kept back, too.
     progress : callable, optional
         Progress and cancelling.
 
@@ -131,10 +147,17 @@ def finished(
         most_noise=plan.augmentation.noise * S_REF,
         moments=tuple(tuple(float(v) for v in row) for row in moments(plain)),
     )
-    return replace(weights, spread=spread_of(weights, kept, plan.seed, progress))
+    return replace(weights, spread=spread_of(weights, kept, plan.seed, brain=brain, progress=progress))
 
 
-def spread_of(weights: QtmWeights, cubes: Cubes, seed: int, progress: ProgressCallback | None = None) -> tuple[float, ...]:
+def spread_of(
+    weights: QtmWeights,
+    cubes: Cubes,
+    seed: int,
+    *,
+    brain: Brain | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[float, ...]:
     """Learn how large errors are from what is known at use, see `QtmWeights.spread`.
 
     Parameters
@@ -145,6 +168,8 @@ def spread_of(weights: QtmWeights, cubes: Cubes, seed: int, progress: ProgressCa
         Cubes that were kept back.
     seed : int
         Of the noise.
+    brain : Brain, optional
+        That was kept back; it counts instead of the cubes, for it is what the network is used on.
     progress : callable, optional
         Progress and cancelling.
 
@@ -154,17 +179,19 @@ def spread_of(weights: QtmWeights, cubes: Cubes, seed: int, progress: ProgressCa
         Such that 68 % of the errors are smaller than their standard error.
     """
     few = cubes.chosen(np.arange(min(len(cubes), SPREAD_CUBES)))
-    levels = [0.0] if not weights.most_noise else [0.0, 0.25, 0.5, 1.0]
+    density, truth = (few.density, few.flow) if brain is None else (brain.density[None], brain.flow[None])
+    inside = np.ones(truth.shape, bool) if brain is None else brain.mask[None]
+    levels = [0.0] if not weights.most_noise else list(SPREAD_NOISES)
     parts, errors = [], []
     for number, share in enumerate(levels):
         noise = share * weights.most_noise / S_REF
+        seen = np.where(inside[:, None], estimators.with_noise(density, noise, seed), np.float32(0.0))
         flow, variance = estimators.network(
-            weights, estimators.with_noise(few.density, noise, seed), noise,
-            progress=part_of(progress, number / len(levels), (number + 1) / len(levels)),
-        )  # fmt: skip
+            weights, seen, noise, progress=part_of(progress, number / len(levels), (number + 1) / len(levels))
+        )
         known = (np.ones(flow.size), variance.ravel(), flow.ravel() ** 2, np.full(flow.size, (noise * Q_REF) ** 2))
-        parts.append(np.stack(known, axis=1).astype(np.float64))
-        errors.append(np.abs(flow - few.flow).ravel().astype(np.float64))
+        parts.append(np.stack(known, axis=1).astype(np.float64)[inside.ravel()])
+        errors.append(np.abs(flow - truth)[inside].astype(np.float64))
     table, error = np.concatenate(parts), np.concatenate(errors)
     found = _fitted(table, error)
     covered = np.sqrt(np.maximum(table @ found, 1e-6))
@@ -249,16 +276,18 @@ def card(weights: QtmWeights, facts: Facts, rows: Sequence[Row]) -> str:
     """
     plan, how = facts.plan, facts.plan.augmentation
     changes = f"noise 0 to {how.noise:g} S_ref ({100 * how.clean:.0f} % of cubes clean), half-spaces blanked in "
-    changes += f"{100 * how.blank:.0f} %, gain within {100 * how.gain:.0f} %, "
-    changes += f"large arteries through {100 * how.arteries:.0f} %, mirrored: {'yes' if how.mirror else 'no'}"
+    changes += f"{100 * how.blank:.0f} %, gain within {100 * how.gain:.0f} %, large arteries through {100 * how.arteries:.0f} %, "
+    changes += f"larger voxels in {100 * how.coarse:.0f} %, mirrored: {'yes' if how.mirror else 'no'}"
+    brains = f"; pieces of simulated brains {facts.brains} ({100 * plan.pieces:.0f} % of the steps)" if facts.brains else ""
+    kept = f"; size of errors learned on simulated brain {facts.kept_brain}" if facts.kept_brain else ""
     count = sum(int(np.size(value)) for value in weights.tensors.values())
     table = [
         ("Protocol", f"{weights.protocol.words()}, T1 of blood {weights.protocol.t1_blood_s:g} s, (P)CASL at 3 T"),
         ("Input", f"label density lambda dM / (2 alpha M0), scale {weights.scale}, S_ref {S_REF:g}; voxels of 2 x 2 x 4 mm"),
         ("Output", f"perfusion over {Q_REF:g} mL/100 g/min"),
         ("Network", f"3D U-Net, base {weights.base}, attention at the bottom, {count} numbers, stored with 16 bits"),
-        ("Trained on", facts.trained),
-        ("Scored on", facts.unseen),
+        ("Trained on", facts.trained + brains),
+        ("Scored on", facts.unseen + kept),
         ("Preset", f"{plan.preset}; {plan.optimizer}, rate {plan.rate:g} to {plan.rate_end:g}, batch {plan.batch}"),
         ("Loss", f"mean absolute error + {plan.smoothness:g} x mean absolute gradient"),
         ("Augmentation", changes),

@@ -20,9 +20,10 @@ from PerfusionSuiteLib.core.errors import CancelledError, InvalidInputError  # n
 from PerfusionSuiteLib.phantom.vessels import store  # noqa: E402
 from PerfusionSuiteLib.phantom.vessels.values import response_times  # noqa: E402
 from PerfusionSuiteLib.training import qtmnet  # noqa: E402
-from PerfusionSuiteLib.training.qtmnet import PRESETS, Plan, Trainer, objective  # noqa: E402
+from PerfusionSuiteLib.training.qtmnet import Trainer, objective  # noqa: E402
 from PerfusionSuiteLib.training.qtmnet_batches import ENTRY_S, Augmentation, Batches, arterial_curves, half_spaces  # noqa: E402
 from PerfusionSuiteLib.training.qtmnet_data import Cubes, load, moments, seed_ranges  # noqa: E402
+from PerfusionSuiteLib.training.qtmnet_plan import PRESETS, Plan  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
