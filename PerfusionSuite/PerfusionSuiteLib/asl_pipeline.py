@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, asl, lesion
+from .asl.calibration import field_strength
 from .asl.difference import DifferenceSettings, difference_of
+from .asl.pairs import pairs_of
 from .asl.partial_volume import corrected_flow
 from .asl.qtm import assess
 from .asl.region_curves import region_curves
@@ -39,8 +41,8 @@ __all__ = ["M0_OPTIONS", "SOFTWARE", "AslInputs", "AslSettings", "acquisition_fa
 
 SOFTWARE = f"Perfusion Suite {__version__}"
 
-LEAST_FLOW = 3.0
-"""mL/100 g/min; a median below it is no flow of a brain."""
+LEAST_FLOW, MOST_FLOW = 3.0, 200.0
+"""mL/100 g/min; a median outside of them is no flow of a brain."""
 
 
 def run_asl(
@@ -114,6 +116,25 @@ def _check_inputs(series: AslSeries, settings: AslSettings, inputs: AslInputs) -
     if 0 < delays < asl.METHODS[method].min_delays:
         msg = f"The method '{method}' needs at least {asl.METHODS[method].min_delays} delays, but the scan has {delays}."
         raise InvalidInputError(f"{msg} Choose asl-single, or leave the method to the program.")
+    if method == "qtmnet":
+        _check_for_network(series, settings, inputs)
+
+
+def _check_for_network(series: AslSeries, settings: AslSettings, inputs: AslInputs) -> None:
+    """Refuse a protocol that the network does not know before minutes of motion correction."""
+    from .asl.qtm_input import check_protocol
+    from .asl.qtm_weights import load_weights
+
+    pairs, _ = pairs_of(series)
+    times = np.array(sorted({pair.group for pair in pairs}))
+    late = np.zeros(series.shape[2]) if series.slice_delays_s is None else np.asarray(series.slice_delays_s, np.float64)
+    tesla, _ = field_strength(series, settings.calibration(inputs.m0_reference))
+    nothing = np.zeros((1, 1, 1, len(times)), np.float32)
+    protocol = AslDifference(
+        nothing, times[:, 0], times[:, 1], None, None, np.ones((1, 1, 1), bool), series.affine, series.labeling, 1.0, tesla, late,
+        np.ones(len(times), np.int64),
+    )  # fmt: skip
+    check_protocol(protocol, load_weights(settings.method_options.get("weights") or None))
 
 
 def _method_options(settings: AslSettings, method: str) -> dict[str, Any]:
@@ -145,7 +166,7 @@ def _study(
     findings = [*difference.findings, *inputs.findings]
     lesions = None
     hardly_any = _hardly_any_flow(maps, difference)
-    findings += hardly_any
+    findings += hardly_any or _too_much_flow(maps, difference)
     if settings.compare_sides and not hardly_any:
         progress(0.1, "Comparing the sides")
         with clock.step("sides"):
@@ -210,18 +231,31 @@ def _sides(
     return maps.added(relative["rcbf_mirror"]), found.lesions
 
 
-def _hardly_any_flow(maps: PerfusionMaps, difference: AslDifference) -> list[QualityFinding]:
-    """Tell when the brain as a whole seems to have no flow; its sides cannot be compared then."""
+def _median_flow(maps: PerfusionMaps, difference: AslDifference) -> float | None:
+    """Of the brain; None where flow is relative."""
     inside = maps["cbf"].values[difference.mask] if "cbf" in maps else np.zeros(0)
     inside = inside[np.isfinite(inside)]
-    if not inside.size or float(np.median(inside)) >= LEAST_FLOW:
+    return float(np.median(inside)) if inside.size else None
+
+
+def _hardly_any_flow(maps: PerfusionMaps, difference: AslDifference) -> list[QualityFinding]:
+    """Tell when the brain as a whole seems to have no flow; its sides cannot be compared then."""
+    median = _median_flow(maps, difference)
+    if median is None or median >= LEAST_FLOW:
         return []
-    text = (
-        f"The median flow of the brain is {float(np.median(inside)):.1f} mL/100 g/min, which no living brain has; "
-        "its sides were not compared."
-    )
-    advice = "Check the order of control and label, the delays, M0 and, for qtmnet, the weights."
-    return [QualityFinding("asl_hardly_any_flow", "warning", text, advice)]
+    text = f"The median flow of the brain is {median:.1f} mL/100 g/min, which no living brain has; its sides were not compared."
+    advice = "Check the order of control and label, the delays, the scale of M0 and, for qtmnet, the weights."
+    return [QualityFinding("asl_hardly_any_flow", "error", text, advice)]
+
+
+def _too_much_flow(maps: PerfusionMaps, difference: AslDifference) -> list[QualityFinding]:
+    """Tell when the scale of the scan cannot be right."""
+    median = _median_flow(maps, difference)
+    if median is None or median <= MOST_FLOW:
+        return []
+    text = f"The median flow of the brain is {median:.0f} mL/100 g/min, which no brain has: M0 and the scan differ in scale."
+    advice = "Check M0 and what the scanner multiplied images by (DifferenceScaling, Philips' scale slopes), and the delays."
+    return [QualityFinding("asl_too_much_flow", "error", text, advice)]
 
 
 def _doubts(quality: NDArray[np.uint8], difference: AslDifference, method: str) -> list[QualityFinding]:

@@ -10,8 +10,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from .. import asl, asl_tissue, pipeline, results
-from ..core import AslSeries, AslStudy, InvalidInputError
+from .. import asl, asl_tissue, pipeline, results, series
+from ..core import AslSeries, AslStudy, InvalidInputError, ProgressCallback
 from ..core.choosing import method_options
 from ..series.bids_choice import bids_scans, chosen_scan
 
@@ -19,7 +19,7 @@ _OF_CONTRAST: Mapping[str, str] = {
     "aif": "--aif", "vof": "--vof", "aif_at": "--aif-at", "vof_at": "--vof-at", "adc": "--adc",
     "second_echo": "--second-echo", "leakage": "--leakage", "preset": "--preset", "threshold": "--threshold",
     "thresholds": "--thresholds", "roi_mask": "--roi-mask", "contra_mask": "--contra-mask", "sss": "--sss",
-    "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "followup": "--followup", "resume": "--resume",
+    "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "resume": "--resume",
 }  # fmt: skip
 """Options that belong to scans with a bolus."""
 
@@ -263,5 +263,53 @@ def asl_summary(study: AslStudy) -> list[str]:
         limit = numbers["hypoperfusion"]["limit_percent"]
         where = f" on the {numbers['affected_side']}" if numbers["affected_side"] in ("left", "right") else ""
         lines.append(f"Flow below {limit:g} % of the other side: {volume:.1f} mL{where}")
+    lines += _later_words(numbers.get("follow_up") or {})
     lines += [f"  {f.severity}: {f.message} {f.advice}".rstrip() for f in study.findings if f.severity != "info"]
     return lines
+
+
+def _later_words(later: Mapping[str, Any]) -> list[str]:
+    """A line about the follow-up: flow of the brain and of what was low, and volumes of low flow."""
+    if not later:
+        return []
+    parts = []
+    for name, words in (("brain", "brain"), ("low_flow", "where it was low")):
+        facts = (later.get("regions") or {}).get(name)
+        if facts:
+            parts.append(f"{words} {facts['cbf_first']:.1f} -> {facts['cbf_later']:.1f} mL/100 g/min")
+    if "resolved_ml" in later:
+        volumes = ", ".join(f"{name} {later[f'{name}_ml']:.1f}" for name in ("resolved", "persistent", "new"))
+        parts.append(f"low flow {later['first_ml']:.1f} -> {later['later_ml']:.1f} mL ({volumes} mL)")
+    return [f"Follow-up: {'; '.join(parts)}"]
+
+
+def read_later_asl(options: argparse.Namespace, progress: ProgressCallback) -> AslSeries | None:
+    """Read the follow-up of an ASL scan.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed arguments.
+    progress : callable
+        Progress.
+
+    Returns
+    -------
+    AslSeries or None
+        None when there is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no ASL scan.
+    """
+    place = options.followup
+    if place is None:
+        return None
+    if not place.exists():
+        msg = f"There is no follow-up '{place}'. Give a later ASL scan."
+        raise InvalidInputError(msg)
+    if results.holds_maps(place) or (place / "metrics.json").is_file():
+        msg = f"The follow-up '{place.name}' holds finished maps. Give the later ASL scan itself: it is registered by its M0."
+        raise InvalidInputError(msg)
+    return series.read(place, modality="asl", asl_options=options.asl_options, progress=progress)

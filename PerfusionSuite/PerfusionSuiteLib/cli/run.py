@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .. import asl, input_function, pipeline, prepare, results, series
+from ..asl_follow_up import with_follow_up
 from ..core import (
     AslSeries,
     AslStudy,
@@ -29,7 +30,7 @@ from ..core import (
 from ..core.choosing import method_options
 from ..core.files import check_output_folder, staged_folder
 from ..hemopic import tissue_labels
-from .asl_options import add_asl_options, asl_inputs, asl_settings_from, asl_summary, bids_wishes, expects_asl
+from .asl_options import add_asl_options, asl_inputs, asl_settings_from, asl_summary, bids_wishes, expects_asl, read_later_asl
 from .console import ConsoleProgress
 from .dicom_options import DicomWriter, add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
 from .fit_options import add_fit_options, watched_fit
@@ -203,7 +204,11 @@ def _finished_asl(options: argparse.Namespace, scan: AslSeries, console: Console
     """Analyze an ASL scan and write its results."""
     settings = asl_settings_from(options)
     writer = scene_writer() if options.mrb else None
-    study = pipeline.run(scan, settings, inputs=asl_inputs(options, scan), progress=part_of(console, 0.15, 0.8))
+    later = read_later_asl(options, part_of(console, 0.15, 0.2))
+    end = 0.8 if later is None else 0.5
+    study = pipeline.run(scan, settings, inputs=asl_inputs(options, scan), progress=part_of(console, 0.2, end))
+    if later is not None:
+        study = with_follow_up(study, later, settings, progress=part_of(console, end, 0.8))
     dicom = dicom_writer(options, study, study.maps, scan.source.dicom)
     files = write_study(
         study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=part_of(console, 0.8, 1.0)

@@ -75,6 +75,16 @@ _TABLE = (
     Quantity(
         "cbf_wm", "Cerebral blood flow of pure white matter", "CBF WM", "mL/100g/min", "mL/(100.g.min)", "", (0, 50), "perfusion"
     ),
+    Quantity(
+        "cbf_later",
+        "Cerebral blood flow of the follow-up",
+        "CBF later",
+        "mL/100g/min",
+        "mL/(100.g.min)",
+        "",
+        (0, 100),
+        "perfusion",
+    ),
     Quantity("abv", "Arterial blood volume", "aBV", "mL/100g", "mL/(100.g)", "", (0, 3), "perfusion", "%.1f"),
     Quantity("abat", "Arrival time in the artery", "aBAT", "s", "s", "", (0, 3), "delay", "%.1f"),
     Quantity("rcbf_mirror", "Cerebral blood flow relative to the other side", "rCBF, sides", "%", "%", "", (0, 150), "perfusion"),

@@ -92,6 +92,7 @@ def write_asl_report(
         cards=_cards(numbers),
         findings=finding_rows(findings),
         regions=region_table(numbers),
+        follow_up=follow_up_table(numbers),
         pictures=_embedded(images),
         voxels=_voxels(numbers),
         acquisition=_acquisition(study, numbers),
@@ -118,6 +119,7 @@ def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
         ("CBF, gray matter", gray.get("cbf"), "mL/100 g/min", 1, _origin(gray), relative if gray else fraction, ""),
         ("CBF, white matter", white, "mL/100 g/min", 1, _origin(regions.get("wm") or {}), relative if gray else fraction, ""),
         ("CBF, brain", brain.get("cbf"), "mL/100 g/min", 1, _origin(brain), relative, ""),
+        ("Gray over white", numbers.get("gm_wm_cbf_ratio"), "", 2, "flow of gray over white matter", fraction, ""),
         (f"ATT, {_REGIONS[place].lower()}", arrival, "s", 2, how, "It needs several delays and a method that tells it.", ""),
         ("Low flow", numbers.get("hypoperfusion_volume_ml"), "mL", 1, told, apart, "hypoperfusion"),
         ("Later there", late, "s", 2, _late_words(curves), "It needs low flow and several delays.", ""),
@@ -195,6 +197,39 @@ def region_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
     of_map = [f"{'Mean of voxels' if model == method else 'CBF of the map, mean of voxels'} ({unit})", "ATT, mean of voxels (s)"]
     head = ["Region", *(of_curve + of_map if model == method else of_map + of_curve), "Voxels"]
     return {"head": head, "rows": rows, "note": _table_note(str(method), str(model))}
+
+
+def follow_up_table(numbers: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return flow of each region in the first and in a later scan.
+
+    Parameters
+    ----------
+    numbers : mapping
+        Content of the metrics.
+
+    Returns
+    -------
+    dict or None
+        ``head``, ``rows`` and a ``note``; None without a follow-up.
+    """
+    later = numbers.get("follow_up")
+    if not later:
+        return None
+    rows = []
+    for name, words in _REGIONS.items():
+        facts = (later.get("regions") or {}).get(name)
+        if facts:
+            change = facts.get("change_percent")
+            shown_change = "–" if change is None else f"{change:+.0f}"
+            rows.append([words, f"{facts['cbf_first']:.1f}", f"{facts['cbf_later']:.1f}", shown_change, str(facts["voxels"])])
+    note = (
+        f"Means of voxels that both scans show ({later['common_brain_percent']:.0f} % of the brain); the later scan was moved by "
+        f"{later['moved_mm']:.1f} mm and {later['moved_deg']:.1f}° to lie on the first. Low flow is that of the first scan."
+    )
+    if "resolved_ml" in later:
+        parts = ", ".join(f"{name} {later[f'{name}_ml']:.1f} mL" for name in ("resolved", "persistent", "new"))
+        note += f" Its volume: {later['first_ml']:.1f} mL then, {later['later_ml']:.1f} mL now; {parts}."
+    return {"head": ["Region", "CBF, first", "CBF, later", "Change (%)", "Voxels"], "rows": rows, "note": note}
 
 
 def _table_note(method: str, model: str) -> str:

@@ -26,6 +26,8 @@ from .tables import flatten, write_rows
 _ARRAYS = ("delays_s", "observed", "observed_sd", "fitted", "model_s", "model")
 """Parts of a mean curve that a table holds rather than the metrics."""
 
+_LATER = {name: f"{name} low flow at follow-up" for name in ("resolved", "persistent", "new")}
+
 
 def write_asl(
     study: AslStudy,
@@ -156,9 +158,11 @@ def _write_masks(study: AslStudy, stage: Path, names: Layout) -> None:
         regions["csf"] = study.masks.csf
     if study.lesions is not None:
         regions |= {"hypoperfusion_mask": study.lesions.hypoperfusion, "reference": study.lesions.reference}
+        regions |= {name: mask for name, mask in study.lesions.extra.items() if name in _LATER}
     for stem, mask in regions.items():
         path = stage / names.mask(stem)
-        words = {"hypoperfusion_mask": "low flow against the other side", "reference": "mirror image of low flow"}.get(stem, stem)
+        known = {"hypoperfusion_mask": "low flow against the other side", "reference": "mirror image of low flow", **_LATER}
+        words = known.get(stem, stem)
         write_volume(path, mask, study.maps.affine, dtype=np.uint8, description=words, display_range=(0, 1))
         if names.is_bids:
             write_json(path.with_name(path.name.replace(".nii.gz", ".json")), mask_sidecar(stem, names, stage))

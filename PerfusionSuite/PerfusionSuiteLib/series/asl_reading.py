@@ -206,6 +206,9 @@ def assembled(raw: RawAsl, options: AslOptions, notes: Notes, *, kind: str, case
         notes.decide(f"Given by the user: {', '.join(sorted(options))}.")
     if "PostLabelingDelay" in fields:  # what the headers do not say has been given
         notes.findings[:] = [finding for finding in notes.findings if finding.code != "delay_order_unknown"]
+    for finding in notes.findings:
+        if finding.code == "delay_order_unknown":
+            raise InvalidInputError(f"{finding.message} {finding.advice}")
     if is_encoded(fields):
         known = () if CONTEXT not in fields and not raw.volume_types else _volume_types(raw, options, raw.data.shape[3])
         data, kinds, fields = decoded(raw.data, known, fields, notes)
@@ -251,21 +254,26 @@ def _volume_types(raw: RawAsl, options: AslOptions, volumes: int) -> tuple[str, 
         )
         raise InvalidInputError(msg)
     if len(kinds) != volumes:
-        msg = f"The scan has {volumes} volumes but {source} names {len(kinds)}. Give one type for each volume."
+        msg = f"The scan has {volumes} volume{'s' * (volumes != 1)} but {source} names {len(kinds)}. Give one type for each."
         raise InvalidInputError(msg)
     return kinds
 
 
 def _without_missing(data: NDArray[np.float32], kinds: tuple[str, ...], notes: Notes) -> NDArray[np.float32]:
-    """Fill missing values, and refuse volumes that hold nothing."""
+    """Fill missing values, and refuse volumes that hold nothing. A voxel that lacks some volumes loses all that are subtracted:
+    a control without its label would look like flow."""
     bad = ~np.isfinite(data)
     empty = [n for n in range(data.shape[3]) if bad[..., n].all() or not data[..., n][~bad[..., n]].any()]
     if empty:
         msg = f"Volume {empty[0] + 1} ({kinds[empty[0]]}) holds no signal. Convert or export the scan again."
         raise InvalidInputError(msg)
     if bad.any():
-        message = f"{100.0 * float(bad.mean()):.2g} % of all values are missing (NaN) and were set to 0."
+        message = (
+            f"{100.0 * float(bad.mean()):.2g} % of all values are missing (NaN); their voxels were set to 0 and have no flow."
+        )
         notes.find("missing_values", "warning", message, "Convert the scan again if these are in the brain.")
+        subtracted = np.isin(np.array(kinds), ("control", "label", "deltam"))
+        bad[..., subtracted] |= bad[..., subtracted].any(axis=3, keepdims=True)
         return np.where(bad, np.float32(0.0), data)
     return data
 

@@ -29,13 +29,13 @@ ROWS = (
 """Words, key (behind a dot: within), unit (or the key of a map whose unit it is) and form."""
 
 ASL_ROWS = (
-    ("CBF of the brain", "cbf.brain.mean", "units.cbf", "{:.1f}"),
-    ("CBF of gray matter", "cbf.gm.mean", "units.cbf", "{:.1f}"),
-    ("CBF of white matter", "cbf.wm.mean", "units.cbf", "{:.1f}"),
-    ("CBF of the left half", "cbf.left.mean", "units.cbf", "{:.1f}"),
-    ("CBF of the right half", "cbf.right.mean", "units.cbf", "{:.1f}"),
+    ("CBF of the brain", "by_region.brain.cbf", "units.cbf", "{:.1f}"),
+    ("CBF of gray matter", "by_region.gm.cbf", "units.cbf", "{:.1f}"),
+    ("CBF of white matter", "by_region.wm.cbf", "units.cbf", "{:.1f}"),
+    ("CBF of the left half", "by_region.left.cbf", "units.cbf", "{:.1f}"),
+    ("CBF of the right half", "by_region.right.cbf", "units.cbf", "{:.1f}"),
     ("Right over left, relative difference", "cbf_asymmetry_percent", "%", "{:+.1f}"),
-    ("Arrival time in the brain", "att.brain.mean", "units.att", "{:.2f}"),
+    ("Arrival time in the brain", "by_region.brain.att", "units.att", "{:.2f}"),
     ("Low flow against the other side", "hypoperfusion_volume_ml", "mL", "{:.1f}"),
     ("Side of low flow", "affected_side", "", "{}"),
     ("Spatial variation of flow", "spatial_variation_percent", "%", "{:.0f}"),
@@ -77,7 +77,7 @@ def summarySentence(metrics: Metrics) -> str:
 
 def _aslSentence(values: Mapping[str, Any]) -> str:
     """Flow of the best known tissue, and low flow."""
-    flows = (("gray matter", _find(values, "cbf.gm.mean")), ("the brain", _find(values, "cbf.brain.mean")))
+    flows = (("gray matter", _find(values, "by_region.gm.cbf")), ("the brain", _find(values, "by_region.brain.cbf")))
     words, flow = next(((words, flow) for words, flow in flows if flow is not None), ("", None))
     parts = [] if flow is None else [f"CBF of {words} {flow:.0f} {_find(values, 'units.cbf')}"]
     low, side = values.get("hypoperfusion_volume_ml"), values.get("affected_side")

@@ -58,6 +58,7 @@ class TestRun:
         )
         monkeypatch.setattr(asl.registry, "METHODS", {**asl.METHODS, "qtmnet": fixed})
         monkeypatch.setattr(asl_pipeline, "assess", lambda difference, weights: ())
+        monkeypatch.setattr(asl_pipeline, "_check_for_network", lambda series, settings, inputs: None)
         study = pipeline.run(an_asl_series, replace(SETTINGS, method="qtmnet"), inputs=replace(INPUTS, midplane=(1, 0, 0, 0.0)))
         numbers = study.metrics.values
         halves = (numbers["cbf"]["right"]["mean"], numbers["cbf"]["left"]["mean"])
@@ -97,6 +98,16 @@ class TestRun:
         assert "asl_hardly_any_flow" in {finding.code for finding in study.findings}
         assert study.lesions is None
         assert study.metrics.values["hypoperfusion_volume_ml"] is None
+
+    def test_a_protocol_that_the_network_does_not_know_is_refused_at_once(self, an_asl_series, monkeypatch):
+        monkeypatch.setattr(asl_pipeline, "difference_of", None)  # nothing is computed before
+        with pytest.raises(InvalidInputError, match=r"QTMnet|network|trained"):
+            pipeline.run(an_asl_series, replace(SETTINGS, method="qtmnet"), inputs=INPUTS)
+
+    @pytest.mark.parametrize(("factor", "code"), [(0.02, "asl_too_much_flow"), (50.0, "asl_hardly_any_flow")])
+    def test_an_m0_of_another_scale_is_told(self, an_asl_series, factor, code):
+        study = pipeline.run(replace(an_asl_series, m0=an_asl_series.m0 * np.float32(factor)), SETTINGS, inputs=INPUTS)
+        assert {finding.code: finding.severity for finding in study.findings}[code] == "error"
 
     def test_pure_tissues_are_mapped_when_asked_for(self, an_asl_series):
         study = pipeline.run(an_asl_series, replace(SETTINGS, partial_volume=True), inputs=INPUTS)

@@ -208,6 +208,16 @@ class TestVolumes:
         with pytest.raises(InvalidInputError, match=r"Volume 3 \(control\) holds no signal"):
             series.read(written, modality="asl")
 
+    def test_a_voxel_that_lacks_one_label_does_not_look_like_flow(self, written: Path) -> None:
+        path = written / "perf" / "sub-01_asl.nii.gz"
+        values, affine = read_volume(path)
+        values = values.astype(np.float32)
+        values[2, 3, 1, 1] = np.nan
+        write_volume(path, values, affine)
+        found = series.read(written, modality="asl")
+        assert not found.data[2, 3, 1].any()
+        assert found.data[2, 4, 1].all()
+
     def test_one_difference_image_alone_is_a_scan(self, tmp_path: Path) -> None:
         scan = asl_scan(content="deltam", delays=(2.0,))
         subject = write_asl_bids(scan, tmp_path, subject="01")

@@ -31,7 +31,7 @@ from .canvas import (
 from .motion import draw_motion
 from .views import View, as_picture, picture_mm, position_words, spread_slices, view_of
 
-_MAPS = ("cbf", "rcbf", "cbf_sd", "att", "att_sd", "cbf_gm", "cbf_wm", "abv", "rcbf_mirror")
+_MAPS = ("cbf", "cbf_later", "rcbf", "cbf_sd", "att", "att_sd", "cbf_gm", "cbf_wm", "abv", "rcbf_mirror")
 _MAX_SLICES = 7
 _PANEL_WIDTH, _GAP, _LABEL, _BAR, _HEAD = 1.6, 0.04, 1.15, 1.05, 0.95
 _LOW_COLOR = "white"
