@@ -93,12 +93,17 @@ def run_asl(
         )  # fmt: skip
     if settings.partial_volume:
         with clock.step("partial_volume"):
-            by_voxel = method if method != "qtmnet" else asl.default_method(series.delays_s.size)
+            by_voxel = _by_voxel(method, series)
             arrays |= corrected_flow(
                 difference, inputs.tissue, method=by_voxel, settings=options if by_voxel == method else {},
                 kernel=settings.partial_volume_kernel, progress=part_of(progress, 0.75, 0.95),
             )  # fmt: skip
     return _study(series, (measured, difference), motion, arrays, (method, settings, inputs), clock, part_of(progress, 0.95, 1.0))
+
+
+def _by_voxel(method: str, series: AslSeries) -> str:
+    """The method of pure tissues: that of the run, or a kinetic one beside a network, which looks at neighbors."""
+    return method if method != "qtmnet" else asl.default_method(series.delays_s.size)
 
 
 def _check_inputs(series: AslSeries, settings: AslSettings, inputs: AslInputs) -> None:
@@ -164,6 +169,11 @@ def _study(
     known |= {key: np.asarray(values, np.float32) for key, values in inputs.tissue.items()}
     maps = PerfusionMaps.from_arrays(known, series.affine, provenance=provenance, quality=quality)
     findings = [*difference.findings, *inputs.findings]
+    other = _by_voxel(method, series)
+    if other != method and "cbf_gm" in maps:
+        maps = maps.added(*(replace(maps[key], provenance=replace(provenance, method=other)) for key in ("cbf_gm", "cbf_wm")))
+        text = f"The flow of pure gray and pure white matter comes from {other}, since {method} does not separate them."
+        findings.append(QualityFinding("asl_pure_tissue_method", "info", text))
     lesions = None
     hardly_any = _hardly_any_flow(maps, difference)
     findings += hardly_any or _too_much_flow(maps, difference)

@@ -60,7 +60,12 @@ def execute(options: argparse.Namespace) -> int:
     Returns
     -------
     int
-        Exit code: 0 when every case has results, 2 when some have failed.
+        Exit code.
+
+    Raises
+    ------
+    InvalidInputError
+        If a word is wrong; at the end, if some scan has no results.
     """
     if options.workers < 1:
         msg = f"{options.workers} scans at a time cannot be run. Give --workers 1 or more."
@@ -136,8 +141,8 @@ def _group(out: Path, console: ConsoleProgress) -> int:
     console.message(f"Tables in {out}: {', '.join(written) or 'none'}.")
     if not failed:
         return 0
-    console.message(f"{len(failed)} without results: {_listed([state.case for state in failed])}. 'cases.csv' says why.")
-    return 2
+    msg = f"{len(failed)} of {len(states)} scans have no results: {_listed([state.case for state in failed])}."
+    raise InvalidInputError(f"{msg} '{STATE_TABLE}' says why; correct them and run again, what is done is kept.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -91,9 +91,10 @@ def test_a_bad_scan_does_not_stop_the_rest_and_nothing_is_done_twice(a_data_set,
     each = ["--run", "--no-motion-correction", "--midplane", "1", "0", "0", "2"]
     assert main([*words, "--participant-label", "01", "02", *each]) == 2
     assert ran == ["sub-01", "sub-02"]
-    told = capsys.readouterr().out
-    assert "sub-02 (0 s): failed" in told
-    assert "1 of 2 scans have results" in told
+    told = capsys.readouterr()
+    assert "sub-02 (0 s): failed" in told.out
+    assert "1 of 2 scans have results" in told.out
+    assert "1 of 2 scans have no results: sub-02. 'cases.csv' says why" in told.err
     table = rows_of(out / "asl_cohort.csv")
     assert set(table) == {"sub-01", "sub-02"}
     numbers = json.loads((out / "sub-01" / "metrics.json").read_text())

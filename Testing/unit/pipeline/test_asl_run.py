@@ -59,8 +59,10 @@ class TestRun:
         monkeypatch.setattr(asl.registry, "METHODS", {**asl.METHODS, "qtmnet": fixed})
         monkeypatch.setattr(asl_pipeline, "assess", lambda difference, weights: ())
         monkeypatch.setattr(asl_pipeline, "_check_for_network", lambda series, settings, inputs: None)
-        study = pipeline.run(an_asl_series, replace(SETTINGS, method="qtmnet"), inputs=replace(INPUTS, midplane=(1, 0, 0, 0.0)))
+        chosen = replace(SETTINGS, method="qtmnet", partial_volume=True)
+        study = pipeline.run(an_asl_series, chosen, inputs=replace(INPUTS, midplane=(1, 0, 0, 0.0)))
         numbers = study.metrics.values
+        assert {key: study.maps[key].provenance.method for key in ("cbf", "cbf_wm")} == {"cbf": "qtmnet", "cbf_wm": "asl-multi"}
         halves = (numbers["cbf"]["right"]["mean"], numbers["cbf"]["left"]["mean"])
         assert numbers["by_region"]["right"] == {"cbf": pytest.approx(halves[0]), "att": None, "from": "mean of voxels"}
         assert numbers["cbf_asymmetry_percent"] == pytest.approx(200 * (halves[0] - halves[1]) / sum(halves))
