@@ -14,6 +14,7 @@ from . import asl, lesion
 from .asl.calibration import CalibrationSettings
 from .core import InvalidInputError, QualityFinding
 from .core.choosing import check_device, check_types, read_settings
+from .core.errors import require_package
 from .core.geometry import BoolArray
 
 M0_OPTIONS = tuple(
@@ -118,6 +119,17 @@ class AslSettings:
         return CalibrationSettings(
             reference_mask=reference, labeling_efficiency=self.labeling_efficiency, scaling=self.scaling, **self.m0_options
         )
+
+    def check_packages(self) -> None:
+        """Say at once, rather than after a scan was prepared, that a method cannot run here.
+
+        Raises
+        ------
+        MissingPackageError
+            If the method needs PyTorch and it is not installed.
+        """
+        if self.method != "auto" and asl.METHODS[self.method].gpu:
+            require_package("torch", f"compute maps with '{self.method}'")
 
     @classmethod
     def from_json(cls, path: str | Path, **overrides: Any) -> AslSettings:

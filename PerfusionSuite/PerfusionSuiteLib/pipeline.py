@@ -124,6 +124,8 @@ def run(
     ------
     InvalidInputError
         If the series or an input cannot be used, or settings belong to another modality.
+    MissingPackageError
+        If the method needs PyTorch and it is not installed.
     """
     if isinstance(series, AslSeries):
         return _run_asl(series, settings, inputs, progress)
@@ -133,6 +135,7 @@ def run(
         )
         raise InvalidInputError(msg)
     settings, inputs = settings or Settings(), inputs or UserInputs()
+    settings.check_packages()
     check_inputs(series, settings, inputs)
     check_follow_up(series, inputs)
     clock = Clock()
@@ -194,6 +197,8 @@ def _run_asl(
     if isinstance(settings, Settings) or isinstance(inputs, UserInputs):
         msg = "Settings and inputs of contrast perfusion were given for an ASL scan. Use AslSettings and AslInputs."
         raise InvalidInputError(msg)
+    if settings is not None:
+        settings.check_packages()
     return run_asl(series, settings, inputs=inputs, progress=progress)
 
 

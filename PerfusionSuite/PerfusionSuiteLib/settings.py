@@ -15,6 +15,7 @@ from . import deconvolution, fitting, hemopic, input_function, lesion, prepare
 from .core import InputFunction, InvalidInputError, LesionMasks, PerfusionMaps, PerfusionSeries
 from .core.choosing import check_device, check_types, read_settings
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
+from .core.errors import require_package
 from .core.geometry import BoolArray
 
 GPU_METHODS = frozenset(
@@ -115,6 +116,18 @@ class Settings:
     def preset_used(self) -> lesion.Preset:
         """The preset with the thresholds that replace its own."""
         return lesion.edited_preset(self.preset, self.thresholds)
+
+    def check_packages(self) -> None:
+        """Say at once, rather than after a scan was prepared, that a method cannot run here.
+
+        Raises
+        ------
+        MissingPackageError
+            If the method needs PyTorch and it is not installed.
+        """
+        method = methods()[self.method]
+        if getattr(method, "needs_torch", getattr(method, "gpu", False)):
+            require_package("torch", f"compute maps with '{self.method}'")
 
     @classmethod
     def from_json(cls, path: str | Path, **overrides: Any) -> Settings:

@@ -136,6 +136,7 @@ def execute(options: argparse.Namespace) -> int:
         if expects_asl(options):
             return _asl_only(options, console)
         settings = settings_from(options)
+        settings.check_packages()
         writer = scene_writer() if options.mrb else None
         share = follow_up_share(options.followup)
         # The follow-up comes first: of it only masks and an image stay in memory.
@@ -189,7 +190,7 @@ def _read(options: argparse.Namespace, progress: ProgressCallback, console: Cons
 
 def _asl_only(options: argparse.Namespace, console: ConsoleProgress) -> int:
     """Do the job when the words of the command line fit ASL only."""
-    asl_settings_from(options)  # wrong words are told before the scan is read
+    asl_settings_from(options).check_packages()  # wrong words are told before the scan is read, and a missing package
     scan = _read(options, part_of(console, 0.0, 0.15), console)
     if not isinstance(scan, AslSeries):
         msg = (

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever is given, the command line says one sentence, ends with the documented code and leaves nothing behind."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -191,6 +192,14 @@ def test_wrong_curves_are_named(scan_file, tmp_path, capsys, content, says):
     (tmp_path / "aif.csv").write_text(content)
     sentence = refused(capsys, tmp_path, scan_file, "--aif", tmp_path / "aif.csv")
     assert any(words in sentence for words in says.split("|")), sentence
+
+
+@pytest.mark.parametrize("words", [("--method", "spatial"), ("--modality", "asl", "--method", "qtmnet")])
+def test_a_missing_torch_is_told_before_the_scan_is_read(words, capsys, scan_file, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "torch" else find(name, *more))
+    monkeypatch.setattr("PerfusionSuiteLib.series.read", None)
+    assert f"'torch' is needed to compute maps with '{words[-1]}'" in refused(capsys, tmp_path, scan_file, *words)
 
 
 @pytest.mark.parametrize(
