@@ -44,6 +44,9 @@ SOFTWARE = f"Perfusion Suite {__version__}"
 LEAST_FLOW, MOST_FLOW = 3.0, 200.0
 """mL/100 g/min; a median outside of them is no flow of a brain."""
 
+LEAST_LEARNED = 0.8
+"""Part of the spread of the expectation: an arrival time whose standard error exceeds it has hardly been measured."""
+
 
 def run_asl(
     series: AslSeries,
@@ -182,7 +185,7 @@ def _study(
         with clock.step("sides"):
             maps, lesions = _sides(maps, images, settings, inputs, provenance)
         findings += lesions.findings
-    findings += _doubts(quality, difference, method)
+    findings += [*_doubts(quality, difference, method), *_expected_arrival(maps, difference, options)]
     if method == "qtmnet":
         findings += assess(difference, weights=options["weights"] or None)
     regions, _ = lesion.asl_regions(difference.mask, maps.affine, lesions, inputs.tissue)
@@ -290,6 +293,23 @@ def _doubts(quality: NDArray[np.uint8], difference: AslDifference, method: str) 
         text = "One delay cannot tell low flow from late arrival: where blood arrives after the delay, flow is too low."
         findings.append(QualityFinding("asl_single_delay", "info", text, "Look for bright arteries over dark tissue."))
     return findings
+
+
+def _expected_arrival(maps: PerfusionMaps, difference: AslDifference, options: Mapping[str, Any]) -> list[QualityFinding]:
+    """Tell when arrival times of most voxels are the expected one: a map of them looks smooth, and says nothing."""
+    if "att_sd" not in maps or "att_prior_sd_s" not in options:
+        return []
+    spread = maps["att_sd"].values[difference.mask]
+    spread = spread[np.isfinite(spread)]
+    share = float((spread > LEAST_LEARNED * float(options["att_prior_sd_s"])).mean()) if spread.size else 0.0
+    if share <= 0.5:
+        return []
+    text = (
+        f"In {share:.0%} of the brain the arrival time of voxels rests on the expected {float(options['att_prior_s']):g} s, "
+        "since the scan is too noisy to tell it; the map looks even for that reason."
+    )
+    advice = "Read arrival times of regions from mean curves, or smooth the difference images (--smooth 5)."
+    return [QualityFinding("asl_arrival_expected", "warning", text, advice)]
 
 
 def acquisition_facts(series: AslSeries, difference: AslDifference) -> dict[str, Any]:

@@ -106,6 +106,13 @@ class TestRun:
         with pytest.raises(InvalidInputError, match=r"QTMnet|network|trained"):
             pipeline.run(an_asl_series, replace(SETTINGS, method="qtmnet"), inputs=INPUTS)
 
+    @pytest.mark.parametrize(("noise", "expected"), [(0.0, False), (30.0, True)])
+    def test_arrival_times_that_noise_hides_are_told(self, an_asl_series, noise, expected):
+        rng = np.random.default_rng(5)
+        noisy = an_asl_series.data + rng.normal(0.0, noise, an_asl_series.data.shape).astype(np.float32)
+        study = pipeline.run(replace(an_asl_series, data=noisy), SETTINGS, inputs=INPUTS)
+        assert ("asl_arrival_expected" in {finding.code for finding in study.findings}) == expected
+
     @pytest.mark.parametrize(("factor", "code"), [(0.02, "asl_too_much_flow"), (50.0, "asl_hardly_any_flow")])
     def test_an_m0_of_another_scale_is_told(self, an_asl_series, factor, code):
         study = pipeline.run(replace(an_asl_series, m0=an_asl_series.m0 * np.float32(factor)), SETTINGS, inputs=INPUTS)
