@@ -101,7 +101,8 @@ def choose(candidates: list[SeriesCandidate], select: int | str | None, notes: N
     if not usable:
         shown = "; ".join(f"{item.description}, {item.size_text}: {item.reason}" for item in candidates[:4])
         more = f"; and {len(candidates) - 4} more" if len(candidates) > 4 else ""
-        msg = f"None of the {len(candidates)} series found is a dynamic perfusion series ({shown}{more}). Choose another folder."
+        found = "The only series found is not" if len(candidates) == 1 else f"None of the {len(candidates)} series found is"
+        msg = f"{found} a dynamic perfusion series ({shown}{more}). Choose another folder or file."
         raise InvalidInputError(msg)
     chosen = min(usable, key=lambda item: (-item.frames * item.slices, item.preference[0], item.index))
     if len(usable) > 1:

@@ -314,15 +314,13 @@ def _candidates(place: Path, notes: Notes, progress: ProgressCallback | None, *,
 
 def _nothing_found(place: Path, files: FoundFiles) -> str:
     where = "The file" if place.is_file() else "The folder"
+    others = "" if place.is_file() else f" ({files.other} other {'file' if files.other == 1 else 'files'})"
     if files.dicom:
         return (
             f"{where} '{place.name}' holds {len(files.dicom)} files that look like DICOM but none has a readable image. "
             "Copy or export the series again."
         )
-    return (
-        f"{where} '{place.name}' holds no image series ({files.other} files of other kinds). "
-        "Choose a folder with DICOM files, a 4D NIfTI or a 4D NRRD."
-    )
+    return f"{where} '{place.name}' holds no image series{others}. Choose a folder with DICOM files, a 4D NIfTI or a 4D NRRD."
 
 
 def _read_candidate(chosen: SeriesCandidate, interval_s: float | None, notes: Notes, progress: ProgressCallback) -> Scan:
