@@ -105,7 +105,8 @@ def _cards(numbers: Mapping[str, Any]) -> list[dict[str, str]]:
     """Headline numbers; a missing one says why."""
     regions, curves = numbers.get("by_region") or {}, numbers.get("curves") or {}
     gray, brain = regions.get("gm") or {}, regions.get("brain") or {}
-    fraction = "Fractions of gray and white matter were not given."
+    known = "gm" in (numbers.get("cbf") or numbers.get("rcbf") or {})
+    fraction = "No voxel holds it purely (80 %)." if known else "Fractions of gray and white matter were not given."
     relative = "There is no M0, so flow is relative." if "rcbf" in numbers else "There was no signal."
     low = numbers.get("hypoperfusion") or {}
     limit = low.get("limit_percent")
