@@ -40,6 +40,8 @@ class StudyPanel:
         uiWidget.layout().addStretch(1)
         boxes = {
             "inputScan": NodeBox(ui.inputSelector),
+            "aifTable": NodeBox(ui.aifSelector),
+            "vofTable": NodeBox(ui.vofSelector),
             "modality": self.scanInput.modalityBox,
             "noiseReduction": ChoiceBox(ui.noiseComboBox, NOISE_REDUCTION, NOISE_REDUCTION[0].name),
             "arteryMethod": ChoiceBox(ui.arteryComboBox, ARTERY, ARTERY[0].name),
