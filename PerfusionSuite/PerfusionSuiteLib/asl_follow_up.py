@@ -176,7 +176,7 @@ def _findings(likeness: float, overlap: float, second: AslStudy) -> list[Quality
         advice = "Compare the two scans by eye; changes of flow may be wrong."
         found.append(QualityFinding("follow_up_misaligned", "warning", text, advice))
     if overlap < _SMALL_OVERLAP:
-        text = f"The follow-up shows {overlap:.0%} of the brain of the first scan; only that part is compared."
+        text = f"The follow-up shows {100.0 * overlap:.0f} % of the brain of the first scan; only that part is compared."
         found.append(QualityFinding("follow_up_partial", "warning", text, "Flow outside of it is not known."))
     for finding in second.findings:
         if finding.severity != "info":

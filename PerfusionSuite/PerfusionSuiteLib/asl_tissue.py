@@ -228,7 +228,8 @@ def check_place(tissue: dict[str, NDArray[Any]], brain: NDArray[np.bool_]) -> tu
     total = np.nan_to_num(np.asarray(tissue["gm"], np.float32)) + np.nan_to_num(np.asarray(tissue["wm"], np.float32))
     amount, inside = float(total.sum()), float(total[brain].sum())
     within, filled = (inside / amount if amount else 0.0), float((total[brain] > 0.2).mean()) if brain.any() else 0.0
-    words = f"{within:.0%} of the gray and white matter lie in the brain of the scan, of which they fill {filled:.0%}"
+    shares = (f"{100.0 * within:.0f} %", f"{100.0 * filled:.0f} %")
+    words = f"{shares[0]} of the gray and white matter lie in the brain of the scan, of which they fill {shares[1]}"
     if within < 0.5 or filled < 0.3:
         msg = f"Only {words}. Give fractions of this head that are registered to the scan, or leave them out (--no-tissue)."
         raise GridMismatchError(msg)
