@@ -105,6 +105,7 @@ def execute(options: argparse.Namespace) -> int:
         if options.scan is not None:
             rows += scan_rows(options, weights, figures, console)
         else:
+            _refuse_trained_brains(options.brains, weights)
             if options.count > 0:
                 rows += cubes_rows(options, weights, noise, figures, part_of(console, 0.0, 0.4))
             for number, seed in enumerate(options.brains):
@@ -203,6 +204,13 @@ def _refuse_trained(seeds: list[int], weights: QtmWeights) -> None:
     if any(first <= seed <= last for seed in seeds):
         msg = f"The network was trained on cubes of seeds {first} to {last}. Give cubes of other seeds."
         raise InvalidInputError(msg)
+
+
+def _refuse_trained_brains(seeds: list[int], weights: QtmWeights) -> None:
+    for seed in seeds:
+        if seed in map(int, weights.provenance.get("brains", ())):
+            msg = f"The network was trained on the simulated brain {seed}. Give --brains other seeds."
+            raise InvalidInputError(msg)
 
 
 def _made(preset: Preset, count: int, first: int, protocol: Protocol, progress: ProgressCallback) -> tuple[Any, Any]:

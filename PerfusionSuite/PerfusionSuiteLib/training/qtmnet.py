@@ -29,7 +29,7 @@ from .qtmnet_plan import Plan
 COLUMNS = ("epoch", "seconds", "rate", "loss", "nrmse_percent", "bias", "brain_nrmse_percent")
 """Of the record: the last three on what is kept back, without noise; NaN in epochs that are not scored."""
 
-KEPT_S, SCORED_EVERY, SCORED_BATCH = 60.0, 5, 64
+KEPT_S, SCORED_EVERY, SCORED_BATCH, MOST_LOST = 60.0, 5, 64, 20
 
 VOXEL_STEPS, VOXEL_BATCH, VOXEL_RATE = 3000, 2048, 3e-3
 """Of the regression that a training begins with: seconds on a CPU."""
@@ -87,6 +87,7 @@ class Trainer:
         facts = asdict(replace(plan, minutes=None)) | {"brains": [brain.name for brain in (*brains, *filter(None, [kept_brain]))]}
         mark = fingerprint({"seeds": trained.seeds, "kept": kept.seeds}, {**facts, "protocol": trained.protocol.words()})
         self._keeper = Checkpoint(folder, "qtmnet", mark)
+        self._lost = 0
         self.state = self._fresh()
         self._resume()
 
@@ -185,10 +186,10 @@ class Trainer:
         scored = last or state.epoch % SCORED_EVERY == 0
         nrmse, bias = self._score() if scored else (float("nan"), float("nan"))
         brain = self._score_brain() if scored and self._kept_brain is not None else float("nan")
-        state.record.append((state.epoch, state.seconds, rate, float(np.mean(losses)), nrmse, bias, brain))
+        state.record.append((state.epoch, state.seconds, rate, float(np.nanmean(losses)), nrmse, bias, brain))
         words = "" if np.isnan(nrmse) else f"  unseen cubes: NRMSE {nrmse:.2f} %, bias {bias:+.2f}"
         words += "" if np.isnan(brain) else f"; unseen brain: {brain:.2f} %"
-        return f"epoch {state.epoch}  loss {np.mean(losses):.5f}  {state.seconds:.0f} s{words}"
+        return f"epoch {state.epoch}  loss {np.nanmean(losses):.5f}  {state.seconds:.0f} s{words}"
 
     def _groups(self) -> list[NDArray[Any] | None]:
         """Return the cubes of each step, None for steps with pieces of brains."""
@@ -209,17 +210,25 @@ class Trainer:
             found = state.network(x)
         loss = objective(found.float(), y, plan.smoothness)
         value = float(loss.detach())
-        if not np.isfinite(value):
-            msg = f"The loss ran away in epoch {state.epoch + 1}. Lower the learning rate."
-            raise NumericalError(msg)
         state.optimizer.zero_grad()
         loss.backward()
-        if plan.clip:
-            torch.nn.utils.clip_grad_norm_(state.network.parameters(), plan.clip)
+        length = torch.nn.utils.clip_grad_norm_(state.network.parameters(), plan.clip or float("inf"))
+        if not (np.isfinite(value) and bool(torch.isfinite(length))):
+            return self._left_out()
+        self._lost = 0
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.step()
         return value
+
+    def _left_out(self) -> float:
+        """Leave out a step whose gradient is no number, which bfloat16 makes of very few batches, but not many in a row."""
+        self._lost += 1
+        self.state.optimizer.zero_grad()
+        if self._lost > MOST_LOST:
+            msg = f"The loss ran away in epoch {self.state.epoch + 1}. Lower the learning rate."
+            raise NumericalError(msg)
+        return float("nan")
 
     def _seen(self, numbers: NDArray[Any] | None, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Make a batch of cubes, or of pieces with about as many voxels."""

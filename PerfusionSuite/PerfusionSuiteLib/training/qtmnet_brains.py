@@ -22,8 +22,8 @@ from ..core.geometry import BoolArray
 from ..core.nifti import read_volume
 from .qtmnet_batches import Augmentation, Batches, mirrored
 
-PIECE = (24, 24, 12)
-"""Voxels of a piece: more than a cube, so that fewer of them lie at a border that a brain does not have."""
+PIECE = (16, 16, 8)
+"""Voxels of a piece: those of a cube."""
 
 FLOWS = (0.4, 1.4)
 """Factors on flow and label of a piece.
@@ -88,6 +88,9 @@ def read_brain(folder: str | Path, protocol: Protocol) -> Brain:
     if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=0.0, atol=DELAY_TOLERANCE_S):
         words = Protocol(found[0], tuple(found[1:])).words()
         msg = f"The brain '{root.name}' has {words}, but the training {protocol.words()}. Make it with these --delays."
+        raise InvalidInputError(msg)
+    if not names[0].isdigit():
+        msg = f"The subject of '{root.name}' is {names[0]}, not the seed of a simulated brain. Keep its name."
         raise InvalidInputError(msg)
     maps = {name: read_volume(root / "truth" / f"{name}.nii.gz")[0] for name in ("label_density", "cbf", "mask_scored")}
     mask = np.asarray(maps["mask_scored"] > 0)

@@ -31,7 +31,7 @@ def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     tensors = {name: value.detach().numpy().copy() for name, value in QtmNetwork(4, 4).state_dict().items()}
     moments = tuple(map(tuple, np.eye(5, 6).tolist()))
-    made = QtmWeights(tensors, PROTOCOL, base=4, moments=moments, provenance={"trained_seeds": [0, 99]})
+    made = QtmWeights(tensors, PROTOCOL, base=4, moments=moments, provenance={"trained_seeds": [0, 99], "brains": ["0003"]})
     return save_weights(tmp_path / "small.safetensors", made)
 
 
@@ -75,6 +75,12 @@ def test_cubes_of_the_training_are_refused(
     monkeypatch.setattr(evaluate_qtmnet, "FIRST_CUBE", 98)
     assert main(["evaluate", "qtmnet", str(tmp_path / "out"), "--weights", str(weights), "--count", "2"]) == 2
     assert "trained on cubes of seeds 0 to 99" in capsys.readouterr().err
+
+
+def test_brains_of_the_training_are_refused(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--weights", str(weights), "--count", "0", "--brains", "4", "3"]
+    assert main(["evaluate", "qtmnet", str(tmp_path / "out"), *words]) == 2
+    assert "trained on the simulated brain 3" in capsys.readouterr().err
 
 
 def test_a_scan_is_compared_with_the_multi_delay_model(
