@@ -305,7 +305,7 @@ def _expected_arrival(maps: PerfusionMaps, difference: AslDifference, options: M
     if share <= 0.5:
         return []
     text = (
-        f"In {100.0 * share:.0f} % of the brain the arrival time of voxels rests on the expected {float(options['att_prior_s']):g} s, "
+        f"In {100.0 * share:.0f} % of the brain the arrival time of voxels rests on the expected {options['att_prior_s']:g} s, "
         "since the scan is too noisy to tell it; the map looks even for that reason."
     )
     advice = "Read arrival times of regions from mean curves, or smooth the difference images (--smooth 5)."
