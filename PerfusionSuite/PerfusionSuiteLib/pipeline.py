@@ -317,7 +317,7 @@ def _whole_volume(
         data[mask] = curves
     arrays, fitted = fitting.fit(
         data, aif.values, concentration.times_s, method=settings.method, mask=mask, affine=concentration.affine,
-        settings=dict(settings.method_options), device=settings.device, density=settings.density,
+        settings=_fit_options(settings, aif), device=settings.device, density=settings.density,
         hematocrit_factor=settings.hematocrit_factor, progress=progress, watch=watch,
         guide=concentration.baseline + concentration.data.mean(axis=3) if concentration.unit == "HU" else None,
     )  # fmt: skip
@@ -336,8 +336,13 @@ def _curve_by_curve(
     }
     if settings.method in deconvolution.METHODS:
         return deconvolution.deconvolve(curves, aif.values, times_s, **common, **settings.method_options)
-    arrays, _ = fitting.fit(curves, aif.values, times_s, settings=dict(settings.method_options), device=settings.device, **common)
+    arrays, _ = fitting.fit(curves, aif.values, times_s, settings=_fit_options(settings, aif), device=settings.device, **common)
     return arrays
+
+
+def _fit_options(settings: Settings, aif: InputFunction) -> dict[str, Any]:
+    """Options of a fit, with what the scan's artery adds to the errors of its maps."""
+    return fitting.with_artery_error(fitting.METHODS[settings.method].options, settings.method_options, aif)
 
 
 def _on_grid(values: NDArray[Any], mask: BoolArray, empty: float = np.nan) -> NDArray[Any]:

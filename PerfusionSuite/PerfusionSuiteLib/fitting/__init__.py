@@ -2,6 +2,7 @@
 """Model fits: a perfusion model is adjusted to the measured curves instead of inverting the convolution."""
 
 from .api import fit
+from .artery_error import with_artery_error
 from .field_file import load_field, save_field
 from .field_sampling import fitted_aif, fitted_curves, sample
 from .registry import METHODS, FitMethod
@@ -19,4 +20,5 @@ __all__ = [
     "sample",
     "sampling_grid",
     "save_field",
+    "with_artery_error",
 ]

@@ -46,6 +46,8 @@ class Objective:
         From the request.
     model_factor : float or None
         Of the plan, when alike neighbors were averaged.
+    artery : tuple of float
+        How well the arterial input is known, see `artery_error`.
     """
 
     data: SpatialData
@@ -53,6 +55,7 @@ class Objective:
     mask: BoolArray
     factor: float
     model_factor: float | None
+    artery: tuple[float, float]
 
     def bounded(self, theta: Tensor) -> Tensor:
         """Bring parameters of shape (3, N) into the range of the surface, in place."""
@@ -101,13 +104,14 @@ class Objective:
         Those of the spatial fit, and how far each voxel still is from its minimum: a short fit does not get there.
         """
         line = self.task.mesh.scatter(theta)
-        cbf = (theta[0] - theta[2]).exp() * self.factor
+        share, mtt = self.task.manifold.centre_share, theta[2].exp()
+        cbf, delay = (theta[0] - theta[2]).exp() * self.factor, theta[1] - share * mtt
+        maps = {"cbf": cbf, "mtt": mtt, "delay": delay, "tmax": delay + 0.5 * mtt}
         task = _problem(self.data, self.data.variance, self.task.prior)
         misfit = None if self.model_factor is None else misfit_over_noise(task, line, self.model_factor)
         model = task.quadratic(line)
-        found = standard_deviations(task, line, model, cbf, misfit)
+        found = standard_deviations(task, line, model, maps, misfit, self.artery)
         volume, center, transit = _own_steps(task, model)
-        share, mtt = task.manifold.centre_share, theta[2].exp()
         left = {
             "cbf_sd": cbf * (volume - transit),
             "mtt_sd": mtt * transit,
@@ -161,7 +165,14 @@ def prepare(request: FitRequest, plan: Plan, model_error: float, device: Any, pr
     mask[mask] = data.finite
     variance = data.variance + model_error**2 * data.few.square().mean(dim=1)
     prior = Prior(plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME)
-    return Objective(data, _problem(data, variance, prior), mask, request.factor, plan.model_factor if plan.average else None)
+    return Objective(
+        data,
+        _problem(data, variance, prior),
+        mask,
+        request.factor,
+        plan.model_factor if plan.average else None,
+        plan.artery_error,
+    )
 
 
 def _own_steps(task: SpatialProblem, model: Quadratic) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import InvalidInputError, MissingPackageError
 from ..core.geometry import FloatArray
+from .artery_error import EXACT, checked_error
 from .request import FitRequest, Fitted
 from .response_table import shape_of
 
@@ -36,6 +37,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "outliers": 0.0,
         "frame_weights": None,
         "borders": True,
+        "artery_error": EXACT,
         "outer": 6,
         "inner": 12,
     }
@@ -46,7 +48,9 @@ then, for averaging mixes tissues. Smoothness of ln CBV, centre time and ln MTT,
 on it counts as an edge (ln, s, ln). Log-normal prior of the transit time. Earliest arrival after the arterial input's. Whether
 edges of the static image keep tissues apart (auto: when its noise is small against `guide_hu`; on, off). Noise of a sample (None:
 measured). Degrees of freedom of the misfit (0: Gaussian). Weights of the frames (0 leaves one out). Whether voxels between two
-tissues are explained by both of them (`border_voxels`). Gauss-Newton steps, and conjugate gradients in each."""
+tissues are explained by both of them (`border_voxels`). How well the arterial input is known: standard deviations that it adds
+to flow (share) and Tmax (s); a run of a scan says so itself (`artery_error`). Gauss-Newton steps, and conjugate gradients in
+each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Plan:
     outliers: float
     frame_weights: FloatArray | None
     borders: bool
+    artery_error: tuple[float, float]
     outer: int
     inner: int
 
@@ -155,7 +160,8 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> Plan:
         _number(settings, "mtt_spread", 0.05, 5.0),
         _number(settings, "earliest_delay_s", -8.0, 0.0), guide, _number(settings, "guide_hu", 0.1, 1e3), noise,
         _number(settings, "outliers", 0.0, 1e6), _frame_weights(settings["frame_weights"], frames),
-        _flag(settings, "borders"), _whole(settings, "outer", 1, 100), _whole(settings, "inner", 1, 200),
+        _flag(settings, "borders"), checked_error(settings["artery_error"]),
+        _whole(settings, "outer", 1, 100), _whole(settings, "inner", 1, 200),
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
     misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
     single = task.mesh.gather(theta)
     found = parted(request, data, plan, single) if plan.borders else single
-    columns = _columns(task, theta, found, model, request.factor, misfit)
+    columns = _columns(task, theta, found, model, (request.factor, misfit, plan.artery_error))
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
     maps["quality"] = spread(request.problem, quality_codes(data, found), QualityCode.OUTSIDE_MASK)
     parameters = np.stack([_placed(row, data.finite) for row in found.cpu().numpy()], axis=1)
@@ -141,14 +141,19 @@ def parted(request: FitRequest, data: SpatialData, plan: Plan, theta: Tensor) ->
 
 
 def _columns(
-    task: SpatialProblem, line: Tensor, theta: Tensor, model: Quadratic, factor: float, misfit: float | None
+    task: SpatialProblem,
+    line: Tensor,
+    theta: Tensor,
+    model: Quadratic,
+    known: tuple[float, float | None, tuple[float, float]],
 ) -> dict[str, NDArray[np.float32]]:
-    """Maps of the voxels of the mesh in physical units."""
+    """Maps of the voxels of the mesh in physical units; known are the factor of flow, the misfit, and the artery's error."""
+    factor, misfit, artery = known
     mtt = theta[2].exp()
     delay = theta[1] - task.manifold.centre_share * mtt
     cbf = (theta[0] - theta[2]).exp() * factor
     found = {"cbf": cbf, "cbv": theta[0].exp() * (factor / 60.0), "mtt": mtt, "delay": delay, "tmax": delay + 0.5 * mtt}
-    found.update(standard_deviations(task, line, model, cbf, misfit))
+    found.update(standard_deviations(task, line, model, found, misfit, artery))
     empty = theta[0] < EMPTY_LOG_VOLUME
     found = {name: values if name == "cbv" else values.masked_fill(empty, float("nan")) for name, values in found.items()}
     return {name: values.float().cpu().numpy() for name, values in found.items()}
