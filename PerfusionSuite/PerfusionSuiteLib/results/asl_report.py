@@ -180,6 +180,7 @@ def region_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
     unit = (numbers.get("units") or {}).get(flow, "")
     method = (numbers.get("method") or {}).get("name")
     model = next((facts["method"] for facts in curves.values() if facts.get("method")), method)
+    timed = any(facts.get("voxels") for facts in (numbers.get("att") or {}).values())
     rows = []
     for name, words in _REGIONS.items():
         facts, voxels = curves.get(name) or {}, (numbers.get(flow) or {}).get(name) or {}
@@ -190,12 +191,13 @@ def region_table(numbers: Mapping[str, Any]) -> dict[str, Any]:
             _with_spread(facts.get("cbf"), facts.get("cbf_sd"), 1),
             _with_spread(facts.get("att"), facts.get("att_sd"), 2),
         ]
-        of_map = [_with_spread(voxels.get("mean"), voxels.get("sd"), 1), _with_spread(times.get("mean"), times.get("sd"), 2)]
+        of_map = [_with_spread(voxels.get("mean"), voxels.get("sd"), 1)]
+        of_map += [_with_spread(times.get("mean"), times.get("sd"), 2)] if timed else []
         count = [str(voxels.get("voxels", "")) if voxels else ""]
         rows.append([words, *(of_curve + of_map if model == method else of_map + of_curve), *count])
-    named = "" if model == method else f", {model}"
-    of_curve = [f"CBF of mean curve{named}", f"ATT of mean curve{named} (s)"]
-    of_map = [f"{'Mean of voxels' if model == method else 'CBF of the map, mean of voxels'} ({unit})", "ATT, mean of voxels (s)"]
+    of_curve = ["CBF of mean curve", "ATT of mean curve (s)"] if model == method else [f"CBF by {model}", f"ATT by {model} (s)"]
+    of_map = [f"{'Mean of voxels' if model == method else 'CBF of the map'} ({unit})"]
+    of_map += ["ATT, mean of voxels (s)"] if timed else []
     head = ["Region", *(of_curve + of_map if model == method else of_map + of_curve), "Voxels"]
     return {"head": head, "rows": rows, "note": _table_note(str(method), str(model))}
 

@@ -15,6 +15,7 @@ from PerfusionSuiteLib.core import AslSeries, InvalidInputError, no_progress
 from PerfusionSuiteLib.jobs.spec import JobSpec
 from PerfusionSuiteLib.jobs.storage import load_value, save_value
 from PerfusionSuiteLib.jobs.tasks import find_task
+from PerfusionSuiteLib.results.asl_report import region_table
 
 
 def _truth():
@@ -69,6 +70,7 @@ class TestRun:
         assert (halves[0] > halves[1]) == right
         parts = [made[(TRUTH[name] >= 0.8) & TRUTH["brain"]].mean() for name in ("gm", "wm")]
         assert numbers["gm_wm_cbf_ratio"] == pytest.approx(parts[0] / parts[1], rel=1e-3)
+        assert region_table(numbers)["head"][1:3] == ["CBF of the map (mL/100g/min)", "CBF by asl-multi"]
         assert numbers["curves"]["wm"]["method"] == "asl-multi"
         assert numbers["curves"]["wm"]["cbf"] == pytest.approx(22.0, rel=0.1)  # measured, with the model it belongs to
 

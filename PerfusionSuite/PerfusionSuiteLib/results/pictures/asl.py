@@ -254,7 +254,7 @@ def _curve_words(numbers: Mapping[str, Any], name: str, words: str) -> str:
     prefix = "" if of_curve == method else f"{of_curve}: "
     if facts.get("cbf") is not None:
         spread = f" ± {facts['cbf_sd']:.1f}" if facts.get("cbf_sd") is not None else ""
-        parts.append(f"{prefix}CBF {facts['cbf']:.1f}{spread} mL/100 g/min")
+        parts.append(f"{prefix}CBF {facts['cbf']:.1f}{spread}" + ("" if prefix else " mL/100 g/min"))
     if facts.get("att") is not None:
         spread = f" ± {facts['att_sd']:.2f}" if facts.get("att_sd") is not None else ""
         parts.append(f"{prefix}ATT {facts['att']:.2f}{spread} s")
