@@ -15,10 +15,13 @@ from .spatial_solver import Quadratic, SpatialProblem, lower_inverse
 
 Tensor = Any
 
-OWN: Mapping[str, float] = MappingProxyType({"cbf": 0.8, "mtt": 0.9, "delay": 0.6, "tmax": 0.7})
+OWN: Mapping[str, float] = MappingProxyType({"cbf": 0.78, "mtt": 0.9, "delay": 0.6, "tmax": 0.68})
 """What the spreads of the voxels' own blocks are multiplied with."""
 
-ROUGHNESS = 1.15
+GUIDED = 0.83
+"""Factor of that of flow where edges of the static image keep tissues apart."""
+
+ROUGHNESS = 1.1
 """What the scatter of a map among the nearest voxels is multiplied with: near edges averaging and smoothness mix tissues, and the
 map is wrong by about as much as it changes there. Both read off analytic brains, whole and cut to the lesion (seeds 11 and 12, 2
 and 4 HU, box and exponential residues), so that 68 % intervals hold the truth."""
@@ -105,6 +108,8 @@ def standard_deviations(
         more = max(1.0, misfit / USUAL_MISFIT)
         rough = _scatter(mesh, torch.stack([cbf.clamp_min(LEAST_FLOW).log(), *(maps[name] for name in own if name != "cbf")]))
         rough[0] *= cbf
+        if task.relaxed is not None:
+            squares["cbf"] = GUIDED**2 * squares["cbf"]
         for at, name in enumerate(own):
             squares[name] = more * OWN[name] ** 2 * squares[name] + (ROUGHNESS * rough[at]).square()
     for name, values in (("cbf", cbf), ("mtt", maps["mtt"])):  # what an artery's shape lacks in flow it has in transit time
