@@ -99,12 +99,25 @@ def fit_on_grid(curves: FloatArray, responses: FloatArray, noise: FloatArray, gr
     product = weights * apart
     shift, between = product.sum(axis=1), np.einsum("na,na->n", product, apart)
     arrival, spread = moments[:, 0].astype(np.float64), np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0.0)
-    within = noise**2 * moments[:, 2]
+    within = noise**2 * moments[:, 2] * _known_positive(likely / np.maximum(noise * scale[best], 1e-30))
     if mean:
         flow, between = likely + shift, np.maximum(between - shift**2, 0.0)
     else:
         flow, spread, arrival = likely, spread + (arrival - grid.arrival_s[best]) ** 2, grid.arrival_s[best]
     return GridFit(flow, arrival, np.sqrt(within + between), np.sqrt(spread), residual, best)
+
+
+def _known_positive(ratio: FloatArray) -> FloatArray:
+    """Return by how much the variance of a flow shrinks because it is known not to be negative.
+
+    A flow well above its noise keeps its variance; one of zero would have 0.36 of it under a truncated normal distribution.
+    The estimate itself is cut off at zero, not a mean over positive flows: the geometric mean of both variances covers right.
+    """
+    from scipy.stats import norm
+
+    near = np.minimum(ratio, 8.0)
+    tilt = norm.pdf(near) / norm.cdf(near)
+    return np.asarray(np.sqrt(1.0 - near * tilt - tilt**2))
 
 
 def residual_noise(residual: FloatArray, count: int, positive: BoolArray) -> float:

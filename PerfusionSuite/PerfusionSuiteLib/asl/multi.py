@@ -17,6 +17,7 @@ from ..core.progress import ProgressCallback, no_progress
 from .arrival_grid import ArrivalGrid, GridFit, fit_on_grid, residual_noise
 from .arterial import Arterial, arterial_patterns, fit_arteries
 from .kinetic import FLOW_UNIT, tissue_rate, unit_response
+from .model_error import model_error
 from .request import AslRequest, Curves, curves_of
 
 OPTIONS: Mapping[str, Any] = {
@@ -66,6 +67,8 @@ def fit(request: AslRequest) -> dict[str, Any]:
 
     Notes
     -----
+    Standard errors hold the noise and what the model may be wrong by (`model_error`); the arrival of label that came before the
+    first picture is as uncertain as what is expected of it.
     The model is `kinetic.unit_response`; T1' is first that of tissue without flow and then updated once with the flow that was
     found. See `arrival_grid.fit_on_grid` for the estimate, qtmnet section 14 for the expectation of the arrival time.
 
@@ -226,9 +229,12 @@ def _result(curves: Curves, grid: ArrivalGrid, found: GridFit, artery: Arterial 
         "relative": curves.relative,
     }
     if (noise > 0).any():
-        maps["att_sd"] = np.where(positive, found.arrival_sd, np.nan)
+        flow = np.full(noise.shape, _FLOW_OF_RELATIVE) if curves.relative else np.clip(maps["cbf"], 0.0, 200.0)
+        rate = tissue_rate(curves.t1_tissue_s, flow, partition=curves.partition)
+        model = model_error(curves, grid.arrival_s, rate, flow, found.arrival)
+        maps["att_sd"] = np.where(positive, np.hypot(found.arrival_sd, model.arrival), np.nan)
         maps["fit_error"] = left / np.maximum(noise, 1e-12)
-        maps["cbf_sd"] = FLOW_UNIT * found.flow_sd
+        maps["cbf_sd"] = np.hypot(FLOW_UNIT * found.flow_sd, model.flow * maps["cbf"])
     if artery is not None:
         maps["abat"], maps["abv"] = artery.arrival, 100.0 * artery.volume
     return maps

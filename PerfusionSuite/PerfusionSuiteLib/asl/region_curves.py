@@ -153,6 +153,7 @@ def _mean_of(curves: Curves, inside: BoolArray) -> Curves:
         calibrated=np.ones(1, bool),
         slice_delay_s=curves.slice_delay_s[inside].mean(keepdims=True),
         t1_tissue_s=1.0 / (1.0 / curves.t1_tissue_s[inside]).mean(keepdims=True),
+        mixture=None if curves.mixture is None else curves.mixture[inside].mean(axis=0, keepdims=True),
     )
 
 

@@ -17,6 +17,10 @@ TISSUE_DENSITY: Final = 1.0
 """g/mL; ASL is reported per mass and calibrated with M0 of tissue, so that mL/100 g equals mL/100 mL (qtmnet section 2)."""
 
 
+WHITE_FLOW_SHARE: Final = 0.35
+"""Flow of white matter over that of gray matter, which decides in which of them the label of a shared voxel relaxes."""
+
+
 class Relaxation(NamedTuple):
     """T1 in s of blood, grey matter, white matter, and of tissue when it is not known which."""
 
@@ -77,12 +81,39 @@ def tissue_relaxation(
     Returns
     -------
     ndarray, shape (I, J, K), s
-        Mixed by the fractions, which is how signals mix; `Relaxation.tissue` where there is neither.
+        Mixed by the label that each tissue holds, which is its fraction times its usual flow; `Relaxation.tissue` where there
+        is neither.
     """
     if grey is None or white is None:
         return np.full(shape, times.tissue)
     first, second = (np.clip(np.nan_to_num(np.asarray(part, np.float64)), 0.0, 1.0) for part in (grey, white))
     total = first + second
-    mixed = (first * times.grey + second * times.white) / np.maximum(total, 1e-9)
+    second = WHITE_FLOW_SHARE * second
+    mixed = (first * times.grey + second * times.white) / np.maximum(first + second, 1e-9)
     result: NDArray[np.float64] = np.where(total > 0.05, mixed, times.tissue)
     return result
+
+
+def mixture_of(
+    gray: NDArray[np.floating] | None, white: NDArray[np.floating] | None, shape: tuple[int, ...]
+) -> NDArray[np.float64] | None:
+    """Return how much gray and white matter share each voxel, and how much of it is neither.
+
+    Parameters
+    ----------
+    gray, white : ndarray, shape (I, J, K), or None
+        Fractions.
+    shape : tuple of int
+        Of the scan.
+
+    Returns
+    -------
+    ndarray, shape (I, J, K, 2), or None
+        First 1 by halves and 0 where there is one tissue alone, then the fraction of fluid; None when tissue is not known.
+    """
+    if gray is None or white is None:
+        return None
+    one, other = (np.clip(np.nan_to_num(np.asarray(part, np.float64)), 0.0, 1.0) for part in (gray, white))
+    shared = 4.0 * one * other / np.maximum(one + other, 0.05) ** 2
+    found: NDArray[np.float64] = np.stack([shared, np.clip(1.0 - one - other, 0.0, 1.0)], axis=-1)
+    return np.broadcast_to(found, (*shape, 2))

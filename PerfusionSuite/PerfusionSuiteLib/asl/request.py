@@ -15,7 +15,7 @@ from ..core.asl import AslDifference
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.progress import ProgressCallback
 from .kinetic import scaled_density
-from .relaxation import PARTITION_ML_PER_G, Relaxation, relaxation_at, tissue_relaxation
+from .relaxation import PARTITION_ML_PER_G, Relaxation, mixture_of, relaxation_at, tissue_relaxation
 
 _NOISE_FWHM_MM = 20.0
 """Few repetitions tell the noise of one voxel badly; that of its neighborhood they tell well."""
@@ -78,6 +78,8 @@ class Curves:
         Brain-blood partition coefficient.
     relative : bool
         True without M0.
+    mixture : ndarray, shape (N, 2), or None
+        How much gray and white matter share each voxel and how much of it is fluid (`mixture_of`); None without fractions.
     """
 
     density: FloatArray
@@ -93,6 +95,7 @@ class Curves:
     labeling: str
     partition: float
     relative: bool
+    mixture: FloatArray | None
 
 
 def relaxation_of(request: AslRequest) -> Relaxation:
@@ -140,6 +143,7 @@ def curves_of(request: AslRequest) -> Curves:
     if noise is not None:
         noise = scaled_density(noise, factor[:, 0], measured.labeling_efficiency, partition=partition)
     white, grey = request.tissue.get("wm"), request.tissue.get("gm")
+    mixture = mixture_of(grey, white, mask.shape)
     return Curves(
         np.where(finite[:, None], density, 0.0),
         noise,
@@ -154,6 +158,7 @@ def curves_of(request: AslRequest) -> Curves:
         measured.labeling,
         partition,
         relative,
+        None if mixture is None else mixture[mask],
     )
 
 

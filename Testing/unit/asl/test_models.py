@@ -127,10 +127,32 @@ class TestSeveralDelays:
         shape = (40, 40, 2)
         rng = np.random.default_rng(5)
         flow, arrival = rng.uniform(35, 75, shape), rng.normal(1.3, 0.4, shape).clip(0.1, 2.8)
-        found = asl.quantify(measured(flow, arrival, noise=8e-4, known=known))
+        t1 = 1.33 * rng.normal(1.0, 0.05, shape)
+        gray = {"gm": np.ones(shape), "wm": np.zeros(shape)}
+        found = asl.quantify(measured(flow, arrival, noise=1.2e-3, known=known, t1=t1), tissue=gray)
         for name, truth in (("cbf", flow), ("att", arrival)):
             share = float((np.abs(found[name] - truth) <= found[f"{name}_sd"]).mean())
             assert 0.60 < share < 0.78, (name, share)
+
+    def test_without_noise_a_standard_error_holds_what_the_model_may_be_wrong_by(self):
+        """Tissue relaxes otherwise than assumed, or is white matter and nobody said so, or shares its voxel with fluid."""
+        shape = (30, 30, 2)
+        rng = np.random.default_rng(6)
+        flow, arrival = rng.uniform(45, 75, shape), rng.uniform(1.1, 2.0, shape)
+        gray = {"gm": np.ones(shape), "wm": np.zeros(shape)}
+        for t1 in (1.33 * 1.04, 1.33 / 1.04):
+            found = asl.quantify(measured(flow, arrival, t1=t1, noise=1e-5), tissue=gray)
+            assert (np.abs(found["cbf"] - flow) <= found["cbf_sd"]).mean() > 0.9
+            assert (found["cbf_sd"] < 0.12 * flow).all()
+        white = measured(0.35 * flow, arrival, t1=0.83, noise=1e-5)
+        told = asl.quantify(white, tissue={"gm": np.zeros(shape), "wm": np.ones(shape)})
+        not_told = asl.quantify(white)
+        assert off(told["cbf"], 0.35 * flow) < 0.01
+        assert off(not_told["cbf"], 0.35 * flow) > 0.2
+        assert (np.abs(not_told["cbf"] - 0.35 * flow) <= not_told["cbf_sd"]).mean() > 0.6
+        assert not_told["cbf_sd"].mean() > 4 * told["cbf_sd"].mean()
+        watery = asl.quantify(measured(flow, arrival, noise=1e-5), tissue={"gm": np.full(shape, 0.8), "wm": np.zeros(shape)})
+        assert (watery["cbf_sd"] > 0.2 * watery["cbf"]).all()
 
     def test_expectation_counts_only_with_noise(self):
         flow = np.full((30, 30, 1), 50.0)

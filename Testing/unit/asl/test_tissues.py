@@ -71,11 +71,12 @@ def test_the_mean_curve_of_noisy_voxels_is_not_biased():
         np.full(images.shape, 4.0, np.float32), np.ones(flow.shape, bool), np.eye(4), "pcasl", 0.8, 3.0, np.zeros(2),
         np.full(4, 2),
     )  # fmt: skip
-    region = region_curves(scan, {"all": scan.mask, "few": np.zeros(flow.shape, bool)})
+    gray = {"gm": np.ones(flow.shape), "wm": np.zeros(flow.shape)}
+    region = region_curves(scan, {"all": scan.mask, "few": np.zeros(flow.shape, bool)}, tissue=gray)
     assert set(region) == {"all"}
     facts = region["all"]
-    assert abs(facts["cbf"] - 20.0) < 3 * facts["cbf_sd"]
-    assert facts["cbf_sd"] < 1.0
+    assert abs(facts["cbf"] - 20.0) < 1.0
+    assert facts["cbf_sd"] < 2.0  # the noise of one voxel is ten times that, but T1 of tissue and blood are not exact
     assert abs(facts["att"] - 1.5) < 3 * facts["att_sd"]
     assert asl.quantify(scan)["cbf"].mean() > 22.0  # what single voxels give, none being negative
 
