@@ -26,6 +26,9 @@ SKULL_HU = (150.0, 1000.0)
 
 BONE_HU, MIN_BONE_VOXELS = 350.0, 100
 
+IN_PLANE_FROM_MM = 8.0
+"""Slices from which on only motion within their plane is corrected."""
+
 STILL_MM, STILL_DEG = 0.3, 0.3
 NOTED_MM, NOTED_DEG = 2.0, 2.0
 SEVERE_MM, SEVERE_DEG = 5.0, 5.0
@@ -91,7 +94,7 @@ def correct_motion(
         raise InvalidInputError(msg)
     report = progress or no_progress
     spacing = voxel_sizes(series.affine)
-    in_plane = series.shape[2] <= 4 or spacing[2] >= 8.0
+    in_plane = series.shape[2] <= 4 or spacing[2] >= IN_PLANE_FROM_MM
     levels = [_shrunken(series, size, sigma) for size, sigma in LEVELS]
     report(0.15, "Motion estimation")
     center = _head_center(levels[0])

@@ -3,7 +3,9 @@
 
 Thick slices cannot be moved back along their axis, and interpolation leaves a trace of its own. To first order, what remains in
 a voxel is the course of the motion times the local slope of the image. The courses are read off the skull, which holds much
-slope and no contrast; how much of each lies in a curve of the brain is estimated beside its enhancement.
+slope and no contrast; how much of each lies in a curve of the brain is estimated beside its enhancement. A head may nod just
+when contrast arrives, so that a course resembles enhancement. Two things tell them apart: the slopes of an image change their
+sign from voxel to voxel while enhancement is alike all around, and flat parts of the image hold no motion.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..core.geometry import FloatArray
+from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.progress import ProgressCallback, no_progress
 from ..core.series import PerfusionSeries
 from ..core.values import Concentration, TissueMasks
@@ -34,7 +36,16 @@ MOST_COURSES = 2
 SLOPE_CLASSES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Quantiles of the image's slope between which voxels share a prior."""
 
-ROUNDS = 15
+FLAT_QUANTILE = 0.9
+LOCAL_MM, LOCAL_SPREADS, LOCAL_ROUNDS = 6.0, 2.0, 2
+"""Gaussian SD in plane of the neighborhood whose mean amount is taken for enhancement, and how many robust standard deviations
+from it a voxel of the flatter parts of the image counts with."""
+
+RESEMBLING = 0.5
+"""Squared correlation with the curve of tissue from which on a course can be confused with it; below, amounts that are alike
+all around are rather motion too."""
+
+TRIMMED = 0.01
 BLOCK_VOXELS = 65_536
 
 
@@ -116,38 +127,99 @@ def without_courses(
 
     Notes
     -----
-    A curve is the sum of enhancement, a constant, courses and noise, all Gaussian; the courses are subtracted with their
-    expected amounts given the curve. The prior variance of the amounts is the one that explains the curves of a class of slopes
-    best (expectation maximization).
+    A curve is the sum of enhancement, a constant, courses and noise, all Gaussian, which gives the amount of each course by
+    generalized least squares. Where a course resembles the mean curve of tissue, the mean amount of the surroundings is left in
+    the curves: it is enhancement. What deviates is shrunken by how much more it scatters, among voxels of similar slope, than
+    noise and enhancement would make it (empirical Bayes).
     """
     report = progress or no_progress
-    mask, data = concentration.mask, concentration.data
-    slope = through_slope(concentration.baseline)[mask]
-    edges = np.quantile(slope, SLOPE_CLASSES)
-    group = np.clip(np.searchsorted(edges, slope, side="right") - 1, 0, len(edges) - 2)
-    index = np.flatnonzero(mask.ravel())
-    count = data.shape[3]
-    group[_robust_peak(data.reshape(-1, count), index) > tallest] = -1
-    rest = expected + noise_sd**2 * np.eye(count) + (30.0 * noise_sd) ** 2
-    changed = data.reshape(-1, count)
+    mask, count = concentration.mask, concentration.data.shape[3]
+    changed = concentration.data.reshape(-1, count)
     if not overwrite:
         changed = changed.copy()
+    index = np.flatnonzero(mask.ravel())
+    tissue = _robust_peak(changed, index) <= tallest
+    if not tissue.any():
+        return replace(concentration, data=changed.reshape(concentration.data.shape))
+    report(0.1, "Remaining motion")
+    rest = expected + noise_sd**2 * np.eye(count) + (30.0 * noise_sd) ** 2
+    amounts = _expected_amounts(concentration, changed, index, tissue, courses, rest)
     before = slice(0, max(1, concentration.baseline_frames))
-    for number in range(len(edges) - 1):
-        report(number / (len(edges) - 1), "Remaining motion")
-        rows = index[group == number]
-        if not rows.size:
-            continue
-        prior = _prior(changed[rows[:: max(1, rows.size // BLOCK_VOXELS)]], courses, rest)
-        lifted = courses * prior
-        weights = np.linalg.solve(rest + lifted @ courses.T, lifted).T
-        for start in range(0, rows.size, BLOCK_VOXELS):
-            here = rows[start : start + BLOCK_VOXELS]
-            curves = changed[here]
-            centered = curves - curves.mean(axis=1, keepdims=True)
-            curves = curves - (centered @ weights.T.astype(np.float32)) @ courses.T.astype(np.float32)
-            changed[here] = curves - curves[:, before].mean(axis=1, keepdims=True)
-    return replace(concentration, data=changed.reshape(data.shape))
+    for start in range(0, index.size, BLOCK_VOXELS):
+        report(0.3 + 0.7 * start / index.size, "Remaining motion")
+        here = slice(start, start + BLOCK_VOXELS)
+        rows = index[here][tissue[here]]
+        curves = changed[rows] - amounts[here][tissue[here]] @ courses.T.astype(np.float32)
+        changed[rows] = curves - curves[:, before].mean(axis=1, keepdims=True)
+    return replace(concentration, data=changed.reshape(concentration.data.shape))
+
+
+def _expected_amounts(
+    concentration: Concentration,
+    curves: NDArray[np.float32],
+    index: NDArray[np.int64],
+    tissue: BoolArray,
+    courses: FloatArray,
+    rest: FloatArray,
+) -> NDArray[np.float32]:
+    """Expected amounts (n, q) of the courses in the curves of the mask; `rest` (T, T) is what else varies in them."""
+    weighed = np.linalg.solve(rest, courses)
+    variance = np.linalg.inv(courses.T @ weighed)
+    amounts = _amounts(curves, index, (variance @ weighed.T).astype(np.float32))
+    slope = through_slope(concentration.baseline)[concentration.mask]
+    flat = tissue & (slope <= np.quantile(slope, FLAT_QUANTILE))
+    sample = index[tissue][:: max(1, int(tissue.sum()) // BLOCK_VOXELS)]
+    alike = _resemblance(courses, curves[sample].mean(axis=0, dtype=np.float64))
+    if alike.any():
+        amounts -= _around(amounts, concentration.mask, flat, voxel_sizes(concentration.affine)) * alike
+    edges = np.quantile(slope, SLOPE_CLASSES)
+    group = np.clip(np.searchsorted(edges, slope, side="right") - 1, 0, len(edges) - 2)
+    for number in np.unique(group[tissue]):
+        rows = tissue & (group == number)
+        amounts[rows] = amounts[rows] @ _shrinkage(amounts[rows], variance).T.astype(np.float32)
+    return amounts
+
+
+def _amounts(flat: NDArray[np.float32], index: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Amounts (n, q) of the courses by weights (q, T)."""
+    parts = []
+    for start in range(0, index.size, BLOCK_VOXELS):
+        curves = flat[index[start : start + BLOCK_VOXELS]]
+        parts.append((curves - curves.mean(axis=1, keepdims=True)) @ weights.T)
+    return np.concatenate(parts)
+
+
+def _resemblance(courses: FloatArray, tissue: FloatArray) -> NDArray[np.float32]:
+    """How much (q,) of each course is enhancement: 0 up to `RESEMBLING`, 1 for the mean curve of tissue itself."""
+    centered = tissue - tissue.mean()
+    square = (courses.T @ centered) ** 2 / np.maximum((courses**2).sum(axis=0) * float(centered @ centered), 1e-12)
+    return np.asarray(np.clip((square - RESEMBLING) / (1.0 - RESEMBLING), 0.0, 1.0), np.float32)
+
+
+def _around(amounts: NDArray[np.float32], mask: BoolArray, counted: BoolArray, spacing_mm: FloatArray) -> NDArray[np.float32]:
+    """Mean amounts (n, q) of the surroundings in plane, single outliers limited; `counted` (n,) says which voxels have a say."""
+    sigma = (LOCAL_MM / spacing_mm[0], LOCAL_MM / spacing_mm[1], 0.0)
+    weight, image = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
+    weight[mask] = counted
+    total = np.maximum(ndimage.gaussian_filter(weight, sigma, truncate=3.0)[mask], 1e-3)
+    middle = np.median(amounts[counted] if counted.any() else amounts, axis=0)
+    spread = LOCAL_SPREADS * 1.4826 * np.median(np.abs(amounts - middle), axis=0)
+    around = np.tile(middle, (len(amounts), 1)).astype(np.float32)
+    for q in range(amounts.shape[1]):
+        for _ in range(LOCAL_ROUNDS):
+            off = np.clip(amounts[:, q] - around[:, q], -spread[q], spread[q]) + around[:, q] - middle[q]
+            image[mask] = off * counted
+            around[:, q] = middle[q] + ndimage.gaussian_filter(image, sigma, truncate=3.0)[mask] / total
+    return around
+
+
+def _shrinkage(amounts: NDArray[np.float32], variance: FloatArray) -> FloatArray:
+    """Matrix (q, q) that turns amounts found with an error of the given covariance into expected ones."""
+    low, high = np.quantile(amounts, [TRIMMED, 1.0 - TRIMMED], axis=0)
+    total = np.atleast_2d(np.cov(np.clip(amounts, low, high).T)) if len(amounts) > 2 else variance
+    values, vectors = np.linalg.eigh(total - variance)
+    prior = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return np.asarray(prior @ np.linalg.inv(prior + variance))
 
 
 def through_slope(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -179,17 +251,3 @@ def _robust_peak(flat: NDArray[np.float32], index: NDArray[np.int64]) -> NDArray
         curves = flat[index[start : start + BLOCK_VOXELS]]
         peak[start : start + BLOCK_VOXELS] = ((curves[:, :-2] + curves[:, 1:-1] + curves[:, 2:]) / 3.0).max(axis=1)
     return peak
-
-
-def _prior(sample: NDArray[np.float32], courses: FloatArray, rest: FloatArray) -> FloatArray:
-    """Variance (n,) of the amounts of the courses that explains a sample of curves best."""
-    curves = sample.astype(np.float64)
-    curves -= curves.mean(axis=1, keepdims=True)
-    prior = np.full(courses.shape[1], 4.0)
-    for _ in range(ROUNDS):
-        lifted = courses * prior
-        weights = np.linalg.solve(rest + lifted @ courses.T, lifted).T
-        amounts = curves @ weights.T
-        wild = np.quantile(np.abs(amounts), 0.98, axis=0)
-        prior = np.mean(np.clip(amounts, -wild, wild) ** 2, axis=0) + prior - np.diag(weights @ lifted)
-    return np.asarray(prior)

@@ -75,14 +75,25 @@ def test_a_course_that_was_added_is_found_and_tissue_without_it_hardly_changes(s
     aif = np.interp(c.times_s, truth.times_s, truth.aif)
     course = np.sign(c.times_s - c.times_s.mean())
     course = ((course - course.mean()) / course.std())[:, None]
-    slope = through_slope(c.baseline)
-    added = (0.3 * slope)[..., None] * course[:, 0]
+    signs = np.random.default_rng(1).choice([-1.0, 1.0], c.mask.shape)  # going up and down an image
+    added = (0.3 * signs * through_slope(c.baseline))[..., None] * course[:, 0]
     moved = replace(c, data=(c.data + added - added[..., : c.baseline_frames].mean(axis=3, keepdims=True)).astype(np.float32))
     expected = fitting.expected_moments(c.times_s, aif)
     after = without_courses(moved, course, 0.5 * aif.max(), expected, 2.0)
     tissue = masks.tissue & truth.masks["scored"]
     before = np.abs(moved.data - c.data)[tissue].mean()
     assert np.abs(after.data - c.data)[tissue].mean() < 0.7 * before
+
+
+def test_enhancement_is_not_taken_for_motion_although_the_head_nods_with_it(still_head):
+    _, masks, c, truth = still_head
+    aif = np.interp(c.times_s, truth.times_s, truth.aif)
+    enhancement = c.data[masks.tissue].mean(axis=0, dtype=np.float64)
+    course = ((enhancement - enhancement.mean()) / enhancement.std())[:, None]
+    after = without_courses(c, course, 0.5 * aif.max(), fitting.expected_moments(c.times_s, aif), 2.0)
+    flow = [np.abs(concentration.data[masks.tissue]).mean(axis=0).max() for concentration in (c, after)]
+    assert after.data[masks.tissue].mean(axis=0).max() == pytest.approx(enhancement.max(), rel=0.05)
+    assert flow[1] <= flow[0]
 
 
 def test_a_single_slice_and_a_scan_without_skull_are_left_alone(still_head):
