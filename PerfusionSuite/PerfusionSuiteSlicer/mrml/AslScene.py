@@ -38,7 +38,7 @@ REGION_WORDS = {
     "left": "Left half",
     "right": "Right half",
     "low_flow": "Low flow",
-    "other_side": "Mirror of low flow",
+    "other_side": "Other side",
 }
 REGION_COLORS = {
     "Brain": (0.35, 0.35, 0.35),
@@ -47,7 +47,7 @@ REGION_COLORS = {
     "Left half": (0.0, 0.62, 0.45),
     "Right half": (0.84, 0.37, 0.0),
     "Low flow": (0.90, 0.62, 0.0),
-    "Mirror of low flow": (0.16, 0.42, 0.86),
+    "Other side": (0.16, 0.42, 0.86),
 }
 """Regions whose mean signal is kept, in the order of the chart."""
 
