@@ -18,14 +18,15 @@ from .standard_frame import shows_head
 from .start_file import shipped_starts
 
 _OWN: Mapping[str, Any] = MappingProxyType(
-    {"start": "auto", "steps": None, "rate": 0.02, "guidance": None, "model_error": 0.1, "seed": 0}
+    {"start": "random", "steps": None, "rate": 0.02, "guidance": None, "model_error": 0.1, "seed": 0}
 )
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("borders", "outer", "inner")}, **_OWN}
 )
-"""Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``auto`` (from what was learned on simulated
-patients when the scan shows a whole brain, otherwise random), ``random``, or a file of ``perfusion-suite train``. Steps
+"""Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``random``, ``neural`` (what was learned on
+simulated patients: fewer steps, but less exact cores, so it must be asked for), ``auto`` (that when the scan shows a whole brain,
+otherwise random), or a file of ``perfusion-suite train``. Steps
 (None: 20 from a learned start, 100 from a random one) and learning rate of Adam. Share of the steps in which every voxel counts
 alike and is drawn to its own best guess, less and less (None: 0.65 from a learned start, 0 from a random one). Share of a curve
 that the model may miss beside the noise: without it, the large curves of vessels would take all steps for themselves. Seed of a
