@@ -27,10 +27,10 @@ KEYS = ("cbf", "tmax")
 
 def patient(options: argparse.Namespace, seed: int) -> tuple[Any, Any]:
     """Return a digital patient and its truth."""
-    small = {"shape": (96, 96, 6), "spacing_mm": (2.2, 2.2, 10.0)}
+    small: dict[str, Any] = {"shape": (96, 96, 6), "spacing_mm": (2.2, 2.2, 10.0)}
     if options.modality == "dsc":
         return phantom.dsc(seed=seed, **(small if options.small else {"shape": (96, 96, 10), "spacing_mm": (2.3, 2.3, 7.0)}))
-    usual = {"shape": (128, 128, 10), "spacing_mm": (1.7, 1.7, 9.0)}
+    usual: dict[str, Any] = {"shape": (128, 128, 10), "spacing_mm": (1.7, 1.7, 9.0)}
     return phantom.ctp(seed=seed, noise_hu=options.noise, interval_s=1.0, **(small if options.small else usual))
 
 
