@@ -215,8 +215,8 @@ def _around(amounts: NDArray[np.float32], mask: BoolArray, counted: BoolArray, s
 
 def _shrinkage(amounts: NDArray[np.float32], variance: FloatArray) -> FloatArray:
     """Matrix (q, q) that turns amounts found with an error of the given covariance into expected ones."""
-    low, high = np.quantile(amounts, [TRIMMED, 1.0 - TRIMMED], axis=0)
-    total = np.atleast_2d(np.cov(np.clip(amounts, low, high).T)) if len(amounts) > 2 else variance
+    usual = np.clip(amounts, *np.quantile(amounts, [TRIMMED, 1.0 - TRIMMED], axis=0)).astype(np.float64)
+    total = usual.T @ usual / len(usual)  # about zero: motion that is alike everywhere is motion too
     values, vectors = np.linalg.eigh(total - variance)
     prior = (vectors * np.maximum(values, 0.0)) @ vectors.T
     return np.asarray(prior @ np.linalg.inv(prior + variance))
