@@ -2,7 +2,7 @@
 """What a kinetic model itself may be wrong by: relaxation times, dispersion, tissues and fluid that share a voxel.
 
 The numbers come from digital patients of development (seeds 101 to 104, recipes clean and typical), so that one standard error
-covers two thirds of their voxels; they were not chosen on the reference object of `Testing/benchmarks/asl_reference.py`.
+covers about two thirds of their voxels.
 """
 
 from __future__ import annotations
