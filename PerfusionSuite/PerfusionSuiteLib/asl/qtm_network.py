@@ -7,6 +7,7 @@ twice as many channels per level. Voxels are 2 x 2 x 4 mm, so the first pooling 
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ POOLS: tuple[tuple[int, int, int], ...] = ((2, 2, 1), (2, 2, 2), (2, 2, 2))
 
 DIVISOR = (8, 8, 4)
 """Sizes of images are filled up with zeros to multiples of this."""
+
+TILE, TILES = (16, 16, 8), 32
+"""Larger images are seen in parts of the size of a cube, so many at once."""
 
 SMALLEST = 0.001
 """Components of curves that are smaller (in units of the scaled label density) are not blown up to size 1."""
@@ -248,7 +252,9 @@ def padded(x: torch.Tensor) -> torch.Tensor:
 
 
 def estimate(network: QtmNetwork, x: torch.Tensor) -> torch.Tensor:
-    """Apply the network to images of any size.
+    """Apply the network to images of any size, in overlapping tiles as large as the images of its training.
+
+    The attention looks at means and maxima of whole images, which for a head are others than for a cube.
 
     Parameters
     ----------
@@ -260,7 +266,34 @@ def estimate(network: QtmNetwork, x: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     Tensor, shape (N, 1, I, J, K)
-        Perfusion over its reference value.
+        Perfusion over its reference value; 0 where a whole tile has no label.
     """
     sizes: Any = x.shape[2:]
-    return network(padded(x))[:, :, : sizes[0], : sizes[1], : sizes[2]]
+    if all(size <= edge for size, edge in zip(sizes, TILE, strict=True)):
+        return network(padded(x))[:, :, : sizes[0], : sizes[1], : sizes[2]]
+    margins = [(edge // 2, edge // 2 + -size % (edge // 2)) for size, edge in zip(sizes, TILE, strict=True)]
+    wide = functional.pad(x, [width for pair in reversed(margins) for width in pair])
+    weight = _tile_weight().to(x.device)
+    total, share = torch.zeros_like(wide[:, :1]), torch.zeros_like(wide[:1, :1])
+    steps = [range(0, n - edge + 1, edge // 2) for n, edge in zip(wide.shape[2:], TILE, strict=True)]
+    places = [tuple(slice(at, at + edge) for at, edge in zip(first, TILE, strict=True)) for first in product(*steps)]
+    places = [where for where in places if bool(wide[(slice(None), 0, *where)].any())]
+    for start in range(0, len(places), TILES):
+        chosen = places[start : start + TILES]
+        found = network(torch.cat([wide[(slice(None), slice(None), *where)] for where in chosen])).chunk(len(chosen))
+        for where, part in zip(chosen, found, strict=True):
+            total[(slice(None), slice(None), *where)] += weight * part
+            share[(slice(None), slice(None), *where)] += weight
+    mean = total / share.clamp(min=1e-9)
+    inside = tuple(slice(pair[0], pair[0] + size) for pair, size in zip(margins, sizes, strict=True))
+    return mean[(slice(None), slice(None), *inside)]
+
+
+def _tile_weight() -> torch.Tensor:
+    """Return weights of a tile's voxels, shape `TILE`: squares of the distance to its nearest border along each axis."""
+    weight = torch.ones(TILE)
+    for axis, edge in enumerate(TILE):
+        place = torch.arange(edge) + 0.5
+        shape = [edge if other == axis else 1 for other in range(3)]
+        weight = weight * torch.minimum(place, edge - place).square().reshape(shape)
+    return weight

@@ -192,10 +192,17 @@ def spread_of(
         known = (np.ones(flow.size), variance.ravel(), flow.ravel() ** 2, np.full(flow.size, (noise * Q_REF) ** 2))
         parts.append(np.stack(known, axis=1).astype(np.float64)[inside.ravel()])
         errors.append(np.abs(flow - truth)[inside].astype(np.float64))
-    table, error = np.concatenate(parts), np.concatenate(errors)
-    found = _fitted(table, error)
-    covered = np.sqrt(np.maximum(table @ found, 1e-6))
-    return tuple(float(v) for v in found * np.quantile(error / covered, COVERED) ** 2)
+    found = np.append(_fitted(parts[0][:, :3], errors[0]), 0.0)
+    found *= np.quantile(errors[0] / np.sqrt(np.maximum(parts[0] @ found, 1e-6)), COVERED) ** 2
+    if len(levels) > 1:
+        found[3] = _noise_share(np.concatenate(parts[1:]), np.concatenate(errors[1:]), found)
+    return tuple(float(v) for v in found)
+
+
+def _noise_share(table: NDArray[np.float64], error: NDArray[np.float64], found: NDArray[np.float64]) -> float:
+    """Return the weight of the noise with which as many errors of noisy images are covered as of clean ones."""
+    missing = np.maximum(error**2 - table @ found, 0.0) / np.maximum(table[:, 3], 1e-9)
+    return float(np.quantile(missing, COVERED))
 
 
 def _fitted(table: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
