@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.geometry import BoolArray, FloatArray
 from ..core.nifti import read_volume
+from ..core.quantities import QUANTITIES, RELATIVE
 from ..results.map_files import read_on_grid
 from .hemopic_folders import DATA, MODEL, CaseFiles
 
@@ -47,6 +49,8 @@ class Case:
         Where everything came from.
     notes : tuple of str
         What could not be read, and why.
+    relative : bool
+        Whether flow and volume have no unit, as the numbers beside the maps say.
     """
 
     patient: str
@@ -59,6 +63,7 @@ class Case:
     display: NDArray[np.float32] | None
     files: CaseFiles
     notes: tuple[str, ...] = field(default=())
+    relative: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,6 +100,21 @@ class Case:
             None when there is none.
         """
         return self.maps.get(source, {}).get(key)
+
+    def unit(self, key: str) -> str:
+        """Return the unit of a map.
+
+        Parameters
+        ----------
+        key : str
+            Which.
+
+        Returns
+        -------
+        str
+            Of its quantity, or ``relative``.
+        """
+        return RELATIVE if self.relative and key in ("cbf", "cbv") else QUANTITIES[key].unit
 
     def need_lesion(self) -> BoolArray:
         """Return the lesion.
@@ -193,7 +213,17 @@ def read_case(files: CaseFiles, *, definitions: Definitions = "corrected", sourc
         display=other.get("display"),
         files=files,
         notes=tuple(notes),
+        relative=_is_relative(files.fit / "metrics.json"),
     )
+
+
+def _is_relative(numbers: Path) -> bool:
+    """Return whether the numbers of a run, where there are any, call its flow relative."""
+    try:
+        found = json.loads(numbers.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("flow_scale") == RELATIVE
 
 
 def _map(

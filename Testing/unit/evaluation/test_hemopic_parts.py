@@ -308,3 +308,12 @@ def test_published_display_steps_change_pixels_and_say_how_many() -> None:
     assert painted.painted == int((labels == 3).sum())
     assert painted.cbf[15:25, 15:25].std() > 0
     assert painted.cbf[14:26, 14:26].mean() == pytest.approx(40.0)
+
+
+def test_flow_of_a_run_without_an_artery_has_no_unit(dsc_fits: tuple[Path, Path], tmp_path: Path) -> None:
+    fits = tmp_path / "fits"
+    shutil.copytree(dsc_fits[0], fits)
+    assert read((fits, dsc_fits[1])).unit("cbf") == "mL/100g/min"
+    (find_cases(fits, dsc_fits[1])[0][0].fit / "metrics.json").write_text('{"flow_scale": "relative"}')
+    case = read((fits, dsc_fits[1]))
+    assert [case.unit(key) for key in ("cbf", "cbv", "mtt")] == ["relative", "relative", "s"]

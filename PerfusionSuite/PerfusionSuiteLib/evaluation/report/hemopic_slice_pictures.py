@@ -121,7 +121,7 @@ def _panel(case: Case, view: View, at: int, columns: list[str], windows: Mapping
         figure.text(0.1 / full, 1.0 - (top + high / 2) / height, words, color=INK, fontsize=11, fontweight="bold", va="center")
     for column, key in enumerate(columns):
         left = _LABEL + (column + 1) * (_PANEL + _GAP) + 0.15
-        _strip(axes_at(figure, left, height - _BAR + 0.12, _PANEL - 0.3, 0.13), key, windows[key])
+        _strip(axes_at(figure, left, height - _BAR + 0.12, _PANEL - 0.3, 0.13), key, case.unit(key), windows[key])
     title = f"Patient {case.patient}, slice {position_words(view, at)}"
     figure.text(0.1 / full, 1.0 - 0.25 / height, title, color=INK, fontsize=12, fontweight="bold", va="center")
     note = "Radiological convention. White outline: lesion. Values as computed; outside of the brain, and without a value: black."
@@ -161,7 +161,7 @@ def _background(case: Case) -> tuple[NDArray[Any], tuple[float, float]]:
     return np.where(case.brain, image, 0.0), (0.0, max(top, 1e-6))
 
 
-def _strip(axes: Any, key: str, window: tuple[float, float]) -> None:
+def _strip(axes: Any, key: str, unit: str, window: tuple[float, float]) -> None:
     from ...results.pictures.canvas import map_colors
 
     quantity = QUANTITIES[key]
@@ -170,7 +170,7 @@ def _strip(axes: Any, key: str, window: tuple[float, float]) -> None:
     axes.set_yticks([])
     axes.set_xticks([low, high], [f"{low:g}", f"≥ {high:g}"])
     axes.tick_params(colors=INK, labelsize=8, length=2.0, pad=2)
-    axes.set_xlabel(f"{quantity.symbol}, {quantity.unit}", color=INK, fontsize=8.5, labelpad=1)
+    axes.set_xlabel(f"{quantity.symbol}, {unit}", color=INK, fontsize=8.5, labelpad=1)
 
 
 def _single(
@@ -184,7 +184,7 @@ def _single(
     place.set_title("Lesion" if values is None else QUANTITIES[key].symbol, color=INK, fontsize=10, pad=4)
     if values is not None:
         bar = axes_at(figure, side + 0.3, 0.4 + 0.25 * high, 0.16, 0.5 * high)
-        color_bar(bar, windows[key], QUANTITIES[key].colormap, QUANTITIES[key].unit)
+        color_bar(bar, windows[key], QUANTITIES[key].colormap, case.unit(key))
     return figure
 
 
@@ -205,8 +205,7 @@ def _write_published(case: Case, target: Path, choices: SliceChoices, whole: Vie
     _save_jet(target / "lesion.png", as_picture(_gray(case, whole, z)), size, None, "Lesion (gray)", "")
     tops = {"cbf": choices.cbf_max, "cbv": choices.cbv_max, "mtt": choices.mtt_max}
     for key, top in tops.items():
-        quantity = QUANTITIES[key]
-        _save_jet(target / f"{key}.png", as_picture(getattr(shown, key)), size, top, quantity.symbol, quantity.unit)
+        _save_jet(target / f"{key}.png", as_picture(getattr(shown, key)), size, top, QUANTITIES[key].symbol, case.unit(key))
     return {"display_only": True, **_facts(shown, choices)}
 
 
