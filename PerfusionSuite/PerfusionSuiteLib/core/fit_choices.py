@@ -159,7 +159,7 @@ _PUBLISHED = (
     _number("time_limit_s", "Time limit [s]", "Steps are cut to what fits; 0 for no limit.", None, 1.0, 1e6),
     _SEED,
 )
-_NEURAL_START = "auto (learned on simulated patients, where that comes along), random, or the path of a trained start."
+_NEURAL_START = "random, neural (learned on simulated patients; quick, with coarser cores), or the path of a trained start."
 _MODEL_ERROR = "Share of a curve that the model may miss beside the noise, so that vessels do not decide alone."
 _NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
 _START = "Path of trained weights or name of a shipped start; empty for a random one."
@@ -182,7 +182,7 @@ FIT_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType(
     {
         "spatial": (*_OBJECTIVE, _whole("outer", "Steps", "Gauss-Newton steps.", 6, 1, 100)),
         "neural": (
-            FitOption("start", "Start", _NEURAL_START, "auto", "text"),
+            FitOption("start", "Start", _NEURAL_START, "random", "text"),
             _whole("steps", "Steps", _NEURAL_STEPS, None, 1, 100_000),
             _number("rate", "Learning rate", _RATE, 2e-2, 1e-6, 1.0),
             _number("model_error", "Model error", _MODEL_ERROR, 0.1, 0.0, 1.0),
