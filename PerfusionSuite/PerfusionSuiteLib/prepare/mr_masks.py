@@ -23,6 +23,7 @@ LOST_SIGNAL_SHARE = 0.15
 LEAST_DROP_SHARE, LEAST_DROP_OVER_NOISE = 0.2, 3.0
 OPENING_MM, CLOSING_MM = 3.0, 6.0
 RIM_MM = 1.5
+LEAST_HEAD_SHARE = 0.4
 CSF_BRIGHTNESS, CSF_AREA_SHARE = 1.2, 0.45
 NO_AREA_SHARE = 0.12
 SHADING_MM = 25.0
@@ -95,7 +96,9 @@ def mr_tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) 
     findings: tuple[QualityFinding, ...] = ()
     if brain is None:
         mask, left_out = drop_partial_ends(_find_brain(passage, head, spacing))
-        findings = (*brain_findings(mask, left_out, spacing), *cut_off_finding(mask, series.affine))
+        findings = (
+            *brain_findings(mask, left_out, spacing), *_fragment_finding(mask, head), *cut_off_finding(mask, series.affine),
+        )  # fmt: skip
     else:
         mask = np.asarray(brain) > 0
         if mask.shape != series.shape:
@@ -107,6 +110,16 @@ def mr_tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) 
     vessel = _find_vessels(passage, mask, spacing)
     csf = _find_csf(passage, mask, spacing) & ~vessel
     return TissueMasks(mask, csf, vessel, np.zeros_like(mask), findings)
+
+
+def _fragment_finding(brain: BoolArray, head: BoolArray) -> tuple[QualityFinding, ...]:
+    """Warn when little of the head was taken for brain, as when a moving head was read as the bolus."""
+    share = float(brain.sum() / head.sum())
+    if share >= LEAST_HEAD_SHARE:
+        return ()
+    text = f"Only {100 * share:.0f} % of the bright head loses signal as brain does; more than half is usual."
+    advice = "Look at the brain mask; correct motion, or give a brain mask."
+    return (QualityFinding("mask_fragments", "warning", text, advice),)
 
 
 def _summarise(series: PerfusionSeries, head: BoolArray, frames: int, curve: FloatArray, spacing: FloatArray) -> _Passage:

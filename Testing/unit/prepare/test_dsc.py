@@ -229,3 +229,12 @@ def test_the_quick_curve_is_that_of_an_artery(noisy):
     series, truth = drop_dummies(noisy[0]), noisy[1]
     curve = quick_change(series, bright_head(series))
     assert series.times_s[curve.argmax()] == pytest.approx(truth.fine_times_s[truth.fine_aif.argmax()], abs=2.5)
+
+
+def test_a_brain_that_is_a_small_part_of_the_head_is_told(noisy):
+    series = head_of(20.0 * bolus(), noise=3.0, shape=(40, 40, 4))
+    still = series.data.copy()
+    still[4:-4, 13:-4] = head_of(0.0 * bolus(), noise=3.0, shape=(40, 40, 4)).data[4:-4, 13:-4]
+    codes = [f.code for f in mr_tissue_masks(replace(series, data=still)).findings]
+    assert "mask_fragments" in codes
+    assert "mask_fragments" not in [f.code for f in mr_tissue_masks(noisy[0]).findings]
