@@ -18,6 +18,7 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 from ..core.progress import ProgressCallback
 from .asl_dicom_tags import siemens_protocol
+from .asl_fields import HOW_TO_GIVE
 from .asl_m0 import m0_on_grid
 from .asl_reading import RawAsl
 from .candidates import SeriesCandidate
@@ -333,7 +334,8 @@ def _set_delays(fields: dict[str, Any], scan: AslStack, protocol: dict[str, Any]
     elif len(distinct) > 1:
         listed = ", ".join(f"{delay:g}" for delay in distinct)
         message = f"The protocol has delays of {listed} s, but the headers do not say which volume has which."
-        notes.find("delay_order_unknown", "warning", message, "Give PostLabelingDelay with one entry for each volume.")
+        advice = f"Give PostLabelingDelay with one entry for each volume {HOW_TO_GIVE}."
+        notes.find("delay_order_unknown", "warning", message, advice)
 
 
 def _set_bolus(fields: dict[str, Any], known: list[dict[str, Any]], labeling: str | None, protocol: dict[str, Any]) -> None:

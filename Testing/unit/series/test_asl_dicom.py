@@ -63,7 +63,7 @@ class TestWhatHeadersDoNotSay:
         [
             ("enhanced", {}, "PostLabelingDelay is missing"),
             ("philips", {}, "how blood was labeled"),
-            ("siemens", {}, "PostLabelingDelay is missing"),
+            ("siemens", {}, "headers do not say which volume has which"),
         ],
     )
     def test_it_is_asked_for_with_the_name_of_the_option(
