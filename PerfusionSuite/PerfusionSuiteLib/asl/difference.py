@@ -27,7 +27,6 @@ NOISE_FWHM_MM = 12.0
 """The scatter of few repetitions tells little about one voxel; that of its neighborhood does."""
 
 _DROPPED_SHARE = 0.3
-_LOW_SIGNAL_SHARE = 0.001
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,16 @@ def asl_rows(out: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One row per case that is an ASL scan or has failed, by name.
+        One row per case that is an ASL scan or has failed, by name; none where no case is an ASL scan.
     """
     states = states_in(out)
     folders = {path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")} if out.is_dir() else set()
     rows = []
-    for name in sorted(folders | set(states)):
-        numbers, state = _numbers(out / name), states.get(name)
+    numbers_of = {name: _numbers(out / name) for name in sorted(folders | set(states))}
+    if not any(numbers.get("modality") == "asl" for numbers in numbers_of.values()):
+        return []  # what failed may be anything
+    for name, numbers in numbers_of.items():
+        state = states.get(name)
         if state is not None and state.state != DONE:
             rows.append(_row(name, {}, state))
         elif numbers.get("modality") == "asl":

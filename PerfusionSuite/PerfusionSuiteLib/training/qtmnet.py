@@ -185,7 +185,7 @@ class Trainer:
         last = state.epoch >= plan.epochs or self.share(0) >= 1.0
         scored = last or state.epoch % SCORED_EVERY == 0
         nrmse, bias = self._score() if scored else (float("nan"), float("nan"))
-        brain = self._score_brain() if scored and self._kept_brain is not None else float("nan")
+        brain = self._score_brain() if scored else float("nan")
         state.record.append((state.epoch, state.seconds, rate, float(np.nanmean(losses)), nrmse, bias, brain))
         words = "" if np.isnan(nrmse) else f"  unseen cubes: NRMSE {nrmse:.2f} %, bias {bias:+.2f}"
         words += "" if np.isnan(brain) else f"; unseen brain: {brain:.2f} %"
@@ -222,7 +222,7 @@ class Trainer:
         return value
 
     def _left_out(self) -> float:
-        """Leave out a step whose gradient is no number, which bfloat16 makes of very few batches, but not many in a row."""
+        """Leave out a step whose gradient is no number, but not many in a row."""
         self._lost += 1
         self.state.optimizer.zero_grad()
         if self._lost > MOST_LOST:
@@ -255,7 +255,7 @@ class Trainer:
         return 100.0 * (squares / truth) ** 0.5, Q_REF * bias / batches.y.numel()
 
     def _score_brain(self) -> float:
-        """Return NRMSE (percent) on the brain that is kept back."""
+        """Return NRMSE (percent) on the brain that is kept back; NaN without one."""
         brain = self._kept_brain
         if brain is None:
             return float("nan")

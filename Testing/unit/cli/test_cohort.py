@@ -136,3 +136,14 @@ def test_wrong_words_are_told_before_the_first_scan(a_data_set, tmp_path, capsys
     assert main(["cohort", str(a_data_set), str(tmp_path / "out"), "participant", *words]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_scan_of_another_kind_that_failed_is_no_asl_row(tmp_path):
+    (tmp_path / "good").mkdir()
+    (tmp_path / batch.STATES).mkdir()
+    failed = {"case": "bad", "state": batch.FAILED, "key": "k", "code": 2, "sentence": "The series has 1 frames."}
+    (tmp_path / batch.STATES / "bad.json").write_text(json.dumps(failed))
+    (tmp_path / "good" / "metrics.json").write_text('{"modality": "ctp"}')
+    assert cohort.asl_rows(tmp_path) == []
+    (tmp_path / "good" / "metrics.json").write_text('{"modality": "asl"}')
+    assert [row["case_id"] for row in cohort.asl_rows(tmp_path)] == ["bad", "good"]
