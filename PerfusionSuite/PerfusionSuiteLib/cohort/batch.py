@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -95,10 +96,15 @@ def key_of(case: Case, words: Sequence[str]) -> str:
     str
         A short text.
     """
-    # A scan in BIDS has its sidecars, and its M0, beside it.
     place = case.path if case.path.is_dir() else case.path.parent
+    if case.path.is_dir():
+        around = place.rglob("*")
+    elif case.path.name.startswith("sub-"):
+        around = place.glob("*")  # a scan in BIDS has its sidecars, and its M0, beside it
+    else:
+        around = place.glob(f"{glob.escape(case.name)}.*")  # other files are other cases
     facts = []
-    for path in sorted(item for item in place.rglob("*") if item.is_file()):
+    for path in sorted(item for item in around if item.is_file()):
         status = path.stat()
         facts.append((path.relative_to(place).as_posix(), status.st_size, status.st_mtime_ns))
     return hashlib.sha256(json.dumps([facts, case.path.name, list(words), __version__]).encode()).hexdigest()[:24]

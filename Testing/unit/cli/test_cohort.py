@@ -147,3 +147,15 @@ def test_a_scan_of_another_kind_that_failed_is_no_asl_row(tmp_path):
     assert cohort.asl_rows(tmp_path) == []
     (tmp_path / "good" / "metrics.json").write_text('{"modality": "asl"}')
     assert [row["case_id"] for row in cohort.asl_rows(tmp_path)] == ["bad", "good"]
+
+
+def test_a_new_file_in_a_folder_of_files_leaves_the_other_cases_done(tmp_path):
+    for name in ("a.nrrd", "a.json", "b.nrrd"):
+        (tmp_path / name).write_bytes(b"x")
+    first = batch.key_of(cohort.Case("a", tmp_path / "a.nrrd", "a"), [])
+    (tmp_path / "c.nrrd").write_bytes(b"x")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "metrics.json").write_bytes(b"{}")
+    assert batch.key_of(cohort.Case("a", tmp_path / "a.nrrd", "a"), []) == first
+    (tmp_path / "a.json").write_bytes(b"xy")
+    assert batch.key_of(cohort.Case("a", tmp_path / "a.nrrd", "a"), []) != first
