@@ -71,7 +71,7 @@ def describe(
         "cnr": peak / sd if sd > 0 else float("inf"),
         "tail": float(f.tail[0]),
         "saturated_fraction": saturated_fraction,
-        "fit_rms": float(fitted.rms),
+        "fit_rms": fitted.rms,
         "tissue_ttp_gap_s": tissue_ttp_s - float(f.ttp_s[0]),
         "coverage_s": float(times_s[-1]) - float(f.ttp_s[0]),
     }

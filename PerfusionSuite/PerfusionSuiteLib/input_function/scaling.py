@@ -80,9 +80,9 @@ def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
 def _ratio_of_areas(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     a = gamma_variate.fit(aif.values, aif.times_s)
     v = gamma_variate.fit(vof.values, vof.times_s)
-    rms = max(float(a.rms), float(v.rms))
-    usable = bool(a.success) and bool(v.success) and rms <= POOR_FIT
-    fitted = float(v.area) / float(a.area) if usable else float("nan")
+    rms = max(a.rms, v.rms)
+    usable = a.success and v.success and rms <= POOR_FIT
+    fitted = v.area / a.area if usable else float("nan")
     artery, vein = describe(aif.times_s, aif.values), describe(vof.times_s, vof.values)
     if not usable and vein["tail"] > HOPELESS_TAIL:
         return AreaRatio(_ratio_at_same_age(aif, vof, artery, vein), False, rms)
