@@ -119,8 +119,10 @@ def shaped_like_arteries(pool: Pool) -> BoolArray:
     """
     f = pool.features
     interval = float(np.median(np.diff(pool.times_s)))
+    # Strong recirculation keeps an artery above half of its peak for long, and tissue behind it for longer.
+    widest = max(WIDEST_S, float(curve_features(pool.tissue[None], pool.times_s).fwhm_s[0]))
     good = early_and_tall(pool) & starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
-    result: BoolArray = good & (f.fwhm_s >= min(3.0 * interval, NARROWEST_S)) & (f.fwhm_s <= WIDEST_S)
+    result: BoolArray = good & (f.fwhm_s >= min(3.0 * interval, NARROWEST_S)) & (f.fwhm_s <= widest)
     return result
 
 
