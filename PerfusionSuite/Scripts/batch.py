@@ -24,10 +24,10 @@ def runCommandLine(words):
         folder = str(Path(__file__).resolve().parents[1])
         if folder not in sys.path:
             sys.path.insert(0, folder)
-        from PerfusionSuiteLib.cli import run
+        from PerfusionSuiteLib.cli import study_writing
         from PerfusionSuiteLib.cli.main import main
 
-        run.WRITERS["mrb"] = writeScene
+        study_writing.WRITERS["mrb"] = writeScene
         return main(words)
     except SystemExit as end:  # --help and --version
         return end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from PerfusionSuiteLib.cli.run import scene_writer, write_study
+from PerfusionSuiteLib.cli.study_writing import scene_writer, write_study
 
 pytestmark = pytest.mark.mrml
 

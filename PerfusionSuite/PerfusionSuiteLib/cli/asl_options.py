@@ -16,10 +16,11 @@ from ..core.choosing import method_options
 from ..series.bids_choice import bids_scans, chosen_scan
 
 _OF_CONTRAST: Mapping[str, str] = {
-    "aif": "--aif", "vof": "--vof", "aif_at": "--aif-at", "vof_at": "--vof-at", "adc": "--adc",
-    "second_echo": "--second-echo", "leakage": "--leakage", "preset": "--preset", "threshold": "--threshold",
-    "thresholds": "--thresholds", "roi_mask": "--roi-mask", "contra_mask": "--contra-mask", "sss": "--sss",
-    "torcula": "--torcula", "age": "--age", "nihss": "--nihss", "resume": "--resume",
+    "aif": "--aif", "vof": "--vof", "aif_at": "--aif-at", "vof_at": "--vof-at", "aif_method": "--aif-method",
+    "noise_reduction": "--noise-reduction", "adc": "--adc", "second_echo": "--second-echo", "leakage": "--leakage",
+    "preset": "--preset", "threshold": "--threshold", "thresholds": "--thresholds", "roi_mask": "--roi-mask",
+    "contra_mask": "--contra-mask", "sss": "--sss", "torcula": "--torcula", "age": "--age", "nihss": "--nihss",
+    "resume": "--resume",
 }  # fmt: skip
 """Options that belong to scans with a bolus."""
 
@@ -27,7 +28,7 @@ _OF_ASL: Mapping[str, str] = {
     "gm_fraction": "--gm-fraction", "wm_fraction": "--wm-fraction", "m0_reference_mask": "--m0-reference-mask",
     "m0_reference": "--m0-reference", "partial_volume": "--partial-volume", "labeling_efficiency": "--labeling-efficiency",
     "t1_blood": "--t1-blood", "low_flow": "--low-flow", "asl_options": "--asl-options", "subject": "--subject",
-    "session": "--session", "run": "--run", "no_tissue": "--no-tissue",
+    "session": "--session", "run": "--run", "no_tissue": "--no-tissue", "smooth": "--smooth",
 }  # fmt: skip
 """Options that belong to ASL."""
 

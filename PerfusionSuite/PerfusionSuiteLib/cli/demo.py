@@ -12,7 +12,8 @@ from ..core import part_of
 from ..core.files import check_output_folder, staged_folder
 from .console import ConsoleProgress
 from .phantom import earlier_scan
-from .run import scene_writer, summary, write_study
+from .run import summary
+from .study_writing import scene_writer, write_study
 
 DEMO_SEED = 8
 """A middle cerebral artery occlusion with core and penumbra; below 1000, so a development patient."""

@@ -41,11 +41,13 @@ def execute(options: argparse.Namespace) -> int:
         print_thresholds()
         return 0
     defaults = {pipeline.DEFAULT_METHOD: " (default)", asl.default_method(3): " (default of ASL)"}
-    for name, entry in {**pipeline.methods(), **asl.METHODS}.items():
+    known = {**pipeline.methods(), **asl.METHODS}
+    width = max(len(name) for name in known)
+    for name, entry in known.items():
         star = defaults.get(name, "")
-        print(f"{name:12s} {entry.description}{star}")
+        print(f"{name:{width}s} {entry.description}{star}")
         for key, value in entry.options.items() if options.options else ():
-            print(f"{'':12s}   {key}={json.dumps(value)}")
+            print(f"{'':{width}s}   {key}={json.dumps(value)}")
     return 0
 
 

@@ -4,56 +4,30 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-
 from .. import asl, input_function, pipeline, prepare, results, series
 from ..asl_follow_up import with_follow_up
-from ..core import (
-    AslSeries,
-    AslStudy,
-    InputFunction,
-    InvalidInputError,
-    PerfusionSeries,
-    ProgressCallback,
-    QualityFinding,
-    Study,
-    part_of,
-)
+from ..core import AslSeries, InvalidInputError, PerfusionSeries, ProgressCallback, Study, part_of
 from ..core.choosing import method_options
-from ..core.files import check_output_folder, staged_folder
-from ..hemopic import tissue_labels
+from ..core.files import check_output_folder
 from .asl_options import add_asl_options, asl_inputs, asl_settings_from, asl_summary, bids_wishes, expects_asl, read_later_asl
 from .console import ConsoleProgress
-from .dicom_options import DicomWriter, add_dicom_options, check_dicom_options, dicom_writer, earlier_objects
+from .dicom_options import add_dicom_options, check_dicom_options, dicom_writer
 from .fit_options import add_fit_options, watched_fit
 from .lesion_options import (
     add_lesion_options,
     entered_thresholds,
     follow_up_share,
     follow_up_summary,
-    given_by_user,
     read_follow_up,
 )
+from .run_inputs import selection, user_inputs
+from .study_writing import NO_SLICE_PICTURES, scene_writer, write_study
 
-WRITER_GROUP = "perfusion_suite.writers"
-
-WRITERS: dict[str, Callable[..., list[Path]]] = {}
-"""Writers that an application brings along, where the package is not installed and has no entry points."""
-
-NO_SLICE_PICTURES = QualityFinding(
-    "no_slice_pictures",
-    "warning",
-    "Pictures of Slicer's slice views were left out, because this machine has no working OpenGL library.",
-    "Install one (Debian and Ubuntu: apt-get install libegl1 libgl1 libgl1-mesa-dri) and run again; the scene is complete.",
-)
+DEFAULTS = pipeline.Settings()
 
 
 def add_parser(commands: Any) -> None:
@@ -106,6 +80,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--leakage", choices=("auto", *prepare.LEAKAGE), help="correction of a DSC scan (default auto: bsw for the preset tumor)"
     )
+    parser.add_argument(
+        "--aif-method", choices=tuple(input_function.METHODS), help=f"how the artery is found (default {DEFAULTS.aif_method})"
+    )
+    parser.add_argument(
+        "--noise-reduction", choices=("auto", *prepare.NOISE_METHODS),
+        help="how noise is reduced (default auto: similarity, none for methods that look at neighbors themselves)",
+    )  # fmt: skip
     parser.add_argument("--no-motion-correction", action="store_true", help="take the frames as they are")
     parser.add_argument("--layout", choices=("flat", "bids"), default="flat", help="names of the files (default flat)")
     parser.add_argument("--mrb", action="store_true", help="also write a 3D Slicer scene and pictures of its slice views")
@@ -177,7 +158,7 @@ def _read(options: argparse.Namespace, progress: ProgressCallback, console: Cons
         options.input,
         modality=options.modality,
         interval_s=options.interval,
-        select=_selection(options.series),
+        select=selection(options.series),
         case_id=options.case_id,
         asl_options=options.asl_options,
         bids=bids_wishes(options),
@@ -229,10 +210,6 @@ def _tell_missing_pictures(writer: Any, files: list[Path], console: ConsoleProgr
         console.message(f"  {NO_SLICE_PICTURES.severity}: {NO_SLICE_PICTURES.message} {NO_SLICE_PICTURES.advice}")
 
 
-def _selection(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
-
-
 def settings_from(options: argparse.Namespace) -> pipeline.Settings:
     """Merge the settings file and the options, which win.
 
@@ -246,7 +223,7 @@ def settings_from(options: argparse.Namespace) -> pipeline.Settings:
     Settings
         Checked settings.
     """
-    settings = pipeline.Settings.from_json(options.config) if options.config else pipeline.Settings()
+    settings = pipeline.Settings.from_json(options.config) if options.config else DEFAULTS
     changes: dict[str, Any] = {"device": options.device} if options.device else {}
     if options.option:
         changes["method_options"] = {**settings.method_options, **method_options(options.option)}
@@ -254,166 +231,19 @@ def settings_from(options: argparse.Namespace) -> pipeline.Settings:
         changes["method"] = options.method
     if options.preset:
         changes["preset"] = options.preset
-    elif options.adc and settings.preset == pipeline.Settings().preset:
+    elif options.adc and settings.preset == DEFAULTS.preset:
         changes["preset"] = "adc"
     if entered := entered_thresholds(options):
         changes["thresholds"] = {**settings.thresholds, **entered}
-    if options.leakage:
-        changes["leakage_correction"] = options.leakage
+    named = {
+        "aif_method": options.aif_method,
+        "noise_reduction": options.noise_reduction,
+        "leakage_correction": options.leakage,
+    }
+    changes |= {name: value for name, value in named.items() if value}
     if options.no_motion_correction:
         changes["motion_correction"] = False
     return replace(settings, **changes)
-
-
-def user_inputs(
-    options: argparse.Namespace, scan: PerfusionSeries, later: pipeline.LaterScan | None = None
-) -> pipeline.UserInputs:
-    """Read the curves and masks that the user gave.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        Parsed arguments.
-    scan : PerfusionSeries
-        The scan whose grid and times they must fit.
-    later : LaterScan, optional
-        The follow-up.
-
-    Returns
-    -------
-    UserInputs
-        What was given.
-    """
-    brain = options.brain_mask
-    return pipeline.UserInputs(
-        aif=_curve(options.aif, scan, "aif"),
-        vof=_curve(options.vof, scan, "vof"),
-        aif_points=options.aif_at,
-        vof_points=options.vof_at,
-        brain_mask=None if brain is None else results.read_mask_on_grid(brain, "brain mask", scan.shape, scan.affine),
-        adc=_diffusion(options.adc, scan),
-        second_echo=_second_echo(options, scan),
-        follow_up=later,
-        tissue_labels=_tissue(options.tissue_labels, scan),
-        **given_by_user(options, scan.shape, scan.affine),
-    )
-
-
-def _curve(path: Path | None, scan: PerfusionSeries, kind: str) -> InputFunction | None:
-    return None if path is None else input_function.from_csv(path, scan.times_s, kind=kind)
-
-
-def _diffusion(path: Path | None, scan: PerfusionSeries) -> NDArray[np.float32] | None:
-    """Read an ADC map and bring it to the grid of the scan by the positions that both files state."""
-    if path is None:
-        return None
-    values, affine = results.read_volume(path)
-    to_file = np.linalg.inv(affine) @ scan.affine
-    index = np.stack([*np.indices(scan.shape, dtype=np.float64).reshape(3, -1), np.ones(int(np.prod(scan.shape)))])
-    place = (to_file @ index)[:3]
-    known = np.isfinite(values) & (values > 0)
-    amount, share = (
-        ndimage.map_coordinates(v, place, order=1, mode="grid-constant", cval=0.0, output=np.float64)
-        for v in (np.where(known, values, 0.0).astype(np.float64), known.astype(np.float64))
-    )
-    # No mixture of diffusion with nothing; a voxel reaches half its size beyond its center, the outermost, too.
-    found = np.where(share > 0.5, amount / np.maximum(share, 0.5), 0.0)
-    return found.reshape(scan.shape).astype(np.float32)
-
-
-def _tissue(path: Path | None, scan: PerfusionSeries) -> NDArray[np.int32] | None:
-    """Read tissue labels and bring them to the grid of the scan by the positions that both files state."""
-    if path is None:
-        return None
-    values, affine = results.read_volume(path)
-    whole: NDArray[Any] = tissue_labels.whole_numbers(values)
-    labels = tissue_labels.resample_nearest(whole, affine, scan.shape, scan.affine)
-    if not labels.any():
-        msg = f"The tissue labels '{path.name}' hold nothing where the scan lies. Give labels of this patient."
-        raise InvalidInputError(msg)
-    return labels.astype(np.int32)
-
-
-def _second_echo(options: argparse.Namespace, scan: PerfusionSeries) -> PerfusionSeries | None:
-    if options.second_echo is None:
-        return None
-    chosen = _selection(options.second_echo)
-    place, select = (options.input, chosen) if isinstance(chosen, int) else (Path(options.second_echo), None)
-    echo = series.read(place, modality=scan.modality, interval_s=options.interval, select=select, case_id=options.case_id)
-    return series.with_bolus(echo)
-
-
-def scene_writer() -> Callable[..., list[Path]]:
-    """Find the writer of Slicer scenes among the installed entry points.
-
-    Returns
-    -------
-    callable
-        ``writeScene(study, folder, progress=...)``.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not installed.
-    """
-    if "mrb" in WRITERS:
-        return WRITERS["mrb"]
-    found = {entry.name: entry for entry in entry_points(group=WRITER_GROUP)}
-    try:
-        return found["mrb"].load()  # type: ignore[no-any-return]  # entry points are untyped
-    except (KeyError, ImportError) as error:
-        msg = "A 3D Slicer scene needs the package 'slicer-core'. Run 'make setup', or leave out --mrb."
-        raise InvalidInputError(msg) from error
-
-
-def write_study(
-    study: Study | AslStudy,
-    folder: Path,
-    *,
-    layout: str = "flat",
-    writer: Callable[..., list[Path]] | None = None,
-    dicom: DicomWriter | None = None,
-    truth: Mapping[str, Any] | None = None,
-    progress: Any = None,
-) -> list[Path]:
-    """Write all results of a study, or nothing.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    folder : Path
-        Output folder.
-    layout : {"flat", "bids"}
-        Names of the files.
-    writer : callable, optional
-        Writer of the scene.
-    dicom : callable, optional
-        Writer of DICOM objects.
-    truth : mapping, optional
-        Scores against a phantom's truth, from ``evaluation.score_study``.
-    progress : callable, optional
-        Progress.
-
-    Returns
-    -------
-    list of Path
-        The files that were written, relative to `folder`.
-    """
-    others = (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv")
-    scene = {path.relative_to(folder) for path in others} | earlier_objects(folder)
-    with staged_folder(folder, outdated=results.outdated_names(study, layout) | scene) as staging:
-        missing: tuple[QualityFinding, ...] = ()
-        if writer is not None:
-            made = writer(study, staging, progress=part_of(progress, 0.0, 0.6))
-            missing = () if any(path.suffix == ".png" for path in made) else (NO_SLICE_PICTURES,)
-        progress_of_files = part_of(progress, 0.6 if writer else 0.0, 1.0)
-        results.write(study, staging, layout=layout, extra_findings=missing, progress=progress_of_files)
-        if dicom is not None:
-            dicom(staging, None)
-        if truth is not None:
-            results.write_truth_comparison(truth, staging)
-        return sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
 
 
 def summary(study: Study) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from PerfusionSuiteLib import phantom, results
 from PerfusionSuiteLib.cli.main import main
-from PerfusionSuiteLib.cli.run import write_study
+from PerfusionSuiteLib.cli.study_writing import write_study
 
 
 @pytest.fixture(scope="module")

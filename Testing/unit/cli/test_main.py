@@ -8,6 +8,7 @@ import pytest
 
 from PerfusionSuiteLib import asl, pipeline
 from PerfusionSuiteLib.cli.main import build_parser, main
+from PerfusionSuiteLib.cli.run import settings_from
 from PerfusionSuiteLib.core import CancelledError, NumericalError
 
 
@@ -66,6 +67,14 @@ def test_every_kind_of_failure_has_its_exit_code(monkeypatch, tmp_path, capsys, 
 def test_an_unknown_method_ends_with_code_2(tmp_path, capsys):
     assert main(["run", str(tmp_path), str(tmp_path / "out"), "--method", "magic"]) == 2
     assert "'magic' (choose from" in one_sentence(capsys)
+
+
+def test_the_ways_to_find_the_artery_and_to_reduce_noise_win_over_the_settings_file(tmp_path):
+    config = tmp_path / "settings.json"
+    config.write_text('{"aif_method": "hierarchical", "noise_reduction": "gaussian", "motion_correction": false}')
+    words = ["run", "IN", "OUT", "--config", str(config), "--aif-method", "cluster", "--noise-reduction", "none"]
+    settings = settings_from(build_parser().parse_args(words))
+    assert (settings.aif_method, settings.noise_reduction, settings.motion_correction) == ("cluster", "none", False)
 
 
 def test_methods_lists_every_registered_method(capsys):

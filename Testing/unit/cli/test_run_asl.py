@@ -59,6 +59,8 @@ def test_asl_is_recognized_and_all_results_are_written(a_bids_folder, capsys):
         (["--t1-blood", "1.6", "--modality", "ctp"], "--t1-blood belongs to ASL, but the modality is 'ctp'"),
         (["--method", "asl-single", "--option", "delay_s=1.2"], "no post-label delay of 1.2 s"),
         (["--modality", "asl", "--aif", "a.csv"], "--aif is not offered for ASL"),
+        (["--modality", "asl", "--aif-method", "cluster"], "--aif-method is not offered for ASL"),
+        (["--modality", "asl", "--noise-reduction", "none"], "--noise-reduction is not offered for ASL"),
         (["--modality", "asl", "--preset", "adc"], "--preset is not offered for ASL"),
         (["--partial-volume"], "needs the fractions of gray and white matter"),
         (["--low-flow", "130"], "Low flow below 130 %"),
@@ -72,9 +74,10 @@ def test_wrong_words_are_told_in_one_sentence(a_bids_folder, capsys, words, sent
     assert not (a_bids_folder / "out").exists()
 
 
-def test_a_method_of_asl_on_a_scan_with_a_bolus_is_refused(a_ctp_series, tmp_path, capsys):
+@pytest.mark.parametrize("words", [("--method", "asl-multi"), ("--smooth", "5")], ids=["method", "option"])
+def test_what_belongs_to_asl_is_refused_on_a_scan_with_a_bolus(words, a_ctp_series, tmp_path, capsys):
     from PerfusionSuiteLib import series
 
     series.write_nifti(a_ctp_series, tmp_path / "ct.nii.gz")
-    assert main(["run", str(tmp_path / "ct.nii.gz"), str(tmp_path / "out"), "--method", "asl-multi"]) == 2
+    assert main(["run", str(tmp_path / "ct.nii.gz"), str(tmp_path / "out"), *words]) == 2
     assert "The scan is of modality 'ctp', but the command asks for ASL" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib import phantom, results
-from PerfusionSuiteLib.cli import run
+from PerfusionSuiteLib.cli import run_inputs
 from PerfusionSuiteLib.cli.main import main
 from PerfusionSuiteLib.core.nifti import write_volume
 
@@ -74,7 +74,7 @@ def test_a_diffusion_map_whose_header_is_rounded_keeps_its_outermost_slices(stro
     affine = series.affine.copy()
     affine[:3, 3] += 0.001
     write_volume(tmp_path / "adc.nii.gz", np.full(series.shape, 7e-4, np.float32), affine)
-    placed = run._diffusion(tmp_path / "adc.nii.gz", series)
+    placed = run_inputs._diffusion(tmp_path / "adc.nii.gz", series)
     np.testing.assert_allclose(placed, 7e-4, rtol=1e-5)
 
 
