@@ -34,6 +34,7 @@ QUANTITY_CODES: Mapping[str, Code] = {
     "abv": Code("abv", SCHEME, "Arterial blood volume"),
     "cbf_gm": Code("cbf_gm", SCHEME, "Cerebral blood flow of pure gray matter"),
     "cbf_wm": Code("cbf_wm", SCHEME, "Cerebral blood flow of pure white matter"),
+    "cbf_later": Code("cbf_later", SCHEME, "Cerebral blood flow of the follow-up"),
     "rcbf_mirror": Code("rcbf_mirror", SCHEME, "Cerebral blood flow relative to the other side"),
 }
 """Maps that are exported, with the codes of their quantities (DICOM PS3.16 CID 218 and 4108), our own where there is none."""

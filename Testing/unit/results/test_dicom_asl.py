@@ -10,6 +10,7 @@ import pytest
 
 from PerfusionSuiteLib import phantom, pipeline, series
 from PerfusionSuiteLib.cli.main import main
+from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap
 from PerfusionSuiteLib.results.dicom_export import write_dicom
 
 
@@ -73,6 +74,18 @@ def test_maps_low_flow_and_numbers_are_filed_with_the_scan(a_scan, tmp_path):
     words = str(made["report"])
     assert "Perfusion analysis by Arterial Spin Labeling MR technique" in words
     assert "Susceptibility" not in words
+
+
+def test_the_flow_of_a_later_scan_is_a_map_of_its_own(a_scan, tmp_path):
+    scan = series.read(a_scan, modality="asl")
+    study = analyzed(scan)
+    flow = study.maps["cbf"]
+    maps = study.maps.added(PerfusionMap(0.5 * flow.values, flow.affine, QUANTITIES["cbf_later"]))
+    files = write_dicom(tmp_path, maps, study.lesions, study.metrics, source=scan.source.dicom, modality="asl")
+    made = {path.stem: pydicom.dcmread(path) for path in files}
+    quantity = made["cbf_later"].SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].QuantityDefinitionSequence[0]
+    assert quantity.ConceptCodeSequence[0].CodeMeaning == "Cerebral blood flow of the follow-up"
+    np.testing.assert_allclose(made["cbf_later"].pixel_array, 0.5 * made["cbf"].pixel_array)
 
 
 def test_without_a_comparison_of_sides_there_are_maps_and_numbers_but_no_segmentation(an_asl_series, tmp_path):
