@@ -51,7 +51,9 @@ assert isAsl(scan), panel.statusLabel.text
 assert "pairs" in ui.timingLabel.text
 assert not ui.aifSelector.enabled
 assert not ui.noiseComboBox.enabled
+assert not ui.watchCheckBox.enabled  # QTMnet tells nothing before its end
 ui.presetComboBox.currentText = "Fast (spatial)"
+assert ui.watchCheckBox.enabled
 assert "made for CT perfusion and DSC-MRI, and the scan is Arterial spin labeling" in panel.applyButton.toolTip
 
 # Several delays, in the layout for ASL.

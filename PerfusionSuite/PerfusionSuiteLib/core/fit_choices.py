@@ -19,6 +19,9 @@ NEEDS_TORCH = ("spatial", "neural", "sppinn", "resppinn", "qtmnet")
 USES_GPU = (*NEEDS_TORCH, "hemopic")
 """Methods that can use a GPU; those that do not need PyTorch do so when it is there."""
 
+SHOWN_WHILE_RUNNING = ("spatial", "neural", "sppinn", "resppinn")
+"""Methods that tell their losses and present maps while they run; the others are silent until they are done."""
+
 MODALITIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "hemopic": ("dsc",),

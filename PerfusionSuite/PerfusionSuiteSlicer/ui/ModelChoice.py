@@ -12,6 +12,7 @@ from PerfusionSuiteLib.core.fit_choices import (
     FIT_PRESETS,
     MODALITIES,
     NEEDS_TORCH,
+    SHOWN_WHILE_RUNNING,
     USES_GPU,
     preset_of,
 )
@@ -19,6 +20,7 @@ from PerfusionSuiteLib.core.fit_choices import (
 from ..mrml.ScanFacts import KINDS
 from .ChoiceBox import ChoiceBox
 from .DeviceBox import DeviceBox
+from .DisabledReasons import DisabledReasons
 from .OptionForm import OptionForm, optionsOf, textOf
 
 _ASL = tuple(choice for choice in catalog.ASL if choice.name in FIT_OPTIONS)
@@ -35,7 +37,7 @@ class ModelChoice:
     """Ties presets, methods and options to a parameter node with the texts method and options.
 
     :param ui: the panel's widgets, named presetComboBox, methodComboBox, modelLabel, deviceComboBox, deviceLabel, torchButton,
-        optionsLayout and optionsResetButton.
+        watchCheckBox, optionsFrame and optionsResetButton.
     :param changed: called without arguments when something was chosen that the parameter node does not tell.
     """
 
@@ -43,6 +45,7 @@ class ModelChoice:
         self._ui = ui
         self._node = None
         self._shownMethod = None
+        self._reasons = DisabledReasons()
         self.methodBox = ChoiceBox(ui.methodComboBox, tuple(_METHODS.values()), DEFAULT_FIT)
         self._presetBox = ChoiceBox(ui.presetComboBox, _PRESETS, CUSTOM)
         self._presetBox.bind(self.onPreset)
@@ -85,6 +88,8 @@ class ModelChoice:
         self._form.show(method, node.options)
         ui.optionsResetButton.enabled = bool(node.options)
         ui.optionsResetButton.toolTip = _("Forget what you changed") if node.options else _("The options are the method's own")
+        silent = _("Not for this model, which says nothing until it is done")
+        self._reasons.set(ui.watchCheckBox, "" if method in SHOWN_WHILE_RUNNING else silent)
         self._showTissue(method in {choice.name for choice in catalog.REGIONAL})
         self._deviceBox.setNeeded(method in USES_GPU and (method in NEEDS_TORCH or not self._deviceBox.lacksTorch))
         madeFor = MODALITIES.get(method, BOLUS)

@@ -12,6 +12,7 @@ from PerfusionSuiteLib.core.fit_choices import (
     FIT_PRESETS,
     MODALITIES,
     NEEDS_TORCH,
+    SHOWN_WHILE_RUNNING,
     USES_GPU,
     preset_of,
 )
@@ -38,6 +39,10 @@ def test_the_methods_that_need_pytorch_and_those_that_can_use_a_gpu_are_told_apa
     assert {name for name, method in networks.items() if method.gpu} == set(NEEDS_TORCH)
     assert {name for name, method in METHODS.items() if method.gpu} == set(USES_GPU)
     assert not any(method.needs_torch for method in hemopic.METHODS.values())
+
+
+def test_only_fits_by_networks_and_neighbors_are_shown_while_they_run():
+    assert {name for name, method in fitting.METHODS.items() if method.gpu} == set(SHOWN_WHILE_RUNNING)
 
 
 def test_the_kinds_of_scans_are_those_of_the_registry():
