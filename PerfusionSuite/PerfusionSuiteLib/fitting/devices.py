@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.errors import InvalidInputError, OutOfMemoryError, require_package
+from ..core.errors import InvalidInputError, MissingPackageError, OutOfMemoryError, require_package
 from ..core.watch import FitWatch
 
 if TYPE_CHECKING:
@@ -16,6 +17,24 @@ Result = TypeVar("Result")
 
 SMALLEST_BATCH = 256
 """Batches are not halved below this; then the CPU is tried."""
+
+
+def require_torch(method: str) -> None:
+    """Say in time that a method cannot run here.
+
+    Parameters
+    ----------
+    method : str
+        A method that computes with PyTorch.
+
+    Raises
+    ------
+    MissingPackageError
+        If PyTorch is not installed.
+    """
+    if find_spec("torch") is None:
+        msg = f"The method '{method}' needs PyTorch, which is not installed. Install the package torch, or choose 'bayes'."
+        raise MissingPackageError(msg)
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ..core.errors import InvalidInputError, MissingPackageError
+from ..core.errors import InvalidInputError
 from . import spatial
+from .devices import require_torch
 from .request import FitRequest, Fitted
 from .standard_frame import shows_head
 from .start_file import shipped_starts
@@ -145,15 +146,11 @@ def fit(request: FitRequest) -> Fitted:
     MissingPackageError
         If PyTorch is not installed.
     """
+    require_torch("neural")
     settings = dict(request.settings)
     if settings["start"] == "auto" and not shows_head(request.mask, request.affine):
         settings["start"] = "random"
     plan = checked_plan(settings, request.problem.times_s.size)
-    try:
-        from .neural_fit import run
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        msg = "The method 'neural' needs PyTorch, which is not installed. Install the package torch, or choose 'bayes'."
-        raise MissingPackageError(msg) from error
+    from .neural_fit import run
+
     return run(request, plan)

@@ -7,7 +7,7 @@ et al. 2018). PyTorch is imported when a fit starts.
 
 from __future__ import annotations
 
-from ..core.errors import require_package
+from .devices import require_torch
 from .published.choices import RESPPINN as OPTIONS
 from .request import FitRequest, Fitted
 
@@ -38,7 +38,7 @@ def fit(request: FitRequest) -> Fitted:
     ----------
     de Vries et al., ReSPPINN, Medical Imaging with Deep Learning; de Vries et al., Med Image Anal 90:102971 (2023).
     """
-    require_package("torch", "fit neural fields")
+    require_torch("resppinn")
     from .published import volume
 
     return volume.fit(request)

@@ -6,7 +6,7 @@ Independent implementation of the published description (de Vries et al., 2023).
 
 from __future__ import annotations
 
-from ..core.errors import require_package
+from .devices import require_torch
 from .published.choices import SPPINN as OPTIONS
 from .request import FitRequest, Fitted
 
@@ -37,7 +37,7 @@ def fit(request: FitRequest) -> Fitted:
     ----------
     de Vries et al., Med Image Anal 90:102971 (2023); de Vries et al., ReSPPINN, Medical Imaging with Deep Learning.
     """
-    require_package("torch", "fit neural fields")
+    require_torch("sppinn")
     from .published import slices
 
     return slices.fit(request)

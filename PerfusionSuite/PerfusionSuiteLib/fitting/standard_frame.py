@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The standard frame that learned starts refer to: 256 x 256 x 32 voxels of 0.91 x 0.91 x 5 mm, the head upright in its middle.
 
-Its axes run to the right, to anterior and upwards; the mid-sagittal plane lies halfway along the first one. Scans are resampled
-into it and maps back.
+Its axes run to the right, to anterior and upwards; the mid-sagittal plane lies halfway along the first one. It is laid over a
+scan, whose curves stay on their own voxels.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
 from ..core.errors import InvalidInputError
-from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_sizes
-from ..core.progress import ProgressCallback, no_progress
+from ..core.geometry import BoolArray, FloatArray, check_affine
 
 STANDARD_SHAPE = (256, 256, 32)
 STANDARD_SPACING_MM = (0.91, 0.91, 5.0)
@@ -28,8 +26,6 @@ FULLEST = 0.92
 """Extent of a brain from side to side, front to back and bottom to top, and the largest share of its box that is full."""
 
 _MASK_MM = 4.0
-_FINER = 1.5
-"""Scans with voxels this much finer than the frame are averaged before they are sampled."""
 
 
 def standard_affine(mask: BoolArray, affine: Any, *, midplane: Any = None) -> FloatArray:
@@ -140,49 +136,6 @@ def mask_midplane(points: FloatArray) -> FloatArray:
     ).x  # fmt: skip
     turn = float(np.clip(best[0], -limit, limit))
     return np.array([np.cos(turn), np.sin(turn), 0.0, best[1]])
-
-
-def into_grid(
-    data: NDArray[Any],
-    affine: Any,
-    grid_affine: Any,
-    grid_shape: tuple[int, int, int],
-    *,
-    progress: ProgressCallback | None = None,
-) -> NDArray[np.float32]:
-    """Resample a scan or an image, linearly.
-
-    Parameters
-    ----------
-    data : ndarray, shape (I, J, K) or (I, J, K, T)
-        Values; beyond the edge the last ones are repeated.
-    affine : array-like, shape (4, 4), mm
-        Voxel to RAS of the data.
-    grid_affine, grid_shape : array-like (4, 4) mm, tuple of int
-        The new grid.
-    progress : callable, optional
-        Called between frames.
-
-    Returns
-    -------
-    ndarray, shape (i, j, k) or (i, j, k, T)
-        Float32.
-    """
-    tell = progress or no_progress
-    change = np.linalg.inv(check_affine(affine)) @ check_affine(grid_affine)
-    ratio = voxel_sizes(grid_affine) / voxel_sizes(affine)
-    width = np.where(ratio > _FINER, 0.5 * ratio / np.sqrt(2 * np.log(2)) * 0.8, 0.0)
-    volumes = data[..., None] if data.ndim == 3 else data
-    result = np.empty((*grid_shape, volumes.shape[3]), np.float32)
-    for frame in range(volumes.shape[3]):
-        tell(frame / volumes.shape[3], "Resampling")
-        volume = np.asarray(volumes[..., frame], np.float32)
-        if width.any():
-            volume = ndimage.gaussian_filter(volume, width)
-        result[..., frame] = ndimage.affine_transform(
-            volume, change[:3, :3], change[:3, 3], output_shape=grid_shape, order=1, mode="nearest", output=np.float32
-        )
-    return result[..., 0] if data.ndim == 3 else result
 
 
 def mask_into_grid(mask: BoolArray, affine: Any, grid_affine: Any, grid_shape: tuple[int, int, int]) -> BoolArray:

@@ -9,8 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from PerfusionSuiteLib.core.errors import InvalidInputError, OutOfMemoryError  # noqa: E402
+from scan_examples import scan  # noqa: E402
+
+from PerfusionSuiteLib.core.errors import InvalidInputError, MissingPackageError, OutOfMemoryError  # noqa: E402
 from PerfusionSuiteLib.core.watch import NoWatch  # noqa: E402
+from PerfusionSuiteLib.fitting import devices, fit  # noqa: E402
 from PerfusionSuiteLib.fitting.devices import choose_device, with_fallback  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -79,3 +82,10 @@ def test_other_errors_are_not_taken_for_missing_memory() -> None:
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
         with_fallback(broken, CPU, 512, Notes())
+
+
+@pytest.mark.parametrize("method", ["neural", "resppinn", "sppinn"])
+def test_a_method_says_what_to_do_where_pytorch_is_missing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match=f"'{method}' needs PyTorch.*choose 'bayes'"):
+        fit(**scan(), method=method)

@@ -70,26 +70,6 @@ class Perceptron(nn.Module):
             x = self._act(omega * functional.linear(x, self.weights[n], self.biases[n]))
         return functional.linear(x, self.weights[-1], self.biases[-1])
 
-    def with_tangent(self, x: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
-        """Return values and their directional derivative, by plain operations.
-
-        Parameters
-        ----------
-        x, tangent : Tensor, shape (n, inputs)
-            Positions, and the direction at each.
-
-        Returns
-        -------
-        value, slope : Tensor, shape (n, outputs)
-            Values and derivative along the direction.
-        """
-        for n, omega in enumerate(self.omegas):
-            z = omega * functional.linear(x, self.weights[n], self.biases[n])
-            inner = omega * functional.linear(tangent, self.weights[n])
-            x = self._act(z)
-            tangent = (torch.cos(z) if self.activation == "sine" else 1 - x * x) * inner
-        return functional.linear(x, self.weights[-1], self.biases[-1]), functional.linear(tangent, self.weights[-1])
-
     def _act(self, z: Tensor) -> Tensor:
         return torch.sin(z) if self.activation == "sine" else torch.tanh(z)
 
