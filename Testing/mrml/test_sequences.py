@@ -152,6 +152,10 @@ def test_the_older_multi_volume_of_slicer_is_read(scene, a_ctp_series):
     assert scanFacts(node).words.startswith("30 frames of 48x56x6, 43.5 s")
     np.testing.assert_array_equal(series.data, a_ctp_series.data)
     np.testing.assert_allclose(series.times_s, a_ctp_series.times_s)
+    node.SetAttribute("MultiVolume.FrameIdentifyingDICOMTagName", "InversionTime")
+    with pytest.raises(TimingError, match="'InversionTime', which is not a time. Enter the time between frames"):
+        sequenceToSeries(node, modality="ctp")
+    assert sequenceToSeries(node, modality="ctp", interval_s=2.0).interval_s == 2.0
 
 
 def test_a_panel_can_describe_a_sequence(scene, a_ctp_series):

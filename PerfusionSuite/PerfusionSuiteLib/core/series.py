@@ -19,6 +19,9 @@ Modality = Literal["ctp", "dsc", "asl"]
 MIN_FRAMES = 10
 MIN_DURATION_S = 20.0
 
+NO_TIMES = ("EchoTime", "RepetitionTime", "FlipAngle", "B-value", "InversionTime")
+"""Ends of DICOM tag names by which frames can differ without being a series in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:

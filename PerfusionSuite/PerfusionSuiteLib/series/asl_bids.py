@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInputError
+from .sidecar import read_fields
 
 _NIFTI = (".nii.gz", ".nii")
 _LEVEL = re.compile(r"^(perf|ses-.+|sub-.+)$")
@@ -61,7 +61,7 @@ def is_asl_name(path: Path) -> bool:
     if not beside.exists() or stem.endswith("m0scan"):
         return False
     try:
-        return "ArterialSpinLabelingType" in _read_json(beside)
+        return "ArterialSpinLabelingType" in read_fields(beside)
     except InvalidInputError:
         return False  # its own reader says what is wrong with it
 
@@ -134,9 +134,9 @@ def inherited(images: Path, suffix: str) -> dict[str, Any]:
     for folder in reversed(_levels(images)):
         applicable = [path for path in folder.glob("*.json") if _applies(path.stem, stem_of(images), suffix)]
         for path in sorted(applicable, key=lambda item: (len(_entities(item.stem)), item.name)):
-            fields |= _read_json(path)
+            fields |= read_fields(path)
     own = images.with_name(f"{stem_of(images)}.json")
-    return fields | (_read_json(own) if own.exists() else {})
+    return fields | (read_fields(own) if own.exists() else {})
 
 
 def _levels(images: Path) -> list[Path]:
@@ -158,18 +158,6 @@ def _applies(stem: str, target: str, suffix: str) -> bool:
     return stem.split("_")[-1] == suffix and _entities(stem) <= _entities(target)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        msg = f"The sidecar '{path.name}' is no valid JSON ({error}). Correct or remove it."
-        raise InvalidInputError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"The sidecar '{path.name}' must hold one JSON object. Correct or remove it."
-        raise InvalidInputError(msg)
-    return content
-
-
 def _volume_types(images: Path) -> tuple[str, ...]:
     """Rows of the nearest aslcontext.tsv that holds for the scan."""
     for folder in _levels(images):
@@ -182,8 +170,8 @@ def _volume_types(images: Path) -> tuple[str, ...]:
 def _read_context(path: Path) -> tuple[str, ...]:
     try:
         rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter="\t") if any(row)]
-    except OSError as error:
-        msg = f"'{path.name}' cannot be read ({error.strerror}). Check the permissions."
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"'{path.name}' cannot be read ({error}). Save it as plain text (UTF-8) that can be read."
         raise InvalidInputError(msg) from error
     header = [cell.strip() for cell in rows[0]] if rows else []
     if "volume_type" not in header:

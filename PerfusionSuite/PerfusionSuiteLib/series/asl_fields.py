@@ -160,7 +160,8 @@ def _per_volume(fields: Mapping[str, Any], name: str, kinds: tuple[str, ...]) ->
         raise InvalidInputError(msg)
     used = numbers[labeled]
     if not np.isfinite(used).all() or (used < 0).any():
-        msg = f"{name} of volume {int(np.flatnonzero(labeled)[~(used >= 0)][0]) + 1} is no time. Give seconds of 0 or more."
+        first = int(np.flatnonzero(labeled)[~(np.isfinite(used) & (used >= 0))][0])
+        msg = f"{name} of volume {first + 1} is no time. Give seconds of 0 or more."
         raise InvalidInputError(msg)
     if used.size and float(used.max()) > _LONGEST_S:
         msg = f"{name} of {used.max():g} s cannot be right; it seems to be in milliseconds. Divide by 1000: BIDS wants seconds."

@@ -197,10 +197,10 @@ def _counted(stack: Stack, interval_s: float | None, rejected: list[str], notes:
         raise TimingError(msg)
     words = f"order of instance numbers times the given interval of {interval_s:g} s"
     notes.decide(f"Frame times come from the {words}{_rejected_text(rejected)}.")
-    return ImageTimes(words, _ranks(stack) * interval_s)
+    return ImageTimes(words, _ranks(stack, notes) * interval_s)
 
 
-def _ranks(stack: Stack) -> FloatArray:
+def _ranks(stack: Stack, notes: Notes) -> FloatArray:
     """Rank of each image among those of its slice, by instance number."""
     instance = np.array([image.instance for image in stack.images])
     if (instance < 0).any() or np.unique(np.stack([stack.slice_of, instance]), axis=1).shape[1] < instance.size:
@@ -210,5 +210,8 @@ def _ranks(stack: Stack) -> FloatArray:
     order = np.lexsort((instance, stack.slice_of))
     starts = np.concatenate([[0], np.flatnonzero(np.diff(stack.slice_of[order])) + 1])
     lengths = np.diff([*starts, instance.size])
+    if np.ptp(lengths):
+        message = f"Slices have {lengths.min()} to {lengths.max()} images; without times nothing says which frames are missing."
+        notes.find("uneven_counts", "warning", message, "Export the series again with all images, or with its times.")
     ranks[order] = np.arange(instance.size) - np.repeat(starts, lengths)
     return ranks

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..core.errors import InvalidInputError, TimingError
 from ..core.geometry import FloatArray, check_same_grid
-from ..core.series import MIN_FRAMES, Acquisition
+from ..core.series import MIN_FRAMES
 from .candidates import SeriesCandidate
 from .dicom import Scan
 from .dicom_clock import seconds_of_time, unwrap_midnight
-from .nifti import read_nifti_frame
+from .nifti import acquisition_of, read_nifti_frame
 from .notes import GIVE_INTERVAL, Notes
 from .nrrd import read_nrrd_frame
 from .sidecar import read_sidecar
@@ -96,7 +96,7 @@ def read_frames(paths: tuple[Path, ...], *, kind: str, interval_s: float | None,
     notes.decide(f"{len(paths)} files were taken as frames in the order of the numbers in their names.")
     notes.decide(f"Frame times come from {source}.")
     modality = str(sidecar.get("Modality", "")).upper()
-    return Scan(data, affine, times, modality, rescaled=True, acquisition=Acquisition(time_source=source), dicom={})
+    return Scan(data, affine, times, modality, rescaled=True, acquisition=acquisition_of(sidecar, source), dicom={})
 
 
 def _times(paths: tuple[Path, ...], kind: str, interval_s: float | None) -> tuple[str, FloatArray]:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,24 +108,41 @@ def read_nifti(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
         message = "The NIfTI file does not say how the head lies (neither qform nor sform); left and right may be exchanged."
         notes.find("unknown_orientation", "warning", message, "Check the side in the pictures, or convert the scan again.")
     data = _numbers_of(path, header, header.shape)
-    echo = _numbers(sidecar.get("EchoTime"))
-    repetition = _numbers(sidecar.get("RepetitionTimeExcitation")) or _numbers(sidecar.get("RepetitionTime"))
     modality = str(sidecar.get("Modality", "")).upper()
     slice_times = _slice_times(sidecar, data.shape, times.times_s, notes)
     frame_times = times.times_s
     if slice_times is not None and "SliceVolumeTiming" not in sidecar:  # BIDS times are those of the first slice
         slice_times = slice_times - slice_times[:, 0].mean()
         frame_times = slice_times.mean(axis=0)
-    acquisition = Acquisition(
-        time_source=times.source,
-        slice_times_s=slice_times,
-        shuttle=slice_times is not None and modality == "CT",
+    acquisition = replace(
+        acquisition_of(sidecar, times.source), slice_times_s=slice_times, shuttle=slice_times is not None and modality == "CT"
+    )
+    return Scan(data, header.affine, frame_times, modality, rescaled=True, acquisition=acquisition, dicom={})
+
+
+def acquisition_of(sidecar: Mapping[str, Any], time_source: str) -> Acquisition:
+    """Return what a BIDS sidecar says about how a scan was taken, but for its times.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        Fields of the JSON file.
+    time_source : str
+        Where frame times come from, in words.
+
+    Returns
+    -------
+    Acquisition
+        With echo times and repetition time in s, as BIDS wants them.
+    """
+    repetition = _numbers(sidecar.get("RepetitionTimeExcitation")) or _numbers(sidecar.get("RepetitionTime"))
+    return Acquisition(
+        time_source=time_source,
         manufacturer=str(sidecar.get("Manufacturer", "")),
-        echo_times_s=echo,
+        echo_times_s=_numbers(sidecar.get("EchoTime")),
         repetition_time_s=repetition[0] if repetition else None,
         details={key: sidecar[name] for name, key in DETAILS.items() if _numbers(sidecar.get(name))},
     )
-    return Scan(data, header.affine, frame_times, modality, rescaled=True, acquisition=acquisition, dicom={})
 
 
 def read_nifti_frame(path: Path) -> tuple[NDArray[np.float32], FloatArray]:

@@ -107,7 +107,7 @@ def read_nrrd_header(path: Path) -> NrrdHeader:
             name, _, value = line.partition(":")
             fields[name.strip().lower()] = value.strip()
     sizes = tuple(int(word) for word in fields.get("sizes", "").split() if word.isdigit())
-    if len(sizes) < 3 or _type_of(fields) is None:
+    if len(sizes) < 3 or 0 in sizes or _type_of(fields) is None:
         msg = f"'{path.name}' does not hold an image of at least three axes. Choose the 4D sequence."
         raise InvalidInputError(msg)
     return NrrdHeader(fields, pairs, offset, sizes, _time_axis(fields, len(sizes)))
@@ -280,6 +280,10 @@ def _slice_times(header: NrrdHeader, notes: Notes) -> FloatArray | None:
 def _data(path: Path, header: NrrdHeader, sizes: tuple[int, ...], axis: int) -> NDArray[np.float32]:
     fields = header.fields
     separate = fields.get("data file") or fields.get("datafile")
+    skipped = [fields.get(name, "0") for name in ("line skip", "lineskip", "byte skip", "byteskip")]
+    if any(number not in ("", "0") for number in skipped) or (separate and separate.split()[0].upper() == "LIST"):
+        msg = f"The data of '{path.name}' lie in several files, or behind something to skip. Save it as one file from 3D Slicer."
+        raise InvalidInputError(msg)
     place = path if separate is None else path.parent / Path(separate).name
     encoding = fields.get("encoding", "raw").lower()
     if encoding not in {"gzip", "gz", "raw"}:

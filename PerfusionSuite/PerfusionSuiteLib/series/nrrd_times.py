@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import TimingError
 from ..core.geometry import FloatArray
-from ..core.series import check_times
+from ..core.series import NO_TIMES, check_times
 from .dicom_clock import DAY_S, unwrap_midnight
 from .notes import GIVE_INTERVAL
 
@@ -23,7 +23,6 @@ UNITS = {
 """Seconds of each unit of time."""
 
 _LONGEST_STEP_S = 100.0
-_NO_TIMES = ("EchoTime", "RepetitionTime", "FlipAngle", "B-value", "InversionTime")
 _STAMP = re.compile(r"^Seq_Frame(\d+)_Timestamp$")
 _PLAIN_KEYS = ("timing", "times", "frame times", "frametimes", "volumetiming")
 
@@ -102,7 +101,7 @@ def _labels(fields: TimeFields) -> tuple[str, list[str], str]:
         tag = pairs.get("MultiVolume.FrameIdentifyingDICOMTagName", "")
         unit = pairs.get("MultiVolume.FrameIdentifyingDICOMTagUnits", "")
         # Echo times are in milliseconds too, but no times of frames.
-        return "MultiVolume.FrameLabels" + (f" ({tag})" if tag else ""), labels, "" if tag.endswith(_NO_TIMES) else unit
+        return "MultiVolume.FrameLabels" + (f" ({tag})" if tag else ""), labels, "" if tag.endswith(NO_TIMES) else unit
     for axis in dict.fromkeys((fields.axis, 0, 3)):
         words = unquote(pairs.get(f"axis {axis} index values", "")).split()
         if words:

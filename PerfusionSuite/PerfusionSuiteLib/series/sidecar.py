@@ -59,8 +59,27 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     for end in (".nii.gz", ".nii"):
         name = name.removesuffix(end)
     place = path.with_name(f"{name}.json")
-    if not place.exists():
-        return {}
+    return read_fields(place) if place.exists() else {}
+
+
+def read_fields(place: Path) -> dict[str, Any]:
+    """Read the fields of a JSON file.
+
+    Parameters
+    ----------
+    place : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its fields.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no JSON object.
+    """
     try:
         content = json.loads(place.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from PerfusionSuiteLib.core import (
     Source,
     TimingError,
 )
-from PerfusionSuiteLib.core.series import check_enough_times
+from PerfusionSuiteLib.core.series import NO_TIMES, check_enough_times
 
 from .StudyRoles import SERIES, factsOf, nodeFor, setFacts
 from .VolumeArrays import affineOf, setVolume, vectorVolumeArray, volumeArray
@@ -186,9 +186,9 @@ def frameTimes(
     except ValueError as error:
         msg = f"The index values of '{name}' are not numbers (the first is '{labels[0]}'). Enter the time between frames."
         raise TimingError(msg) from error
-    unit = unit.strip().lower()
-    if unit in SECONDS_PER_UNIT:
-        return _plausible(name, values * SECONDS_PER_UNIT[unit], unit), ()
+    unit = unit.strip()
+    if unit.lower() in SECONDS_PER_UNIT:
+        return _plausible(name, values * SECONDS_PER_UNIT[unit.lower()], unit), ()
     if unit:
         msg = f"The index of '{name}' is in '{unit}', which is not a time. Enter the time between frames."
         raise TimingError(msg)
@@ -241,7 +241,9 @@ def isMultiVolume(node: Any) -> bool:
 def multiVolumeLabels(node: Any) -> tuple[list[str], str]:
     """Return the frame labels of a multi-volume node and their unit."""
     labels = [label.strip() for label in node.GetAttribute("MultiVolume.FrameLabels").split(",") if label.strip()]
-    return labels, node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or ""
+    tag = node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagName") or ""
+    unit = node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or ""
+    return labels, tag if tag.endswith(NO_TIMES) else unit  # echo times are in milliseconds too, but no times of frames
 
 
 def modalityFromValues(node: Any) -> str | None:

@@ -143,6 +143,7 @@ class TestFields:
             ({"ArterialSpinLabelingType": "VSASL"}, "'VSASL', which cannot be quantified"),
             ({"PostLabelingDelay": None}, "PostLabelingDelay is missing"),
             ({"PostLabelingDelay": 1800}, r"1800 s cannot be right.*milliseconds"),
+            ({"PostLabelingDelay": float("inf")}, "of volume 1 is no time"),
             ({"PostLabelingDelay": [1.0, 2.0, 3.0]}, "3 entries but the scan has 8 volumes"),
             ({"PostLabelingDelay": "1.8"}, "no number"),
             ({"LabelingDuration": None}, "LabelingDuration is missing"),
@@ -193,6 +194,11 @@ class TestVolumes:
     def test_a_context_without_its_column_is_refused(self, written: Path) -> None:
         (written / "perf" / "sub-01_aslcontext.tsv").write_text("control\nlabel\n")
         with pytest.raises(InvalidInputError, match="no column volume_type"):
+            series.read(written, modality="asl")
+
+    def test_a_context_that_is_no_plain_text_is_refused(self, written: Path) -> None:
+        (written / "perf" / "sub-01_aslcontext.tsv").write_text("volume_type\ncontrol\nlabel\n", encoding="utf-16")
+        with pytest.raises(InvalidInputError, match="Save it as plain text"):
             series.read(written, modality="asl")
 
     def test_missing_values_are_filled_and_told_but_empty_volumes_refused(self, written: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
@@ -92,6 +93,17 @@ def test_instance_order_is_the_last_resort(tmp_path: Path, head: PerfusionSeries
     np.testing.assert_array_equal(found.data, head.data)
     np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-6)
     assert "instance numbers" in found.acquisition.time_source
+
+
+def test_counted_frames_of_which_some_slices_lack_one_are_named(
+    tmp_path: Path, head: PerfusionSeries, edit_files, copy_head
+) -> None:
+    copy_head(tmp_path)
+    edit_files(tmp_path, constant_clocks)
+    path = next(path for path in tmp_path.iterdir() if pydicom.dcmread(path).InstanceNumber == 2 * SLICES + 1)
+    path.unlink()
+    found = series.read(tmp_path, interval_s=2.0)
+    assert {"uneven_counts", "incomplete_frames"} <= {finding.code for finding in found.source.findings}
 
 
 def test_times_of_the_files_win_over_a_given_interval_and_a_difference_is_told(

@@ -356,6 +356,14 @@ class TestOneFilePerFrame:
         np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-6)
         assert found.acquisition.time_source == "AcquisitionTime of the JSON sidecars"
 
+    def test_their_sidecars_give_the_echo_time_of_an_mr_scan(self, tmp_path: Path, head: PerfusionSeries) -> None:
+        self.write(tmp_path, head)
+        for t in range(14):
+            sidecar(tmp_path / f"frame{t + 1}.nii.gz", AcquisitionTime=f"10:00:{2 * t:02d}", Modality="MR", EchoTime=0.03)
+        found = series.read(tmp_path)
+        assert found.modality == "dsc"
+        assert found.acquisition.echo_times_s == (0.03,)
+
     def test_a_frame_that_lies_elsewhere_is_refused(self, tmp_path: Path, head: PerfusionSeries) -> None:
         self.write(tmp_path, head)
         image = sitk.ReadImage(str(tmp_path / "frame7.nii.gz"))

@@ -112,6 +112,13 @@ def test_a_detached_header_finds_its_data(tmp_path: Path, head: PerfusionSeries)
     np.testing.assert_array_equal(series.read(tmp_path).data, head.data)
 
 
+@pytest.mark.parametrize("line", ["byte skip: 352", "line skip: 2", "data file: LIST"])
+def test_data_that_begin_elsewhere_are_refused_rather_than_misread(tmp_path: Path, head: PerfusionSeries, line: str) -> None:
+    path = write(tmp_path / "a.nrrd", head, SEQUENCE_TIMES, UNITS, line, encoding="raw")
+    with pytest.raises(InvalidInputError, match="Save it as one file from 3D Slicer"):
+        series.read(path)
+
+
 @pytest.mark.parametrize("content", [b"no header", b"NRRD0004\nsizes: 2 2\n\n"])
 def test_what_is_no_nrrd_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nrrd").write_bytes(content)
