@@ -209,6 +209,8 @@ def _from_files(dicom: Mapping[str, Any]) -> tuple[Dataset, tuple[ImageReference
     header.StudyInstanceUID = first.get("StudyInstanceUID") or generate_uid()
     header.FrameOfReferenceUID = first.get("FrameOfReferenceUID") or generate_uid()
     header.Modality = first.get("Modality") or "CT"
+    if any(not h.get("SOPInstanceUID") for h in headers.values()):
+        return header, ()  # what has no identifier cannot be referred to
     references = tuple(
         ImageReference(str(h.SOPClassUID), str(h.SOPInstanceUID), str(h.get("SeriesInstanceUID", "")), int(frame))
         for h, frame in zip((headers[path] for path in dicom["files"]), dicom["frame_numbers"], strict=True)

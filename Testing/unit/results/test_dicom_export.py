@@ -144,6 +144,21 @@ def test_numbers_and_places_survive_on_every_grid(grid: str, tmp_path: Path) -> 
     check_references(tmp_path, found)
 
 
+def test_images_without_identifiers_are_not_referred_to(tmp_path: Path) -> None:
+    phantom.write_dicom(scan(GRIDS["upright"]), tmp_path / "in", vendor="siemens", seed=4)
+    for path in (tmp_path / "in").iterdir():
+        image = pydicom.dcmread(path)
+        del image.SOPInstanceUID
+        image.save_as(path, enforce_file_format=False)
+    found = series.read(tmp_path / "in")
+    maps, lesions, metrics = analyzed(found.affine)
+    maps = PerfusionMaps({"tmax": maps["tmax"]})
+    write_dicom(tmp_path / "out", maps, lesions, metrics, source=found.source.dicom)
+    made = pydicom.dcmread(tmp_path / "out" / "tmax.dcm")
+    assert made.StudyInstanceUID == image.StudyInstanceUID
+    assert "ReferencedSeriesSequence" not in made
+
+
 def check_references(folder: Path, found: PerfusionSeries) -> None:
     """Each frame refers to the source image at its own place, in the same study of the same patient."""
     sources = {}
