@@ -17,6 +17,18 @@ from .console import ConsoleProgress
 ALL_TABLE, ASL_TABLE, STATE_TABLE = "cohort.csv", "asl_cohort.csv", "cases.csv"
 _OWN_WORDS = ("--modality",)
 _MOST_SHOWN = 10
+_EPILOG = f"""files in OUT:
+  CASE/            results of a scan as 'run' writes them; open CASE/report.html
+  {STATE_TABLE}        every scan: done or failed, and why
+  {ALL_TABLE}       one row for each scan with results
+  {ASL_TABLE}   flow of regions, for ASL scans
+
+examples:
+  perfusion-suite cohort scans results participant --workers 2
+  perfusion-suite cohort scans results participant --participant-label case-07 --again
+  perfusion-suite cohort bids results participant --modality asl --run --method asl-multi --smooth 5
+
+The exit code is 2 when a scan that was asked for has no results."""
 
 
 def add_parser(commands: Any) -> None:
@@ -31,8 +43,10 @@ def add_parser(commands: Any) -> None:
         "cohort",
         help="run many scans and gather their numbers in tables",
         description="participant: runs every scan of IN that has no results yet, each in a process of its own; one bad scan does "
-        "not stop the rest. group: gathers the numbers of OUT in tables (participant does so at its end, too). Example: "
-        "cohort IN OUT participant --modality asl --run --method asl-multi --smooth 5",
+        "not stop the rest, and the same command goes on where it was stopped. group: gathers the numbers of OUT in tables "
+        "(participant does so at its end, too).",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("input", metavar="IN", type=Path, help="BIDS data set, or a folder with one folder or 4D file per case")
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the results: a folder per case, and the tables")
@@ -44,8 +58,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--workers", metavar="N", type=int, default=1, help="scans at a time (default 1)")
     parser.add_argument("--again", action="store_true", help="also run scans that have results")
     parser.add_argument(
-        "--run", metavar="WORD", nargs=argparse.REMAINDER, default=[], help="options of 'run' for every scan; all words behind it"
-    )
+        "--run", nargs=argparse.REMAINDER, default=[],
+        help="options of 'run' for every scan; comes last, since all words behind it are meant ('run --help' lists them)",
+    )  # fmt: skip
     parser.set_defaults(execute=execute)
 
 
@@ -73,19 +88,22 @@ def execute(options: argparse.Namespace) -> int:
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
     try:
-        if options.level == "participant":
-            _participants(options, console)
-        return _group(options.output, console)
+        wanted = _participants(options, console) if options.level == "participant" else None
+        states = _group(options.output, console)
+        _tell_failed([state for state in states if wanted is None or state.case in wanted])
+        return 0
     finally:
         console.close()
 
 
-def _participants(options: argparse.Namespace, console: ConsoleProgress) -> None:
-    """Run the cases that have no results yet."""
+def _participants(options: argparse.Namespace, console: ConsoleProgress) -> set[str]:
+    """Run the cases that have no results yet; return the names of all that were asked for."""
     words = _checked_words(options)
     found = cohort.find_cases(options.input, modality=options.modality, leave_out=options.output)
     cases = cohort.with_labels(found, options.participant_label)
     console.message(f"{len(cases)} {'scan' if len(cases) == 1 else 'scans'}: {_listed([case.name for case in cases])}")
+    if others := cohort.folders_without_images(options.input, leave_out=options.output):
+        console.message(f"Left out, because nothing in them looks like a scan: {_listed(others)}")
 
     def told(state: cohort.CaseState) -> None:
         how = "done" if state.state == cohort.DONE else f"failed: {state.sentence}"
@@ -96,6 +114,7 @@ def _participants(options: argparse.Namespace, console: ConsoleProgress) -> None
     )
     good = sum(state.state == cohort.DONE for state in states)
     console.message(f"{good} of {len(states)} scans have results in {options.output}.")
+    return {case.name for case in cases}
 
 
 def _checked_words(options: argparse.Namespace) -> list[str]:
@@ -117,8 +136,8 @@ def _checked_words(options: argparse.Namespace) -> list[str]:
     return words
 
 
-def _group(out: Path, console: ConsoleProgress) -> int:
-    """Write the tables."""
+def _group(out: Path, console: ConsoleProgress) -> list[cohort.CaseState]:
+    """Write the tables; return how all scans went."""
     states = cohort.states_in(out)
     failed = [state for state in states.values() if state.state != cohort.DONE]
     rows = [
@@ -139,10 +158,14 @@ def _group(out: Path, console: ConsoleProgress) -> int:
         write_rows(out / ASL_TABLE, of_asl, cohort.ASL_COLUMNS)
         written.append(ASL_TABLE)
     console.message(f"Tables in {out}: {', '.join(written) or 'none'}.")
-    if not failed:
-        return 0
-    msg = f"{len(failed)} of {len(states)} scans have no results: {_listed([state.case for state in failed])}."
-    raise InvalidInputError(f"{msg} '{STATE_TABLE}' says why; correct them and run again, what is done is kept.")
+    return list(states.values())
+
+
+def _tell_failed(states: Sequence[cohort.CaseState]) -> None:
+    failed = [state.case for state in states if state.state != cohort.DONE]
+    if failed:
+        msg = f"{len(failed)} of {len(states)} scans have no results: {_listed(failed)}."
+        raise InvalidInputError(f"{msg} '{STATE_TABLE}' says why; correct them and run again, what is done is kept.")
 
 
 def _listed(names: Sequence[str]) -> str:

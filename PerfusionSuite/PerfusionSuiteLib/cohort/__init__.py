@@ -6,7 +6,7 @@ from .analysis import CohortAnalysis, analyze
 from .asl_table import COLUMNS as ASL_COLUMNS
 from .asl_table import asl_rows
 from .batch import DONE, CaseState, run_cases, states_in
-from .cases import Case, find_cases, with_labels
+from .cases import Case, find_cases, folders_without_images, with_labels
 from .outcomes import Merged, merge_outcomes
 from .question import Question
 from .table_file import Table, read_table
@@ -26,6 +26,7 @@ __all__ = [
     "analyze",
     "asl_rows",
     "find_cases",
+    "folders_without_images",
     "merge_outcomes",
     "read_table",
     "run_cases",

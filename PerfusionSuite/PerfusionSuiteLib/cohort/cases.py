@@ -58,8 +58,7 @@ def find_cases(place: Path, *, modality: str = "auto", leave_out: Path | None = 
     if not place.is_dir():
         msg = f"'{place}' is not a folder. Give a BIDS data set, or a folder with one folder per case."
         raise InvalidInputError(msg)
-    others = {leave_out.resolve()} if leave_out is not None else set()
-    entries = [item for item in sorted(place.iterdir()) if not item.name.startswith(".") and item.resolve() not in others]
+    entries = _entries(place, leave_out)
     subjects = [item for item in entries if item.is_dir() and item.name.startswith("sub-")]
     found = _of_bids(subjects, modality) if subjects else _of_folder(entries)
     if not found:
@@ -96,6 +95,32 @@ def _of_folder(entries: Sequence[Path]) -> list[Case]:
             name = next(item.name[: -len(end)] for end in _FILES if item.name.lower().endswith(end))
             cases.append(Case(name, item, name))
     return cases
+
+
+def folders_without_images(place: Path, *, leave_out: Path | None = None) -> list[str]:
+    """Return the names of folders that stand among the cases of a folder but hold nothing that could be a scan.
+
+    Parameters
+    ----------
+    place : Path
+        A folder with one folder or file per case; of a BIDS data set nothing is returned, since its other folders are no cases.
+    leave_out : Path, optional
+        A folder that is no case: where results go.
+
+    Returns
+    -------
+    list of str
+        Sorted names.
+    """
+    entries = _entries(place, leave_out)
+    if any(item.name.startswith("sub-") for item in entries if item.is_dir()):
+        return []
+    return [item.name for item in entries if item.is_dir() and not _holds_images(item)]
+
+
+def _entries(place: Path, leave_out: Path | None) -> list[Path]:
+    others = {leave_out.resolve()} if leave_out is not None else set()
+    return [item for item in sorted(place.iterdir()) if not item.name.startswith(".") and item.resolve() not in others]
 
 
 def _holds_images(folder: Path) -> bool:

@@ -80,6 +80,7 @@ def test_a_folder_of_folders_holds_a_case_each(tmp_path, an_asl_series):
     (tmp_path / "in" / "out").mkdir()
     found = cohort.find_cases(tmp_path / "in", leave_out=tmp_path / "in" / "out")
     assert [case.name for case in found] == ["first", "second"]
+    assert cohort.folders_without_images(tmp_path / "in", leave_out=tmp_path / "in" / "out") == ["empty"]
     with pytest.raises(InvalidInputError, match="holds no scan"):
         cohort.find_cases(tmp_path / "in" / "empty")
 
@@ -103,7 +104,8 @@ def test_a_bad_scan_does_not_stop_the_rest_and_nothing_is_done_twice(a_data_set,
     assert table["sub-01"]["cbf_unit"] == "mL/100g/min"
     assert (table["sub-02"]["state"], table["sub-02"]["brain_cbf"]) == ("failed", "")
 
-    assert main([*words, "--participant-label", "01", *each]) == 2  # sub-02 is still without results
+    assert main([*words, "--participant-label", "01", *each]) == 0  # sub-02, still without results, was not asked for
+    assert main(["cohort", str(a_data_set), str(out), "group"]) == 2
     assert ran == ["sub-01", "sub-02"]
     context = a_data_set / "sub-02" / "perf" / "sub-02_aslcontext.tsv"
     context.write_text((a_data_set / "sub-01" / "perf" / "sub-01_aslcontext.tsv").read_text())
