@@ -4,6 +4,7 @@
 import numpy as np
 import panel_steps as steps
 
+from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteSlicer.mrml.LesionInputs import keptInputs
 from PerfusionSuiteSlicer.mrml.TableNodes import textToMetrics
 from PerfusionSuiteSlicer.ui.ResultFolders import fileOf
@@ -95,6 +96,14 @@ ui.resetButton.click()
 assert panel.thresholds.changed() == {}
 panel.thresholds.load(pictures / "thresholds.json")
 assert panel.thresholds.changed() == {"severe_tmax_s": 8.0, "core_region": "anywhere"}
+foreign = pictures / "foreign.json"
+foreign.write_text('{"schema": "perfusion-suite/thresholds/1", "thresholds": {"preset": "adc", "tmax_s": 4.0}}')
+try:
+    panel.thresholds.load(foreign)
+except InvalidInputError as error:
+    assert "preset 'adc', which is not offered here" in str(error)
+else:
+    raise AssertionError("thresholds of another preset were mixed with those that are shown")
 steps.apply(jobPanel, desktop)
 assert metrics()["thresholds"]["severe_tmax_s"] == 8.0
 ui.resetButton.click()

@@ -94,7 +94,12 @@ assert ui.reportButton.enabled or not desktop.hasReport, ui.reportButton.toolTip
 assert not ui.saveButton.enabled
 target = Path(slicer.app.temporaryPath) / "results"
 ui.resultsPathLineEdit.currentPath = str(target)
+(target / "cut").mkdir(parents=True)
+for name in ("k2.nii.gz", "notes.txt"):
+    (target / "cut" / name).write_text("of an earlier run, and the user's own")
 ui.saveButton.click()
+assert (target / "cut" / "notes.txt").exists()
+assert not (target / "cut" / "k2.nii.gz").exists()
 assert {"tmax.nii.gz", "metrics.json"} <= {path.name for path in (target / "cut").iterdir()}
 steps.assertDeadControlsSayWhy(ui)
 steps.photograph(desktop, module, pictures, "done")

@@ -134,9 +134,14 @@ class ResultsPanel:
 
     def onSaveButton(self):
         """Copy the files of the study to the folder that was chosen."""
-        target = Path(self._ui.resultsPathLineEdit.currentPath) / self._study.name
+        from PerfusionSuiteLib.core.files import staged_folder
+        from PerfusionSuiteLib.results.layout import Layout
+
+        target = Path(self._ui.resultsPathLineEdit.currentPath) / self._study.name.replace("/", "_")
         with slicer.util.tryWithErrorDisplay(_("The results could not be saved."), waitCursor=True):
-            shutil.copytree(self._file("."), target, dirs_exist_ok=True)
+            # What was saved here before is replaced as a whole: masks of two runs must not lie side by side.
+            with staged_folder(target, outdated=Layout("flat", "case").every_name()) as staging:
+                shutil.copytree(self._file("."), staging, dirs_exist_ok=True)
             self._ui.summaryLabel.text = _("Saved to {folder}").format(folder=target)
 
     def cleanup(self):

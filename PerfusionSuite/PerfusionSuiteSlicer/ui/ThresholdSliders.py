@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteLib.core.catalog import DEFAULT_PRESET
 from PerfusionSuiteLib.core.threshold_choices import LISTS, THRESHOLD_OPTIONS
 from PerfusionSuiteLib.core.threshold_words import MIN_CLUSTER_ML, THRESHOLDS
@@ -65,7 +66,6 @@ class ThresholdSliders:
         :param preset: name of the preset.
         :param thresholds: what differs from it, by field.
         """
-        preset = preset if preset in THRESHOLDS else self.preset()
         self._shownPreset = self._node.preset = preset
         sliders = dict(zip((t.field for t in THRESHOLDS[preset]), ("hypoperfusionThreshold", "coreThreshold"), strict=True))
         own = {option.name: option.default for option in THRESHOLD_OPTIONS[preset]}
@@ -153,7 +153,10 @@ class ThresholdSliders:
         found = document.get("thresholds", document) if "schema" in document else document
         preset = found.pop("preset", self.preset()) if isinstance(found, dict) else self.preset()
         thresholds = thresholds_from_json(path) if "schema" in document else found
-        edited_preset(preset if preset in THRESHOLDS else DEFAULT_PRESET, thresholds)  # says what is wrong
+        if preset not in THRESHOLDS:
+            msg = f"The thresholds are of the preset '{preset}', which is not offered here. Choose a file of another preset."
+            raise InvalidInputError(msg)
+        edited_preset(preset, thresholds)  # says what is wrong
         self.take(preset, thresholds)
 
     def save(self, path):
