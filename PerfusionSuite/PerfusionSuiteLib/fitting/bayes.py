@@ -18,12 +18,14 @@ from ..deconvolution.levels import noise_sd
 from ..deconvolution.maps import spread
 from ..deconvolution.problem import Curves, Problem
 from .artery_error import EXACT, checked_error
+from .explanations import Explanations
 from .request import FitRequest, Fitted
-from .transit_atoms import TransitAtoms, transit_atoms
+from .residue_shape import best_shape
+from .transit_atoms import transit_atoms
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
-        "shapes": (1.0, 2.0, float("inf")),
+        "shapes": (1.0, 1.5, 2.0, 3.0, 5.0, float("inf")),
         "dispersion": 0.25,
         "mtt_spread": 0.6,
         "noise_sd": None,
@@ -43,117 +45,15 @@ SCATTER, SCATTER_S = 0.2, 0.3
 voxels, vessels nearby, dispersion, the steps of the dictionary. Chosen by eye on five development patients of CT (seeds below
 100, 4 HU) as what 68 % intervals lacked when the error that is common to a whole scan had been taken out."""
 
-TYPICAL_MTT_S = 6.0
 DELAYS_S = np.linspace(-3.0, 16.0, 39)
 MTTS_S = np.geomspace(1.5, 26.0, 15)
-COMPONENTS = 12
 SHAPE_SAMPLE = 4000
 """Curves that the shape is judged by."""
-
-LARGEST_VOTE = 2.0
-"""Log evidence by which one curve can prefer one of two shapes."""
 
 BLOCK_VOXELS = 512
 """The weights of a block stay in the cache."""
 
-BOX_ADVANTAGE = 0.4
-"""Dispersion, mixed voxels and averaging of neighbors round the edges of a box, never the reverse. On development patients with
-true boxes other shapes win by up to 0.55 votes, with true gamma and exponential residues by 0.5 to 1.7; to take these for boxes
-is the graver error, for normal white matter then is late."""
-
 _NAMES = ("cbf", "cbv", "mtt", "delay", "tmax", "cbf_sd", "tmax_sd")
-
-
-class Explanations:
-    """The dictionary in a few numbers per curve, and the weighing of its atoms.
-
-    Parameters
-    ----------
-    atoms : TransitAtoms
-        Curves of one shape.
-    mtt_spread : float
-        Prior standard deviation of ln MTT.
-
-    Notes
-    -----
-    Curves and atoms are centered in time, so that an unknown baseline needs no parameter. For Gaussian noise of variance v and a
-    flat prior of the blood volume the evidence of an atom g for a curve c is ``exp((c.g)^2 / (2 v |g|^2)) / |g|`` times the
-    prior of its transit time.
-    """
-
-    def __init__(self, atoms: TransitAtoms, mtt_spread: float) -> None:
-        centered = atoms.curves - atoms.curves.mean(axis=1, keepdims=True)
-        length = np.linalg.norm(centered, axis=1)
-        seen = length > 1e-3 * length.max()  # what arrives after the scan leaves no curve
-        centered, delay, mtt = centered[seen], atoms.delay_s[seen], atoms.mtt_s[seen]
-        _, vectors = np.linalg.eigh(centered.T @ centered)
-        basis = vectors[:, ::-1][:, :COMPONENTS]
-        few = centered @ basis
-        norm = np.linalg.norm(few, axis=1)
-        rate, tmax = 1.0 / (norm * mtt), delay + 0.5 * mtt
-        prior = -0.5 * (np.log(mtt / TYPICAL_MTT_S) / mtt_spread) ** 2 - np.log(norm)
-        self.basis = np.ascontiguousarray(basis, dtype=np.float32)
-        self.unit = np.ascontiguousarray((few / norm[:, None]).T, dtype=np.float32)
-        self.prior = (prior - prior.max()).astype(np.float32)
-        self.times = np.stack([delay, tmax, tmax**2, np.ones_like(mtt)], axis=1).astype(np.float32)
-        self.amounts = np.stack([1.0 / norm, rate], axis=1).astype(np.float32)
-        self.squares = (rate**2).astype(np.float32)
-
-    def scores(self, curves: Curves, variance: Curves) -> tuple[Curves, Curves]:
-        """Weigh every atom for every curve.
-
-        Parameters
-        ----------
-        curves : ndarray, shape (n, T)
-            Curves.
-        variance : ndarray, shape (n,)
-            Noise variance.
-
-        Returns
-        -------
-        score, along : ndarray, shape (n, A)
-            Log evidence of each atom, and the length of each curve along it.
-        """
-        few = (curves - curves.mean(axis=1, keepdims=True)) @ self.basis
-        along = np.maximum(few @ self.unit, 0.0)
-        score = along * along
-        score *= (np.float32(0.5) / variance)[:, None]
-        score += self.prior
-        return score, along
-
-    def means(self, curves: Curves, variance: Curves) -> dict[str, Curves]:
-        """Return posterior means.
-
-        Parameters
-        ----------
-        curves : ndarray, shape (n, T)
-            Curves.
-        variance : ndarray, shape (n,)
-            Noise variance.
-
-        Returns
-        -------
-        dict of ndarray, shape (n,)
-            ``delay``, ``tmax``, ``tmax_sd`` in s, ``volume`` (share of blood), ``flow``, ``flow_sd`` in 1/s.
-        """
-        score, along = self.scores(curves, variance)
-        score -= score.max(axis=1, keepdims=True)
-        weight = np.exp(score, out=score)
-        sums = weight @ self.times
-        total = sums[:, 3]
-        delay, tmax, tmax_square = (sums[:, n] / total for n in range(3))
-        weight *= along
-        volume, flow = (weight @ self.amounts / total[:, None]).T
-        weight *= along
-        flow_square = weight @ self.squares / total
-        return {
-            "delay": delay,
-            "tmax": tmax,
-            "tmax_sd": np.sqrt(np.maximum(tmax_square - tmax**2, 0.0)),
-            "volume": volume,
-            "flow": flow,
-            "flow_sd": np.sqrt(np.maximum(flow_square - flow**2, 0.0)),
-        }
 
 
 def _number(value: Any, name: str, low: float, high: float) -> float:
@@ -198,33 +98,23 @@ def _noise(problem: Problem, settings: Mapping[str, Any]) -> _Noise:
     return _Noise(max(sigma * factor, 1e-6 * float(problem.aif.max())) ** 2, error)
 
 
-def _best_explanations(problem: Problem, settings: Mapping[str, Any], noise: _Noise) -> tuple[Explanations, float]:
-    """Explanations of the shape that fits the scan best, and that shape.
-
-    A single curve cannot tell a box from an exponential, but thousands together can, two shapes at a time. Each has a vote of
-    limited weight, for vessels and mixed voxels fit no shape well and would outweigh all tissue.
-    """
+def _explanations(problem: Problem, settings: Mapping[str, Any], noise: _Noise) -> Explanations:
+    """Explanations of the shape that fits the scan best."""
     shapes = _shapes(settings["shapes"])
     spread_of_mtt = _number(settings["mtt_spread"], "mtt_spread", 0.05, 5.0)
     dispersion = _number(settings["dispersion"], "dispersion", 0.0, 0.9)
+    candidates = [
+        Explanations(
+            transit_atoms(
+                problem.times_s, problem.aif, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=shape, dispersion=dispersion
+            ),
+            spread_of_mtt,
+            shape,
+        )
+        for shape in shapes
+    ]  # fmt: skip
     sample = problem.sample(SHAPE_SAMPLE).astype(np.float32)
-    found: list[Explanations] = []
-    evidence = []
-    for shape in shapes:
-        atoms = transit_atoms(
-            problem.times_s, problem.aif, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=shape, dispersion=dispersion
-        )  # fmt: skip
-        explanations = Explanations(atoms, spread_of_mtt)
-        if len(shapes) == 1 or not len(sample):
-            return explanations, shape
-        found.append(explanations)
-        evidence.append(explanations.scores(sample, noise.variance(sample))[0].max(axis=1))
-    score = np.stack(evidence)
-    duels = np.clip(score[:, None] - score[None], -LARGEST_VOTE, LARGEST_VOTE).mean(axis=2)
-    box = np.isinf(shapes).astype(float)
-    duels += BOX_ADVANTAGE * (box[:, None] - box[None])
-    best = int(((duels > 0).sum(axis=1) + 1e-3 * duels.mean(axis=1)).argmax())  # who wins most duels
-    return found[best], shapes[best]
+    return candidates[best_shape(candidates, sample, noise.variance(sample))]
 
 
 def fit(request: FitRequest) -> Fitted:
@@ -248,7 +138,7 @@ def fit(request: FitRequest) -> Fitted:
     """
     problem = request.problem
     noise = _noise(problem, request.settings)
-    explanations, shape = _best_explanations(problem, request.settings, noise)
+    explanations = _explanations(problem, request.settings, noise)
     values = {name: np.empty(problem.count, np.float32) for name in _NAMES}
     quality = np.zeros(problem.count, np.uint8)
     factor = np.float32(request.factor)
@@ -275,5 +165,5 @@ def fit(request: FitRequest) -> Fitted:
     for_blocks(problem.count, work, request.progress, "Posterior means", BLOCK_VOXELS)
     maps = {name: spread(problem, array) for name, array in values.items()}
     maps["quality"] = spread(problem, quality, QualityCode.OUTSIDE_MASK)
-    maps["shape"] = np.asarray(shape)
+    maps["shape"] = np.asarray(explanations.shape)
     return Fitted(maps)
