@@ -13,7 +13,7 @@ from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
 from ..prepare.calm import calm_region
 from . import transport
-from .arterial import CALM_SHARE, matched, starts_quietly
+from .arterial import CALM_SHARE, SMOOTH_VARIANCE, matched, starts_quietly
 from .neighbors import components
 from .pool import Pool, build_pool, check_inputs, smoothed
 from .quality import describe, judge_vof, with_findings
@@ -25,7 +25,7 @@ HIGHEST_BASELINE_HU = 75.0
 PEAK_GAP_S = (2.0, 25.0)
 """Through a brain behind a blockage, or of an old or weak heart, blood takes 15 s and more."""
 
-SHIFTS_S, MEANS_S = np.linspace(1.0, 10.0, 4), np.array([2.0, 4.0, 7.0, 11.0])
+SHIFTS_S, MEANS_S = np.linspace(1.0, 10.0, 4), np.array([2.0, 4.0, 7.0, 11.0, 16.0])
 """Delays and dispersions of the veins that the search is prepared for."""
 
 WIDEST_S = 35.0
@@ -45,10 +45,14 @@ MIDLINE_BONUS = 1.08
 TEMPLATE_SHARE, TEMPLATE_ROUNDS = 0.3, 2
 MOST_GROUPS, MOST_JUDGED = 10, 6
 
-MISFIT_WEIGHT, LEAST_TRUST = 8.0, 0.1
+MISFIT_WEIGHT, LEAST_TRUST = 14.0, 0.1
+COURSES, MOST_APART, LEAST_KIN = 6, 0.1, 0.1
+"""Leading courses of the veins that the search is prepared for, how much of a voxel's curve may lie apart from them at first, and
+what the height of one that lies so far apart counts: bone that moves in is taller than any vein, and would crowd veins out."""
 
-LEAST_GAIN = 1.1
-"""A vein with hardly more contrast than the artery may be an artery itself, behind a blockage: others come first."""
+LEAST_FED, LEAST_GAIN, LEAST_WEIGHT = 0.8, 1.1, 0.5
+"""What an artery feeds is tissue if it holds clearly less contrast than the artery. A vein with hardly more may be an artery
+itself, behind a blockage: others come first, unless they are less than half as sure."""
 
 
 def select_vof(
@@ -100,7 +104,7 @@ def select_vof(
         return None
     veins = transport.courses(aif, times, SHIFTS_S, MEANS_S)  # no calm voxel shows them: sinuses lie beside bone
     pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE, calm=calm, most_motion=MOST_MOTION, known=veins)
-    group = _best_group(pool, aif, inside, matrix)
+    group = _best_group(pool, aif, _kinship(pool, veins), inside, matrix)
     if group is None:
         return None
     index, score = group
@@ -115,7 +119,21 @@ def select_vof(
     return with_findings(curve, *judge_vof(quality))
 
 
-def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatArray) -> tuple[NDArray[np.int64], float] | None:
+def _kinship(pool: Pool, veins: FloatArray) -> FloatArray:
+    """Return how far candidates are mixtures of delayed and dispersed copies of the artery: 1 to `LEAST_KIN`."""
+    unit = veins / np.maximum(np.linalg.norm(veins, axis=1, keepdims=True), 1e-9)
+    basis = np.linalg.svd(unit, full_matrices=False)[2][:COURSES]
+    curves = smoothed(pool.data[pool.index].astype(np.float64))
+    along = ((curves @ basis.T) ** 2).sum(axis=1)
+    rest = (curves**2).sum(axis=1) - along - SMOOTH_VARIANCE * pool.noise_sd**2 * (pool.times_s.size - COURSES)
+    apart = np.sqrt(np.maximum(rest, 0.0) / np.maximum(along, 1e-9))
+    result: FloatArray = np.maximum(1.0 - (1.0 - LEAST_KIN) * apart / MOST_APART, LEAST_KIN)
+    return result
+
+
+def _best_group(
+    pool: Pool, aif: InputFunction, kin: FloatArray, mask: BoolArray, affine: FloatArray
+) -> tuple[NDArray[np.int64], float] | None:
     f = pool.features
     artery = describe(aif.times_s, aif.values)
     like_bolus = starts_quietly(pool) & (f.minimum > -0.3 * f.peak)
@@ -124,36 +142,42 @@ def _best_group(pool: Pool, aif: InputFunction, mask: BoolArray, affine: FloatAr
     narrow = f.fwhm_s <= WIDEST_S
     late = [in_time & narrow & (rise >= RISE_GAPS_S[0]), (gap >= 0) & narrow & (rise >= RISE_GAPS_S[1])]
     late.append(in_time & (rise >= RISE_GAPS_S[1]))
-    tall = f.peak >= LOWEST_PEAK * np.quantile(f.peak[like_bolus], 0.98) if like_bolus.any() else like_bolus
+    fed = like_bolus & (kin > LEAST_KIN)
     seen: list[_Candidate] = []
-    for timing in late:  # from what a vein should be to what may just pass for one
-        members = np.flatnonzero(tall & like_bolus & timing)
-        seen += _candidates(pool, members, aif, mask, affine) if members.size >= SMALLEST else []
-        for candidate in seen:
-            if candidate.passage.fits and candidate.passage.factor >= LEAST_GAIN:
-                return candidate.index, candidate.score
+    for among, timing in (
+        (fed, late[0]),
+        *((like_bolus, timing) for timing in late),
+    ):  # from what a vein is to what may pass for one
+        tall = f.peak >= LOWEST_PEAK * np.quantile(f.peak[among], 0.98) if among.any() else among
+        members = np.flatnonzero(tall & among & timing)
+        found = _candidates(pool, members, aif, kin, mask, affine) if members.size >= SMALLEST else []
+        seen += [c for c in found if among is like_bolus or c.passage.factor >= LEAST_FED]
+        fuller = [c for c in seen if c.passage.fits and c.passage.factor >= LEAST_GAIN]
+        sure = [c for c in fuller if c.weight >= LEAST_WEIGHT * max(c.weight for c in seen if c.passage.fits)]
+        if sure:
+            return sure[0].index, sure[0].score
     fitting = [candidate for candidate in seen if candidate.passage.fits] or seen
     return (fitting[0].index, fitting[0].score) if fitting else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """Voxels that may be a vein: flat indices, how far they stand out of the noise, peak, relation to the artery."""
+    """Voxels that may be a vein: flat indices, how far they stand out of the noise, relation to the artery, how sure they are."""
 
     index: NDArray[np.int64]
     score: float
-    peak: float
     passage: transport.Transport
+    weight: float
 
 
 def _candidates(
-    pool: Pool, members: NDArray[np.int64], aif: InputFunction, mask: BoolArray, affine: FloatArray
+    pool: Pool, members: NDArray[np.int64], aif: InputFunction, kin: FloatArray, mask: BoolArray, affine: FloatArray
 ) -> list[_Candidate]:
     """Return the connected groups whose voxels surely hold most blood, the fullest first."""
     labels = components(pool.index[members], pool.shape)
     central = _posterior_midline(pool, members, mask, affine)
     found: dict[bytes, tuple[float, float, NDArray[np.int64]]] = {}
-    for group in _largest_groups(labels, pool.features.peak[members]):
+    for group in _largest_groups(labels, pool.features.peak[members] * kin[members]):
         level = sure_level(pool, members[group], aif)
         level = level * (1.0 - np.clip(pool.motion_share[members[group]] - USUAL_SHARE, 0.0, 1.0))
         for part, bonus in ((np.ones(group.size, bool), 1.0), (central[group], MIDLINE_BONUS)):
@@ -164,22 +188,20 @@ def _candidates(
             if reference > 0:
                 core = order[level[order] >= CORE_LEVEL * reference - CORE_NOISE * pool.noise_sd][:MOST_VOXELS]
                 index = np.sort(pool.index[members[group[core]]])
-                found[index.tobytes()] = (bonus * reference, reference, index)
+                trust = float(np.median(kin[members[group[core]]]))
+                found[index.tobytes()] = (bonus * reference * trust, reference, index)
     tallest = sorted(found.values(), key=lambda one: -one[0])[:MOST_JUDGED]
-    judged = [(level, _judged(pool, index, reference, aif)) for level, reference, index in tallest]
-    judged.sort(key=lambda one: -one[0] * _trust(pool, one[1]))
-    return [candidate for _, candidate in judged]
+    judged = [_judged(pool, index, level, reference, aif) for level, reference, index in tallest]
+    return sorted(judged, key=lambda candidate: -candidate.weight)
 
 
-def _judged(pool: Pool, index: NDArray[np.int64], reference: float, aif: InputFunction) -> _Candidate:
+def _judged(pool: Pool, index: NDArray[np.int64], level: float, reference: float, aif: InputFunction) -> _Candidate:
+    """Weigh a candidate: its height counts the less, the more of its mean curve no artery can have fed."""
     curve = InputFunction(pool.times_s, pool.data[index].mean(axis=0, dtype=np.float64), kind="vof")
-    return _Candidate(index, reference / max(pool.noise_sd, 1e-9), float(curve.values.max()), transport.fit(aif, curve))
-
-
-def _trust(pool: Pool, candidate: _Candidate) -> float:
-    """Return by how much the height of a candidate counts: the less, the more of its mean curve no artery can have fed."""
-    noise = pool.noise_sd / np.sqrt(candidate.index.size) / max(candidate.peak, 1e-9)
-    return max(1.0 - MISFIT_WEIGHT * float(np.sqrt(max(candidate.passage.rms**2 - noise**2, 0.0))), LEAST_TRUST)
+    passage = transport.fit(aif, curve)
+    noise = pool.noise_sd / np.sqrt(index.size) / max(float(curve.values.max()), 1e-9)
+    trust = max(1.0 - MISFIT_WEIGHT * float(np.sqrt(max(passage.rms**2 - noise**2, 0.0))), LEAST_TRUST)
+    return _Candidate(index, reference / max(pool.noise_sd, 1e-9), passage, level * trust)
 
 
 def _largest_groups(labels: NDArray[np.int64], peaks: FloatArray) -> list[NDArray[np.int64]]:
