@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib import phantom, pipeline
-from PerfusionSuiteLib.core import InvalidInputError
+from PerfusionSuiteLib.core import InvalidInputError, QualityFinding
 from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.mrml.AslPictures import lowFlowHeading
 from PerfusionSuiteSlicer.mrml.AslSequences import aslToSequence, isAsl, sequenceToAsl
@@ -53,6 +53,12 @@ def test_a_scan_comes_back_from_the_scene_with_all_that_is_known_of_its_volumes(
     assert isAsl(sequence)
     assert browser.GetMasterSequenceNode() is sequence
     assert_same_scan(sequenceToAsl(sequence), scan)
+
+
+def test_what_was_noticed_while_reading_an_asl_scan_is_kept(scene, scan):
+    odd = QualityFinding("m0_resampled", "info", "The M0 image was resampled.", "Look at it.")
+    sequence, _ = aslToSequence(scene, replace(scan, source=replace(scan.source, findings=(odd,))), "odd")
+    assert sequenceToAsl(sequence).source.findings == (odd,)
 
 
 def test_what_an_asl_scan_is_stands_in_words_before_it_is_analyzed(scene, scan):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import slicer
 
-from PerfusionSuiteLib.core import Acquisition, GridMismatchError, InvalidInputError, TimingError
+from PerfusionSuiteLib.core import Acquisition, GridMismatchError, InvalidInputError, QualityFinding, TimingError
 from PerfusionSuiteSlicer.mrml.ScanFacts import scanFacts
 from PerfusionSuiteSlicer.mrml.SequenceNodes import frameTimes, sequenceToSeries, seriesToSequence
 from PerfusionSuiteSlicer.mrml.VolumeArrays import affineOf, setVolume, volumeArray
@@ -32,6 +32,13 @@ def test_voxels_affine_times_and_header_survive(scene, a_ctp_series):
     assert (back.modality, back.source.case_id) == ("ctp", "case-01")
     assert (sequence.GetIndexName(), sequence.GetIndexUnit()) == ("time", "s")
     assert browser.GetMasterSequenceNode() is sequence
+
+
+def test_what_was_noticed_while_reading_is_still_known_when_the_scan_is_analyzed(scene, a_ctp_series):
+    odd = QualityFinding("uneven_slices", "error", "Slices are 5.00 to 10.00 mm apart.", "Export the series again.")
+    read = replace(a_ctp_series, source=replace(a_ctp_series.source, findings=(odd,)))
+    sequence, _ = seriesToSequence(scene, read, "odd")
+    assert sequenceToSeries(sequence).source.findings == (odd,)
 
 
 def test_a_tilted_gantry_survives(scene, a_ctp_series):

@@ -9,7 +9,7 @@ import numpy as np
 
 from PerfusionSuiteLib.core import Acquisition, AslDifference, AslSeries, InvalidInputError, Source
 
-from .SequenceNodes import fillSequence, robustRange, sequenceFrames, showInBrowser
+from .SequenceNodes import factsOfSource, fillSequence, findingsOfSource, robustRange, sequenceFrames, showInBrowser
 from .StudyRoles import SERIES, factsOf, nodeFor, setFacts
 from .VolumeArrays import setVolume, volumeArray
 
@@ -92,7 +92,7 @@ def sequenceToAsl(node: Any) -> AslSeries:
             repetition_time_s=acquisition["repetition_time_s"],
             details=acquisition["details"],
         ),
-        source=Source(source["kind"], source["case_id"], tuple(source["decisions"])),
+        source=Source(source["kind"], source["case_id"], tuple(source["decisions"]), findingsOfSource(source)),
     )
 
 
@@ -131,7 +131,7 @@ def _factsOfSeries(series: AslSeries) -> dict[str, Any]:
             "repetition_time_s": acquisition.repetition_time_s,
             "details": acquisition.details,
         },
-        "source": {"kind": source.kind, "case_id": source.case_id, "decisions": source.decisions},
+        "source": factsOfSource(source),
     }
 
 

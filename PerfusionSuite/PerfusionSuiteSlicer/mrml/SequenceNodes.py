@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -131,8 +132,19 @@ def _factsOfSeries(series: PerfusionSeries) -> dict[str, Any]:
             "repetition_time_s": acquisition.repetition_time_s,
             "details": acquisition.details,
         },
-        "source": {"kind": source.kind, "case_id": source.case_id, "decisions": source.decisions},
+        "source": factsOfSource(source),
     }
+
+
+def factsOfSource(source: Source) -> dict[str, Any]:
+    """Return what is kept of a scan's origin; identifiers of the patient stay behind."""
+    findings = [asdict(finding) for finding in source.findings]
+    return {"kind": source.kind, "case_id": source.case_id, "decisions": source.decisions, "findings": findings}
+
+
+def findingsOfSource(known: dict[str, Any]) -> tuple[QualityFinding, ...]:
+    """Return what was odd about a scan when it was read, as `factsOfSource` kept it."""
+    return tuple(QualityFinding(**finding) for finding in known.get("findings", ()))
 
 
 def sequenceToSeries(
@@ -287,4 +299,5 @@ def _acquisition(node: Any, facts: dict[str, Any], labels: list[str], unit: str)
 
 def _source(node: Any, facts: dict[str, Any], findings: tuple[QualityFinding, ...]) -> Source:
     known = facts.get("source", {})
-    return Source(known.get("kind", "array"), known.get("case_id", node.GetName()), tuple(known.get("decisions", ())), findings)
+    noticed = (*findingsOfSource(known), *findings)
+    return Source(known.get("kind", "array"), known.get("case_id", node.GetName()), tuple(known.get("decisions", ())), noticed)
