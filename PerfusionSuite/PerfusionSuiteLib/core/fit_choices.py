@@ -155,16 +155,16 @@ _HEAD = "What a fresh network says: a physical guess (63 mL/100 g/min, 6 s, 1.5 
 _PUBLISHED = (
     _choice("batch_of", "Batches of", _BATCHES, None, None, "points", "curves"),
     _whole("steps", "Steps", "Of the fit, or of each slice; 0 lets the method decide.", None, 1, 1_000_000),
-    _number("rate", "Learning rate", _RATE, 1e-3, 1e-6, 1.0),
+    _number("rate", "Learning rate", _RATE, None, 1e-6, 1.0),
     _choice("head_init", "First guess", _HEAD, None, None, "physical", "published"),
     _choice("norm", "Losses", "Absolute (l1) or squared (l2) differences.", None, None, "l1", "l2"),
     _choice("clip", "Limits of maps", "Ranges to which maps are limited.", "patients", "patients", "phantom", "none"),
     _number("time_limit_s", "Time limit [s]", "Steps are cut to what fits; 0 for no limit.", None, 1.0, 1e6),
     _SEED,
 )
-_NEURAL_START = "random, neural (learned on simulated patients; quick, with coarser cores), or the path of a trained start."
+_NEURAL_START = "random, neural (learned on simulated patients; fewer steps), or the path of a trained start."
 _MODEL_ERROR = "Share of a curve that the model may miss beside the noise, so that vessels do not decide alone."
-_NEURAL_STEPS = "Of Adam; 0 lets the method decide: 20 from a learned start, else 100."
+_NEURAL_STEPS = "Of Adam; 0 lets the method decide: 60 from a learned start, else 100."
 _START = "Path of trained weights or name of a shipped start; empty for a random one."
 _VARIANT = "Configuration of the original for phantoms or patients, or of the ReSPPINN paper."
 _INPUT = "The mean curve of tissue (relative flow and volume), or the arterial curve of the scan, chosen or given."

@@ -16,7 +16,6 @@ from . import spatial
 from .devices import require_torch
 from .request import FitRequest, Fitted
 from .standard_frame import shows_head
-from .start_file import shipped_starts
 
 _OWN: Mapping[str, Any] = MappingProxyType(
     {"start": "random", "steps": None, "rate": 0.02, "guidance": None, "model_error": 0.1, "seed": 0}
@@ -26,18 +25,14 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("borders", "outer", "inner")}, **_OWN}
 )
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``random``, ``neural`` (what was learned on
-simulated patients: fewer steps, but less exact cores, so it must be asked for), ``auto`` (that when the scan shows a whole brain,
-otherwise random), or a file of ``perfusion-suite train``. Steps
-(None: 20 from a learned start, 100 from a random one) and learning rate of Adam. Share of the steps in which every voxel counts
-alike and is drawn to its own best guess, less and less (None: 0.65 from a learned start, 0 from a random one). Share of a curve
-that the model may miss beside the noise: without it, the large curves of vessels would take all steps for themselves. Seed of a
-random start."""
+simulated patients: fewer steps), or a file of ``perfusion-suite train``. Steps (None: 60 from a learned start, 100 from a random
+one) and learning rate of Adam. Share of the steps in which every voxel counts alike and is drawn to its own best guess, less and
+less (None: 0.3 from a learned start, 0 from a random one). Share of a curve that the model may miss beside the noise: without it,
+the large curves of vessels would take all steps for themselves. Seed of a random start."""
 
-STEPS_COLD, STEPS_LEARNED = 100, 20
-GUIDANCE_COLD, GUIDANCE_LEARNED = 0.0, 0.65
-
-SHIPPED = "neural"
-"""Name of the learned start that comes with the software."""
+STEPS_COLD, STEPS_LEARNED = 100, 60
+GUIDANCE_COLD, GUIDANCE_LEARNED = 0.0, 0.3
+"""After 20 steps from the learned start lesions on both sides and cores were missed that 60 steps find (RESULTS.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +88,6 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> NeuralPlan:
     """
     objective = spatial.checked_plan({**spatial.OPTIONS, **{k: settings[k] for k in OPTIONS if k not in _OWN}}, frames)
     start = str(settings["start"])
-    if start == "auto":
-        start = SHIPPED if SHIPPED in shipped_starts() else "random"
     cold = start == "random"
     usual = {
         "steps": STEPS_COLD if cold else STEPS_LEARNED,
@@ -147,10 +140,13 @@ def fit(request: FitRequest) -> Fitted:
         If PyTorch is not installed.
     """
     require_torch("neural")
-    settings = dict(request.settings)
-    if settings["start"] == "auto" and not shows_head(request.mask, request.affine):
-        settings["start"] = "random"
-    plan = checked_plan(settings, request.problem.times_s.size)
+    plan = checked_plan(request.settings, request.problem.times_s.size)
+    if plan.start != "random" and not shows_head(request.mask, request.affine):
+        request.watch.note(
+            "start_without_head",
+            "The learned start knows where things lie in a head, but this scan does not show a whole one.",
+            "Choose start=random, unless you trained the start on such scans.",
+        )
     from .neural_fit import run
 
     return run(request, plan)

@@ -31,6 +31,9 @@ from .patients import Patient
 
 Weights = dict[str, NDArray[np.float32]]
 
+INNER_STEPS = 20
+"""Steps of a fit in the training."""
+
 TRAINED_LEVELS = 3
 """Lattices that a start holds, from the coarsest on: what is finer differs from brain to brain."""
 
@@ -177,11 +180,11 @@ class NeuralLearner:
 
 
 def make_learner(inner_steps: int | None, batch: int | None, device: Any) -> NeuralLearner:
-    """Return the learner for `learners.make`: as many steps as a fit from a learned start takes by default."""
+    """Return the learner for `learners.make`."""
     if batch is not None:
         msg = f"The method 'neural' has no batches: every step sees all curves. Leave out the batch of {batch}."
         raise InvalidInputError(msg)
-    return NeuralLearner(neural.STEPS_LEARNED if inner_steps is None else inner_steps, device)
+    return NeuralLearner(INNER_STEPS if inner_steps is None else inner_steps, device)
 
 
 def _kept(name: str) -> bool:

@@ -268,6 +268,34 @@ class TestSlices:
         assert watch.codes[0] == "sppinn_quick"
 
 
+class TestRates:
+    def test_and_every_other_number_are_the_published_ones_where_they_are_asked_for(self) -> None:
+        from PerfusionSuiteLib.fitting.published.choices import RESPPINN
+        from PerfusionSuiteLib.fitting.published.volume import complete as complete_volume
+
+        found = complete_volume({**RESPPINN, "preset": "published"})
+        numbers = {
+            "rate": 1e-3,
+            "table_rate": 1e-3,
+            "warm_up": 0.0,
+            "steps": 5000,
+            "batch": 25000,
+            "batch_of": "points",
+            "norm": "l1",
+        }
+        numbers |= {"levels": 16, "features": 2, "log2_table": 15, "base": 16, "finest": 4096, "hidden": 3, "artery_steps": 0}
+        numbers |= {"width_tac": 16, "width_aif": 16, "width_ode": 16, "omega": 15.0, "omega_aif": 1.0, "head_init": "published"}
+        assert {name: found[name] for name in numbers} == numbers
+        assert complete_volume({**RESPPINN, "preset": "published", "rate": 0.002})["rate"] == 0.002
+
+    def test_of_the_features_are_their_own(self) -> None:
+        def moved(table_rate: float) -> float:
+            fields = [run("resppinn", steps=steps, table_rate=table_rate)[1] for steps in (1, 30)]
+            return float(np.abs(fields[1].weights["encoding.table"] - fields[0].weights["encoding.table"]).max())
+
+        assert moved(2e-2) > 5 * moved(1e-3)
+
+
 class TestStart:
     FRAME = Frame("own", SHAPE, (2.0, 2.0, 6.0))
 

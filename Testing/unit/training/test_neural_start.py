@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from PerfusionSuiteLib.core import InvalidInputError
-from PerfusionSuiteLib.fitting import fit
+from PerfusionSuiteLib.core import InvalidInputError, NoWatch
+from PerfusionSuiteLib.fitting import fit, neural
 from PerfusionSuiteLib.fitting.curve_model import CurveModel
 from PerfusionSuiteLib.fitting.start_file import STANDARD_FRAME, Frame, load_start, save_start, shipped_starts
 
@@ -83,10 +83,10 @@ def test_a_fit_leaves_the_start_as_it_is_and_is_the_same_every_time(learned: Any
         np.testing.assert_array_equal(one[name], two[name])
 
 
-def _run(start: Path, settings: dict[str, Any] | None = None) -> Any:
+def _run(start: Path, settings: dict[str, Any] | None = None, *, watch: Any = None) -> Any:
     given = patient(8)
     return fit(
-        given.volume(), given.aif, TIMES, method="neural", affine=AFFINE, mask=given.mask,
+        given.volume(), given.aif, TIMES, method="neural", affine=AFFINE, mask=given.mask, watch=watch,
         settings={**SETTINGS, "start": str(start), "steps": 3, **(settings or {})}, device="cpu",
     )  # fmt: skip
 
@@ -120,11 +120,32 @@ def test_there_are_no_batches() -> None:
 
 
 @pytest.mark.slow
-def test_the_start_that_comes_with_the_software_needs_10_steps_where_a_random_one_needs_40() -> None:
+def test_the_start_that_comes_with_the_software_needs_20_steps_where_a_random_one_needs_40() -> None:
     assert "neural" in shipped_starts()
     start = load_start("neural", "neural")
     assert start.frame == STANDARD_FRAME
     trained = set(start.provenance["patients"])
     assert "simulated-0399" not in trained
-    learner, unseen = NeuralLearner(10, torch.device("cpu")), simulated(399, shape=(48, 48, 12), spacing_mm=(4.85, 4.85, 12.0))
-    assert learner.losses(start.weights, unseen, 10)[-1] < learner.losses(None, unseen, 40)[-1]
+    learner, unseen = NeuralLearner(20, torch.device("cpu")), simulated(399, shape=(48, 48, 12), spacing_mm=(4.85, 4.85, 12.0))
+    assert learner.losses(start.weights, unseen, 20)[-1] < learner.losses(None, unseen, 40)[-1]
+
+
+class Notes(NoWatch):
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def note(self, code: str, message: str, advice: str = "", **facts: Any) -> None:
+        self.codes.append(code)
+
+
+def test_whoever_starts_a_slab_from_what_was_learned_of_heads_is_told(
+    learned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, weights = learned
+    start = save_start(tmp_path / "own.safetensors", learner.start(weights, {}))
+    whole, slab = Notes(), Notes()
+    _run(start, watch=slab)
+    monkeypatch.setattr(neural, "shows_head", lambda mask, affine: True)
+    _run(start, watch=whole)
+    assert "start_without_head" in slab.codes
+    assert "start_without_head" not in whole.codes

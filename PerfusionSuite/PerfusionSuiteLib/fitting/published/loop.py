@@ -61,13 +61,23 @@ class Loop:
     steps : int
         Number of steps.
     rate_at : callable
-        Takes step and number of steps and returns the learning rate.
+        Takes step and number of steps and returns the learning rate of the networks.
+    table_factor : float
+        What it is multiplied with for the features of the encoding.
     """
 
-    def __init__(self, fields: Fields, draws: Draws, losses: Losses, steps: int, rate_at: Callable[[int, int], float]) -> None:
+    def __init__(
+        self,
+        fields: Fields,
+        draws: Draws,
+        losses: Losses,
+        steps: int,
+        rate_at: Callable[[int, int], float],
+        table_factor: float = 1.0,
+    ) -> None:
         self.fields, self.draws, self.losses, self.steps, self.rate_at = fields, draws, losses, steps, rate_at
         on_gpu = losses.times.device.type == "cuda"
-        self.optimizer = torch.optim.Adam(fields.parameters(), 1e-3, fused=True)
+        self.optimizer = torch.optim.Adam(_groups(fields, table_factor), 1e-3, fused=True)
         self.step, self.record = 0, Record()
         self.told_short = False
         self._every = max(1, steps // RECORDS, 10 if on_gpu else 1)  # reading a loss off a GPU makes it wait
@@ -112,7 +122,7 @@ class Loop:
         """
         rate = self.rate_at(self.step, self.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         total, parts = self.losses(self.fields, self.draws.draw())
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -158,3 +168,9 @@ class Loop:
         self.record = Record.of({name: tensor.numpy() for name, tensor in part("record.").items()})
         step, steps, self._seconds_before = (float(v) for v in arrays["counters"])
         self.step, self.steps, self._began = int(step), int(steps), time.perf_counter()
+
+
+def _groups(fields: Fields, table_factor: float) -> list[dict[str, Any]]:
+    """Return the weights of the networks and those of the encoding, each with the factor of its learning rate."""
+    networks = [{"params": [*fields.tac.parameters(), *fields.ode.parameters(), *fields.aif.parameters()], "factor": 1.0}]
+    return networks if fields.encoding is None else [*networks, {"params": [fields.encoding.table], "factor": table_factor}]

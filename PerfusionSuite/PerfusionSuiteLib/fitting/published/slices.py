@@ -203,7 +203,7 @@ class SliceFit:
         if source is not None:
             fields.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in source.items()}, strict=False)
         elif not resumed:
-            fit_artery(fields, self.scan, int(settings["artery_steps"]), settings["rate"], settings["norm"])
+            fit_artery(fields, self.scan, int(settings["artery_steps"]), settings["norm"])
         here = torch.from_numpy(np.flatnonzero(self.index[:, 2] == self._slice(k)))
         whole, points = self.scan, settings["batch_of"] == "points"
         scan = NormalizedScan(whole.curves[here], whole.positions[here], whole.times, whole.aif, whole.clockwork).to(place)

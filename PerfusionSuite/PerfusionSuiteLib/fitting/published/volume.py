@@ -119,13 +119,14 @@ class VolumeFit:
             scan.times, scan.aif, scan.clockwork.time_sd_s, settings["norm"], settings["derivative"], settings["encodings"],
             settings["data_weight"], settings["residual_weight"],
         )  # fmt: skip
-        rate, warm_up = settings["rate"], settings["warm_up"]
+        rate, warm_up = float(settings["rate"]), settings["warm_up"]
         return Loop(
             fields.to(device),
             draws,
             losses,
             settings["steps"],
             lambda step, steps: one_cycle(share_done(step, steps), rate, warm_up),
+            settings["table_rate"] / rate,
         )
 
 
@@ -162,7 +163,7 @@ def fit(request: FitRequest) -> Fitted:
         batch = batch if kept is None else int(kept[1]["batch"])
         fields = volume.fresh_fields(None if start is None else start.weights)
         if kept is None:
-            fit_artery(fields, volume.scan, int(settings["artery_steps"]), settings["rate"], settings["norm"])
+            fit_artery(fields, volume.scan, int(settings["artery_steps"]), settings["norm"])
         loop = volume.loop(fields, place, batch)
         if kept is not None:
             loop.restore(kept[0])
