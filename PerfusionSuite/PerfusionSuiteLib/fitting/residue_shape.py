@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.geometry import FloatArray
 from ..deconvolution.problem import Curves
 from .explanations import Explanations, energies
 
@@ -22,11 +23,50 @@ exponentials."""
 LEAST_SHARE = 1e-6
 
 
-def best_shape(candidates: Sequence[Explanations], curves: Curves, variance: Curves) -> int:
-    """Choose the shape for a scan.
+def excesses(left: FloatArray, total: FloatArray) -> FloatArray:
+    """Say how much more each shape leaves of the clearest curves than the best shape of each curve does.
 
     A single curve cannot tell a box from an exponential, but thousands together can. The median over curves of the logarithm of
     what each shape leaves does not depend on how well the noise is known, and single strange voxels do not decide.
+
+    Parameters
+    ----------
+    left : ndarray, shape (S, n)
+        Sum of squares that each shape leaves of each curve.
+    total : ndarray, shape (n,)
+        Sum of squares of each curve.
+
+    Returns
+    -------
+    ndarray, shape (S,)
+        Medians of logarithms, 0 or more.
+    """
+    share = np.maximum(left / np.maximum(total, np.finfo(np.float32).tiny), LEAST_SHARE)
+    least = share.min(axis=0)
+    clear = least <= np.quantile(least, EXPLAINED_QUANTILE)
+    return np.asarray(np.median(np.log(share[:, clear] / least[clear]), axis=1))
+
+
+def chosen_shape(excess: FloatArray, shapes: Sequence[float]) -> int:
+    """Choose the shape that leaves least, with `BOX_EXCESS` in favor of a box.
+
+    Parameters
+    ----------
+    excess : ndarray, shape (S,)
+        From `excesses`.
+    shapes : sequence of float
+        Of the transit-time distributions; infinity is a box.
+
+    Returns
+    -------
+    int
+        Index of the shape.
+    """
+    return int(np.where(np.isinf(shapes), excess - BOX_EXCESS, excess).argmin())
+
+
+def best_shape(candidates: Sequence[Explanations], curves: Curves, variance: Curves) -> int:
+    """Choose the shape for a scan.
 
     Parameters
     ----------
@@ -44,12 +84,5 @@ def best_shape(candidates: Sequence[Explanations], curves: Curves, variance: Cur
     """
     if len(candidates) == 1 or not len(curves):
         return 0
-    total = np.maximum(energies(curves), np.finfo(np.float32).tiny)
     left = np.stack([candidate.misfits(curves, variance) for candidate in candidates])
-    share = np.maximum(left / total, LEAST_SHARE)
-    least = share.min(axis=0)
-    clear = least <= np.quantile(least, EXPLAINED_QUANTILE)
-    excess = np.median(np.log(share[:, clear] / least[clear]), axis=1)
-    box = [n for n, candidate in enumerate(candidates) if np.isinf(candidate.shape)]
-    excess[box] -= BOX_EXCESS
-    return int(excess.argmin())
+    return chosen_shape(excesses(left, energies(curves)), [candidate.shape for candidate in candidates])

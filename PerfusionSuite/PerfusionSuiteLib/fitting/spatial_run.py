@@ -105,7 +105,7 @@ def facts_of(data: SpatialData) -> dict[str, Any]:
     """What a field remembers of the choices of a fit."""
     facts: dict[str, Any] = {"measured_noise_sd": data.noise_sd, "guided": data.relaxed is not None}
     if data.evidence is not None:
-        facts |= {"residual_variance": dict(data.evidence.residual), "votes": dict(data.evidence.votes)}
+        facts["residual_variance"] = dict(data.evidence.residual)
     return facts
 
 
@@ -116,7 +116,7 @@ def tell_family(request: FitRequest, data: SpatialData) -> None:
     others = ", ".join(f"{name} {value:.2f}" for name, value in data.evidence.residual.items())
     request.watch.note(
         "residue_chosen",
-        f"The residue '{data.family}' was chosen by the scan (variance left by each, relative to the least: {others}).",
+        f"The residue '{data.family}' was chosen by the scan (variance left by each, relative to the best for each curve: {others}).",
         "Set the option family to keep another one; transit times and flow depend on it.",
         **{f"residual_{name}": value for name, value in data.evidence.residual.items()},
     )

@@ -193,7 +193,7 @@ class TestStroke:
         _, field, _, _, _ = stroke(residue, 2.0)
         left = field.settings["residual_variance"]
         assert field.settings["family"] == chosen
-        assert left[chosen] == 1.0
+        assert left[chosen] == min(left.values()) >= 1.0
         assert min(value for name, value in left.items() if (name == "box") != (chosen == "box")) > 1.03
 
     def test_flow_of_an_exponential_residue_is_not_biased(self) -> None:
