@@ -151,6 +151,8 @@ def make_scan(series: Any, truth: Any, condition: FieldCondition) -> FieldScan:
         else np.interp(times, truth.fine_times_s, truth.fine_aif)
     )
     mask = brain & ~np.asarray(truth.masks["csf"], bool) & ~np.asarray(truth.masks["bone"], bool)
+    if condition.phantom == "tiles":
+        mask &= np.asarray(truth.masks["scored"], bool).any(axis=(0, 1))  # the section of the vessels holds no tissue to fit
     if condition.gaussian_px:
         enhancement = paper_filter(enhancement, condition.gaussian_px, mask)
         aif = correlate1d(aif, TEMPORAL_KERNEL, mode="nearest")

@@ -126,6 +126,12 @@ def test_maps_without_values_find_no_lesion(crop_scan: FieldScan) -> None:
     assert not masks["hypoperfusion"].any() and not masks["core"].any()
 
 
+def test_the_section_of_the_vessels_is_not_fitted() -> None:
+    series, truth = phantom.tiles(residue="box", tile_px=8, cbvs=(4.0, 5.0))
+    fitted = make_scan(series, truth, FieldCondition("tiles", "box", 0.0)).concentration.mask
+    np.testing.assert_array_equal(fitted, truth.masks["scored"])
+
+
 def test_the_artery_of_the_tiles_is_measured_and_scaled_by_the_vein() -> None:
     series, truth = phantom.tiles(residue="box", tile_px=16, cbvs=(4.0,))
     scan = make_scan(series, truth, FieldCondition("tiles", "box", 0.0))
