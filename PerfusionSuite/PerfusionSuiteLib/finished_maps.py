@@ -80,9 +80,7 @@ def analyze_maps(
     """
     given = inputs or UserInputs()
     method = method or maps["tmax"].provenance.method if "tmax" in maps else method
-    settings = pipeline.Settings(
-        method=method if method in pipeline.methods() else pipeline.DEFAULT_METHOD, preset=preset, thresholds=thresholds or {}
-    )
+    settings = _settings(method, preset, thresholds)
     share = 0.6 if isinstance(given.follow_up, PerfusionSeries) else 0.1
     later = _later(given.follow_up, settings, part_of(progress, 0.0, share))
     part_of(progress, share, 1.0)(0.1, "Core and penumbra")
@@ -124,8 +122,13 @@ def analyze_maps(
     )
     made = tuple(key for key in ("rcbf", "rcbv") if key in maps)
     tissue = results.masks_of(lesions, masks)
-    kind = modality or "ctp"
-    return results.MapStudy(case_id, maps, lesions, metrics, tissue, given.aif, given.vof, made, kind, used, found)
+    return results.MapStudy(case_id, maps, lesions, metrics, tissue, given.aif, given.vof, made, modality or "ctp", used, found)
+
+
+def _settings(method: str, preset: str, thresholds: Mapping[str, Any] | None) -> pipeline.Settings:
+    """Settings of the run that these maps could come from; a foreign method counts as the default one."""
+    known = method if method in pipeline.methods() else pipeline.DEFAULT_METHOD
+    return pipeline.Settings(method=known, preset=preset, thresholds=thresholds or {})
 
 
 def _later(given: Any, settings: pipeline.Settings, progress: ProgressCallback) -> LaterScan | None:

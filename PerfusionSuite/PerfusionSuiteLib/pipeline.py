@@ -6,16 +6,14 @@ Panels, console and command line call `run`; nothing above this file knows how a
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import __version__, deconvolution, fitting, input_function, lesion, prepare, regional
+from . import input_function, lesion, regional, regional_meaning
 from .asl_pipeline import AslInputs, AslSettings, run_asl
 from .core import (
-    QUANTITIES,
     AslSeries,
     AslStudy,
     Concentration,
@@ -24,20 +22,16 @@ from .core import (
     InputFunction,
     InvalidInputError,
     NoWatch,
-    PerfusionMap,
     PerfusionMaps,
     PerfusionSeries,
     ProgressCallback,
-    Provenance,
     QualityFinding,
     RegionFit,
     Study,
-    TissueMasks,
     part_of,
 )
-from .core.geometry import BoolArray, FloatArray
-from .core.quantities import unit_of
 from .core.watch import NoteKeeper
+from .map_making import SOFTWARE, make_maps, with_further_maps
 from .measurement import check_follow_up, ct_like, find_lesions, later_scan
 from .preparation import Clock, Prepared, check_inputs, prepare_ctp, prepare_dsc, without_remaining_motion
 from .settings import DEFAULT_METHOD, GPU_METHODS, LaterScan, Settings, UserInputs, methods
@@ -56,8 +50,6 @@ __all__ = [
     "methods",
     "run",
 ]
-
-SOFTWARE = f"Perfusion Suite {__version__}"
 
 
 @overload
@@ -147,14 +139,29 @@ def run(
     series = prepared.series if keep_series else prepared.series.released()
     prepared = replace(prepared, series=series)  # nothing else may hold the values of a series that is let go
     aif, vof = _curves(prepared, settings, inputs, clock, part_of(progress, 0.55, 0.6))
+    # Rebound here: what this frame still held of the curves before would stay in memory to the end.
     prepared = without_remaining_motion(prepared, aif, clock, part_of(progress, 0.6, 0.62))
-    masks, concentration, motion = prepared.masks, prepared.concentration, prepared.motion
     keeper = NoteKeeper(watch or NoWatch())
-    maps, learned = _maps(concentration, masks, aif, settings, inputs, clock, part_of(progress, 0.62, 0.95), keeper)
+    return _analyzed(prepared, (aif, vof), settings, inputs, later, clock, part_of(progress, 0.62, 1.0), keeper)
+
+
+def _analyzed(
+    prepared: Prepared,
+    artery_and_vein: tuple[InputFunction, InputFunction | None],
+    settings: Settings,
+    inputs: UserInputs,
+    later: LaterScan | None,
+    clock: Clock,
+    progress: ProgressCallback,
+    keeper: NoteKeeper,
+) -> Study:
+    """From prepared curves to the study: maps, lesions, numbers."""
+    aif, vof = artery_and_vein
+    series, masks, concentration, motion = prepared.series, prepared.masks, prepared.concentration, prepared.motion
+    made, learned = make_maps(concentration, masks, aif, settings, inputs, clock, part_of(progress, 0.0, 0.87), keeper)
     regions = learned if isinstance(learned, RegionFit) else None
-    before = maps
-    maps, noted = _added_maps(maps, prepared, aif, settings, inputs)
-    regions = regional.on_scale_of(maps, before, regions)
+    maps, noted = with_further_maps(made, prepared, aif, settings, inputs)
+    regions = regional_meaning.on_scale_of(maps, made, regions)
     key = regional.threshold_key(settings.method, aif)
     with clock.step("lesion"):
         found = find_lesions(
@@ -177,10 +184,9 @@ def run(
         nihss=inputs.nihss,
         follow_up=found.follow_up,
     )
-    metrics = regional.with_meaning(metrics, series.modality, aif, settings, regions)
+    metrics = regional_meaning.with_meaning(metrics, series.modality, aif, settings, regions)
     metrics = replace(metrics, values={**metrics.values, **found.tumor})
-    if progress is not None:
-        progress(1.0, "Done")
+    progress(1.0, "Done")
     return Study(
         series, masks, concentration, aif, vof, maps, lesions, metrics, motion, settings_used, findings, clock.seconds,
         learned if isinstance(learned, FittedField) else None, regions,
@@ -254,155 +260,6 @@ def _given(inputs: UserInputs, kind: str, prepared: Prepared) -> InputFunction |
     return replace(curve, times_s=times, values=np.interp(times, curve.times_s, curve.values))
 
 
-def _maps(
-    concentration: Concentration,
-    masks: TissueMasks,
-    aif: InputFunction,
-    settings: Settings,
-    inputs: UserInputs,
-    clock: Clock,
-    progress: ProgressCallback,
-    watch: FitWatch,
-) -> tuple[PerfusionMaps, FittedField | RegionFit | None]:
-    """Reduce noise and compute all maps; also what the method learned, a field or regions."""
-    times, mask = concentration.times_s, concentration.mask
-    used = {**asdict(settings), "noise_reduction": settings.noise_reduction_used, "interval_s": float(np.median(np.diff(times)))}
-    provenance = Provenance(settings.method, used, SOFTWARE)
-    ready = 0.1 if settings.noise_reduction_used == "none" else 0.5
-    with clock.step("noise"):
-        curves = prepare.smoothed_curves(
-            concentration,
-            method=settings.noise_reduction_used,
-            exclude=masks.csf | masks.vessel | masks.bone,
-            progress=part_of(progress, 0.0, ready),
-            **settings.noise_options,
-        )
-    fitted = None
-    with clock.step("maps"):
-        if regional.is_regional(settings.method):
-            later = part_of(progress, ready, 1.0)
-            found = regional.fit_regions(concentration, aif, settings, inputs, masks, provenance, later, watch)
-            return found.maps.added(*_curve_maps(concentration, curves, found.provenance)), found.regions
-        if settings.on_grid:
-            arrays, fitted = _whole_volume(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
-        else:
-            arrays = _curve_by_curve(curves, times, aif, settings, part_of(progress, ready, 1.0))
-    quality = arrays.pop("quality", None)
-    if "shape" in arrays:
-        provenance = replace(provenance, settings={**provenance.settings, "residue_shape": f"{arrays.pop('shape'):g}"})
-    known = {key: _on_grid(values, mask) for key, values in arrays.items() if key in QUANTITIES}
-    maps = PerfusionMaps.from_arrays(
-        known,
-        concentration.affine,
-        provenance=provenance,
-        units={key: unit_of(key, settings.density) for key in known},
-        quality=None if quality is None else _on_grid(quality, mask, deconvolution.QualityCode.OUTSIDE_MASK),
-    )
-    return maps.added(*_curve_maps(concentration, curves, provenance)), fitted
-
-
-def _whole_volume(
-    concentration: Concentration,
-    curves: NDArray[np.float32],
-    aif: InputFunction,
-    settings: Settings,
-    progress: ProgressCallback,
-    watch: FitWatch,
-) -> tuple[dict[str, NDArray[Any]], FittedField | None]:
-    """Apply a method that looks at neighbors; one value per curve, in the order of the mask."""
-    mask = concentration.mask
-    data = concentration.data
-    if settings.noise_reduction_used != "none":
-        data = np.zeros_like(data)
-        data[mask] = curves
-    arrays, fitted = fitting.fit(
-        data, aif.values, concentration.times_s, method=settings.method, mask=mask, affine=concentration.affine,
-        settings=_fit_options(settings, aif), device=settings.device, density=settings.density,
-        hematocrit_factor=settings.hematocrit_factor, progress=progress, watch=watch,
-        guide=concentration.baseline + concentration.data.mean(axis=3) if concentration.unit == "HU" else None,
-    )  # fmt: skip
-    return {key: values[mask] if np.ndim(values) else values for key, values in arrays.items()}, fitted
-
-
-def _curve_by_curve(
-    curves: NDArray[np.float32], times_s: FloatArray, aif: InputFunction, settings: Settings, progress: ProgressCallback
-) -> dict[str, NDArray[Any]]:
-    """Apply a method that looks at each curve by itself; one value per curve."""
-    common: dict[str, Any] = {
-        "method": settings.method,
-        "density": settings.density,
-        "hematocrit_factor": settings.hematocrit_factor,
-        "progress": progress,
-    }
-    if settings.method in deconvolution.METHODS:
-        return deconvolution.deconvolve(curves, aif.values, times_s, **common, **settings.method_options)
-    arrays, _ = fitting.fit(curves, aif.values, times_s, settings=_fit_options(settings, aif), device=settings.device, **common)
-    return arrays
-
-
-def _fit_options(settings: Settings, aif: InputFunction) -> dict[str, Any]:
-    """Options of a fit, with what the scan's artery adds to the errors of its maps."""
-    return fitting.with_artery_error(fitting.METHODS[settings.method].options, settings.method_options, aif)
-
-
-def _on_grid(values: NDArray[Any], mask: BoolArray, empty: float = np.nan) -> NDArray[Any]:
-    """Put values of the voxels of a mask into a volume."""
-    volume = np.full(mask.shape, empty, values.dtype)
-    volume[mask] = values
-    return volume
-
-
-def _curve_maps(raw: Concentration, curves: NDArray[np.float32], provenance: Provenance) -> list[PerfusionMap]:
-    """Maps read off the curves themselves: time to peak, temporal maximum and baseline."""
-    peak_at, maximum = np.empty(curves.shape[0], np.float32), np.empty(curves.shape[0], np.float32)
-    kernel = np.array([0.25, 0.5, 0.25], np.float32)
-    for start in range(0, curves.shape[0], 16384):  # in parts, which keeps the working copies small
-        here = slice(start, start + 16384)
-        padded = np.pad(curves[here], ((0, 0), (1, 1)), mode="edge")
-        filtered = kernel[0] * padded[:, :-2] + kernel[1] * padded[:, 1:-1] + kernel[2] * padded[:, 2:]
-        peak_at[here] = raw.times_s[filtered.argmax(axis=1)]
-        maximum[here] = filtered.max(axis=1)
-    if raw.unit != "HU":  # contrast darkens MR: signal and change of relaxation cannot be added
-        found = {"ttp": _on_grid(peak_at, raw.mask), "mip": _on_grid(maximum, raw.mask, 0.0), "baseline": raw.baseline}
-        units = {"ttp": "s", "mip": raw.unit, "baseline": "a.u."}
-        return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance, units[key]) for key, v in found.items()]
-    values = {
-        "ttp": _on_grid(peak_at, raw.mask),
-        "mip": raw.baseline + _on_grid(maximum, raw.mask, 0.0),
-        "mean": raw.baseline + raw.data.mean(axis=3),
-        "baseline": raw.baseline,
-    }
-    return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance) for key, v in values.items()]
-
-
-def _added_maps(
-    maps: PerfusionMaps, prepared: Prepared, aif: InputFunction, settings: Settings, inputs: UserInputs
-) -> tuple[PerfusionMaps, _Noted]:
-    """Add leakage and diffusion, and bring DSC to the scale of white matter."""
-    findings: tuple[QualityFinding, ...] = ()
-    if prepared.series.modality == "dsc" and settings.scale_to_white_matter:
-        maps, findings = lesion.scale_to_white_matter(maps, prepared.masks)
-    provenance = maps["tmax"].provenance
-    if prepared.k2 is not None:
-        maps = maps.added(PerfusionMap(prepared.k2, maps.affine, QUANTITIES["k2"], None, provenance))
-    if inputs.adc is not None:
-        adc, unit = lesion.adc_map(inputs.adc, prepared.masks.brain)
-        maps = maps.added(PerfusionMap(adc, maps.affine, QUANTITIES["adc"], None, Provenance("given")))
-        text = f"The ADC map was taken to be in {unit} and to lie on the perfusion scan."
-        findings = (
-            *findings,
-            QualityFinding("adc_map_given", "info", text, "Look at the core: it must lie where diffusion is low."),
-        )
-    return maps, _Noted((*findings, *regional.findings_of(aif, settings, inputs)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """Findings of a step that has no other result to carry them."""
-
-    findings: tuple[QualityFinding, ...]
-
-
 def follow_up_of(
     later: PerfusionSeries | PerfusionMaps,
     settings: Settings | None = None,
@@ -471,7 +328,7 @@ def _all_findings(series: PerfusionSeries, *parts: Any) -> tuple[QualityFinding,
     """All findings in the order of the chain; of several with one code (a fact that two rooms noticed) the gravest."""
     found = list(series.source.findings)
     for part in parts:
-        found.extend(part.findings if part is not None else ())
+        found.extend(part if isinstance(part, tuple) else part.findings if part is not None else ())
     gravity = ("info", "warning", "error")
     kept: dict[str, QualityFinding] = {}
     for finding in found:

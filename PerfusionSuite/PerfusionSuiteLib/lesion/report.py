@@ -77,13 +77,8 @@ def metrics(
     numbers, notes = _volumes(maps, lesions, volumes["volumes_ml"], preset)
     cbv, cbv_notes = cbv_indices(maps, lesions, preset, offset)
     relative, relative_notes = relative_blood_volume(maps, lesions)
-    notes |= cbv_notes | relative_notes
-    delay = aif_vof_delay(aif, vof)
-    if delay is None:
-        notes["aif_vof_delay_s"] = "It needs an arterial and a venous curve."
-    prr = None if follow_up is None else follow_up.get("prr_percent")
-    if prr is None:
-        notes["prr_percent"] = _NO_FOLLOW_UP if follow_up is None else "The baseline has no hypoperfusion."
+    changes, change_notes = _changes(aif, vof, follow_up)
+    notes |= cbv_notes | relative_notes | change_notes
     values: dict[str, Any] = {
         "schema": SCHEMA,
         "software": software,
@@ -101,10 +96,7 @@ def metrics(
         **numbers,
         **cbv,
         **relative,
-        "prr_percent": prr,
-        "follow_up": None if follow_up is None else dict(follow_up),
-        "aif_vof_delay_s": delay,
-        "aif_vof_delay_percentiles_s": dict(AIF_VOF_DELAY_PERCENTILES_S),
+        **changes,
         "pvt": _venous(maps, lesions, vof, preset, offset),
         "hemispheres": hemisphere_volumes(lesions),
         "slice_statistics": slice_statistics(lesions),
@@ -123,6 +115,24 @@ def metrics(
     values["aliases"] = _aliases(values, lesions)
     values["notes"] = notes
     return Metrics(plain(values), notes)
+
+
+def _changes(
+    aif: InputFunction | None, vof: InputFunction | None, follow_up: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """From the artery to the vein, and from this scan to a later one; with the reasons for what is missing."""
+    delay = aif_vof_delay(aif, vof)
+    prr = None if follow_up is None else follow_up.get("prr_percent")
+    notes = {} if delay is not None else {"aif_vof_delay_s": "It needs an arterial and a venous curve."}
+    if prr is None:
+        notes["prr_percent"] = _NO_FOLLOW_UP if follow_up is None else "The baseline has no hypoperfusion."
+    values = {
+        "prr_percent": prr,
+        "follow_up": None if follow_up is None else dict(follow_up),
+        "aif_vof_delay_s": delay,
+        "aif_vof_delay_percentiles_s": dict(AIF_VOF_DELAY_PERCENTILES_S),
+    }
+    return values, notes
 
 
 def _volumes(

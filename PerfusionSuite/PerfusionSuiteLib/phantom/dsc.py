@@ -187,17 +187,8 @@ def dsc_echoes(
     compartments = make_compartments(seed, patient, parts, families, bolus, sequence, tumor)
     truth = acquisition_truth(seed, patient.grid, averaging, parts, patient.tissue, lesion, patient.pose, protocol)
     _add_maps(seed, truth, patient, parts, averaging, tumor)
-    scan = _Scan(
-        seed,
-        recipe,
-        patient,
-        protocol,
-        sequence,
-        averaging,
-        compartments,
-        make_surroundings(patient, bolus, sequence),
-        transforms,
-    )
+    around = make_surroundings(patient, bolus, sequence)
+    scan = _Scan(seed, recipe, patient, protocol, sequence, averaging, compartments, around, transforms)
     data, receiver = _images(scan, snr, truth, part_of(progress, 0.3, 0.97))
     parameters = {
         "seed": seed, "recipe": recipe, "residue": {n: f.name for n, f in families.items()}, "anatomy": patient.pose.parameters,
