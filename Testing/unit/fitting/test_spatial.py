@@ -56,9 +56,9 @@ def rms(values: np.ndarray) -> float:
 
 
 @cache
-def stroke(residue: str, noise_hu: float) -> tuple[Any, Any, np.ndarray, np.ndarray, np.ndarray]:
+def stroke(residue: str, noise_hu: float, seed: int = 21) -> tuple[Any, Any, np.ndarray, np.ndarray, np.ndarray]:
     """Maps, field, truth and mask of a small piece of the analytic brain with its lesion."""
-    series, truth = phantom.brain(seed=21, noise_hu=noise_hu, residue=residue, crop=True, shape=(48, 48, 4))
+    series, truth = phantom.brain(seed=seed, noise_hu=noise_hu, residue=residue, crop=True, shape=(48, 48, 4))
     mask = truth.masks["brain"] & ~truth.masks["csf"]
     before = series.data[..., :4].mean(axis=3, keepdims=True)
     guide = series.data.mean(axis=3)
@@ -203,8 +203,9 @@ class TestStroke:
     @pytest.mark.parametrize("name", ["cbf", "tmax"])
     def test_intervals_cover_as_often_as_they_say(self, name: str) -> None:
         shares = []
-        for residue, noise in (("box", 2.0), ("box", 4.0), ("gamma:2", 2.0), ("exponential", 2.0)):
-            maps, _, truth, scored, _ = stroke(residue, noise)
+        # Brains that no factor was read off.
+        for residue, noise, seed in (("box", 2.0, 31), ("box", 4.0, 32), ("gamma:2", 2.0, 31), ("exponential", 2.0, 32)):
+            maps, _, truth, scored, _ = stroke(residue, noise, seed)
             shares.append(np.mean((np.abs(maps[name] - truth.maps[name]) < maps[f"{name}_sd"])[scored]))
         assert 0.60 < np.mean(shares) < 0.76
 
