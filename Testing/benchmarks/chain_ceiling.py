@@ -29,7 +29,7 @@ import numpy as np
 from chain_accuracy import GRID, residue_class, score
 from figure_seeds import commit_id, figure_seeds
 
-from PerfusionSuiteLib import lesion, phantom, pipeline, preparation, prepare
+from PerfusionSuiteLib import lesion, phantom, pipeline, prepare
 from PerfusionSuiteLib.core import InputFunction, PerfusionMaps, TissueMasks, no_progress
 from PerfusionSuiteLib.core.geometry import voxel_sizes, voxel_volume_ml
 from PerfusionSuiteLib.evaluation import dice, seen_truth
@@ -131,11 +131,11 @@ def study_of(patient: Patient, parts: Sequence[str]) -> tuple[Any, Any]:
     inputs = pipeline.UserInputs(aif=InputFunction(truth.times_s, truth.aif, origin="file") if "artery" in parts else None)
     with ExitStack() as stack:
         if "masks" in parts:
-            stack.enter_context(mock.patch.object(preparation.prepare, "tissue_masks", lambda *_, **__: masks_of(known)))
+            stack.enter_context(mock.patch.object(prepare, "tissue_masks", lambda *_, **__: masks_of(known)))
         if "reference" in parts:
             stack.enter_context(mock.patch.object(segmentation, "normal_reference", reference_of(known)))
         if "neighbors" in parts:
-            stack.enter_context(mock.patch.object(pipeline.prepare, "smoothed_curves", by_known_curves(patient)))
+            stack.enter_context(mock.patch.object(prepare, "smoothed_curves", by_known_curves(patient)))
         study = pipeline.run(series, pipeline.Settings(**settings), inputs=inputs)
     return study, seen_truth(study, truth)
 
