@@ -107,7 +107,7 @@ class Run:
 def run(series: PerfusionSeries, *, correct: bool, forced: bool = False) -> Run:
     """Run the default chain; `forced` corrects even a head that lies still."""
     correction = partial(prepare.correct_motion, skip_if_still=not forced)
-    with mock.patch.object(pipeline.prepare, "correct_motion", correction):
+    with mock.patch.object(prepare, "correct_motion", correction):  # as `preparation` calls it
         study = pipeline.run(series, pipeline.Settings(motion_correction=correct))
     return Run(study.maps["cbf"].values, study.lesions.tissue, study.motion, study.seconds.get("motion", 0.0))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Error of flow on the public OSIPI DSC curves, every method with the settings it has for all other scans.
+"""Error of flow on the public OSIPI DSC curves, every method that takes single curves, with the settings it has for all scans.
 
     python Testing/benchmarks/osipi_dsc.py [--file ../shared/data/osipi_dsc/dsc_data.csv]
 
@@ -40,7 +40,8 @@ def main() -> int:
     truth = np.array([float(row["cbf"]) for row in rows])
     constants = {"density": 1.0, "hematocrit_factor": 1.0}
     errors = {}
-    for name in (*METHODS, *MODELS):
+    single = (name for name, model in MODELS.items() if not model.on_grid and "dsc" in model.modalities)
+    for name in (*METHODS, *single):
         maps = (
             deconvolve(tissue, aif, times, method=name, **constants)
             if name in METHODS
