@@ -34,9 +34,10 @@ from .core.watch import NoteKeeper
 from .map_making import SOFTWARE, make_maps, with_further_maps
 from .measurement import check_follow_up, ct_like, find_lesions, later_scan
 from .preparation import Clock, Prepared, check_inputs, prepare_ctp, prepare_dsc, without_remaining_motion
-from .settings import DEFAULT_METHOD, GPU_METHODS, LaterScan, Settings, UserInputs, methods
+from .settings import AUTO, DEFAULT_METHOD, GPU_METHODS, LaterScan, Settings, UserInputs, default_method, methods
 
 __all__ = [
+    "AUTO",
     "DEFAULT_METHOD",
     "GPU_METHODS",
     "SOFTWARE",
@@ -45,6 +46,7 @@ __all__ = [
     "LaterScan",
     "Settings",
     "UserInputs",
+    "default_method",
     "follow_up_of",
     "later_scan",
     "methods",
@@ -127,11 +129,12 @@ def run(
         )
         raise InvalidInputError(msg)
     settings, inputs = settings or Settings(), inputs or UserInputs()
+    asked, settings = settings, settings.decided(series.modality)
     settings.check_packages()
     check_inputs(series, settings, inputs)
     check_follow_up(series, inputs)
     clock = Clock()
-    later, progress = _later(inputs.follow_up, settings, progress)
+    later, progress = _later(inputs.follow_up, asked, progress)
     if series.modality == "dsc":
         prepared = prepare_dsc(series, settings, inputs, clock, part_of(progress, 0.0, 0.55))
     else:
@@ -142,6 +145,13 @@ def run(
     # Rebound here: what this frame still held of the curves before would stay in memory to the end.
     prepared = without_remaining_motion(prepared, aif, clock, part_of(progress, 0.6, 0.62))
     keeper = NoteKeeper(watch or NoWatch())
+    if asked.method == AUTO and series.modality == "ctp" and settings.method == DEFAULT_METHOD:
+        keeper.note(
+            "method_fallback",
+            f"PyTorch is not installed, so the maps were made by '{DEFAULT_METHOD}'; 'spatial' finds cores better.",
+            "Install PyTorch, or name the method to be used.",
+            "info",
+        )
     return _analyzed(prepared, (aif, vof), settings, inputs, later, clock, part_of(progress, 0.62, 1.0), keeper)
 
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,25 @@ GPU_METHODS = frozenset(
 )
 """Methods that can use a GPU; the classical ones are memory-bound and gain nothing from it."""
 
+AUTO = "auto"
 DEFAULT_METHOD = "bayes"
+"""What ``auto`` is where nothing better can be had, and what maps of unknown origin count as."""
+
+
+def default_method(modality: str) -> str:
+    """Return the method that ``auto`` stands for.
+
+    Parameters
+    ----------
+    modality : str
+        ``ctp`` or ``dsc``.
+
+    Returns
+    -------
+    str
+        ``spatial``, which finds cores best, for CT perfusion where PyTorch is installed; otherwise ``bayes``.
+    """
+    return "spatial" if modality == "ctp" and find_spec("torch") is not None else DEFAULT_METHOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class Settings:
     Parameters
     ----------
     method : str
-        A name of `methods`.
+        A name of `methods`, or ``auto``: `default_method` of the scan.
     preset : str
         Threshold preset, see `lesion.PRESETS`.
     thresholds : mapping
@@ -60,7 +79,7 @@ class Settings:
         Scale flow and volume of DSC-MRI, which are relative by nature, to the blood volume of normal white matter.
     """
 
-    method: str = DEFAULT_METHOD
+    method: str = AUTO
     preset: str = "ct-perfusion-auto"
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     motion_correction: bool = True
@@ -78,7 +97,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_types(self)
         for what, name, known in (
-            ("method", self.method, methods()),
+            ("method", self.method, (AUTO, *methods())),
             ("preset", self.preset, lesion.PRESETS),
             ("noise reduction", self.noise_reduction, ("auto", *prepare.NOISE_METHODS)),
             ("method for the arterial input", self.aif_method, input_function.METHODS),
@@ -93,17 +112,50 @@ class Settings:
                 msg = f"The setting {what} is {value!r}; a number between 0.1 and 10 is expected. Correct the settings."
                 raise InvalidInputError(msg)
         lesion.edited_preset(self.preset, self.thresholds)
+        check_device(self.device)
+        if self.method == AUTO:
+            self._check_without_method()
+            return
         methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
         prepare.NOISE_METHODS[self.noise_reduction_used].check(self.noise_options)
-        check_device(self.device)
         if self.device.startswith("cuda") and self.method not in GPU_METHODS:
             msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
             raise InvalidInputError(msg)
 
+    def _check_without_method(self) -> None:
+        """Refuse options whose meaning depends on a method that only the scan decides."""
+        if self.method_options:
+            msg = f"The options {', '.join(self.method_options)} belong to a method. Name it too, for example method 'spatial'."
+            raise InvalidInputError(msg)
+        if self.noise_options and self.noise_reduction == AUTO:
+            msg = f"The options {', '.join(self.noise_options)} belong to a noise reduction. Name it too."
+            raise InvalidInputError(msg)
+        if self.noise_reduction != AUTO:
+            prepare.NOISE_METHODS[self.noise_reduction].check(self.noise_options)
+
+    def decided(self, modality: str) -> Settings:
+        """Return the settings with the method that a scan of this modality gets.
+
+        Parameters
+        ----------
+        modality : str
+            ``ctp`` or ``dsc``.
+
+        Returns
+        -------
+        Settings
+            The same, unless the method is ``auto``.
+        """
+        if self.method != AUTO:
+            return self
+        method = default_method(modality)
+        on_cpu = self.device.startswith("cuda") and method not in GPU_METHODS
+        return replace(self, method=method, device="auto" if on_cpu else self.device)
+
     @property
     def on_grid(self) -> bool:
         """Whether the method looks at neighbors."""
-        return bool(getattr(methods()[self.method], "on_grid", False))
+        return bool(getattr(methods().get(self.method), "on_grid", False))
 
     @property
     def noise_reduction_used(self) -> str:
@@ -125,7 +177,7 @@ class Settings:
         MissingPackageError
             If the method needs PyTorch and it is not installed.
         """
-        method = methods()[self.method]
+        method = methods().get(self.method)
         if getattr(method, "needs_torch", getattr(method, "gpu", False)):
             require_package("torch", f"compute maps with '{self.method}'")
 

@@ -171,7 +171,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--noise", type=float, default=4.0)
     parser.add_argument("--residue", nargs="+", default=["drawn"], help="one or several; each patient is made with each")
     parser.add_argument("--recipe", default="typical")
-    parser.add_argument("--methods", nargs="+", default=[pipeline.DEFAULT_METHOD], choices=list(pipeline.methods()))
+    parser.add_argument("--methods", nargs="+", default=[pipeline.default_method("ctp")], choices=list(pipeline.methods()))
     parser.add_argument("--noise-reduction", default="auto")
     parser.add_argument("--no-motion-correction", action="store_true")
     parser.add_argument("--development", action="store_true")

@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--patients", type=int, default=3)
     parser.add_argument("--noise", type=float, default=4.0)
-    parser.add_argument("--method", default=pipeline.DEFAULT_METHOD, choices=list(pipeline.methods()))
+    parser.add_argument("--method", default=pipeline.default_method("ctp"), choices=list(pipeline.methods()))
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--follow-up", action="store_true")
     options = parser.parse_args()

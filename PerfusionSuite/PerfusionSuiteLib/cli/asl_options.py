@@ -133,7 +133,7 @@ def asl_settings_from(options: argparse.Namespace) -> pipeline.AslSettings:
     InvalidInputError
         If a method or an option of contrast perfusion was given.
     """
-    if options.method and options.method not in asl.METHODS:
+    if options.method and options.method not in (pipeline.AUTO, *asl.METHODS):
         msg = f"The method '{options.method}' belongs to scans with a bolus, but this is ASL. Choose {', '.join(asl.METHODS)}."
         raise InvalidInputError(msg)
     wrong = next((flag for name, flag in _OF_CONTRAST.items() if getattr(options, name, None)), None)
@@ -142,7 +142,7 @@ def asl_settings_from(options: argparse.Namespace) -> pipeline.AslSettings:
         raise InvalidInputError(msg)
     settings = pipeline.AslSettings.from_json(options.config) if options.config else pipeline.AslSettings()
     changes: dict[str, Any] = {"device": options.device} if options.device else {}
-    if options.method:
+    if options.method and options.method != pipeline.AUTO:
         changes["method"] = options.method
     if options.option:
         changes["method_options"] = {**settings.method_options, **method_options(options.option)}

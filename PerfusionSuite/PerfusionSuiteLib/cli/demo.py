@@ -34,8 +34,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for everything")
     parser.add_argument("--seed", type=int, default=DEMO_SEED, help="another patient")
     parser.add_argument(
-        "--method", metavar="NAME", choices=tuple(pipeline.methods()), default=pipeline.DEFAULT_METHOD,
-        help=f"how maps are made (default {pipeline.DEFAULT_METHOD}; 'methods' lists the names)",
+        "--method", metavar="NAME", choices=(pipeline.AUTO, *pipeline.methods()), default=pipeline.AUTO,
+        help=f"how maps are made (default {pipeline.AUTO}; 'methods' lists the names)",
     )  # fmt: skip
     parser.add_argument("--no-scene", action="store_true", help="leave out the 3D Slicer scene and its pictures")
     parser.set_defaults(execute=execute)

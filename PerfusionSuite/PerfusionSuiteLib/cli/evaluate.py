@@ -131,7 +131,7 @@ def _study(options: argparse.Namespace) -> int:
             progress=console,
         )
         report = evaluation.write_study(
-            rows, design, options.study, default_method=pipeline.DEFAULT_METHOD, numbers_method=options.numbers_method
+            rows, design, options.study, default_method=pipeline.default_method("ctp"), numbers_method=options.numbers_method
         )
         console.message(report.text)
         console.message(f"Tables and pictures are in {options.study}; open report.html first.")
@@ -168,7 +168,7 @@ def study_design(options: argparse.Namespace) -> Design:
         msg = f"{options.patients} patients cannot be studied. Give 1 or more."
         raise InvalidInputError(msg)
     seeds = options.seeds or list(range(1, options.patients + 1))
-    methods = sorted(options.methods, key=lambda name: name != pipeline.DEFAULT_METHOD)
+    methods = sorted(options.methods, key=lambda name: name != pipeline.default_method("ctp"))
     return Design(evaluation.one_at_a_time(base, levels), list(dict.fromkeys(seeds)), list(dict.fromkeys(methods)))
 
 

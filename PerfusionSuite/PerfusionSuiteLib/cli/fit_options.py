@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import CancelledError
+from ..core.findings import Severity
 from ..core.watch import Preview
 from .console import ConsoleProgress
 
@@ -95,6 +96,7 @@ class ConsoleWatch:
     def preview(self, make: Preview) -> None:
         """Want no preview: a terminal shows none."""
 
-    def note(self, code: str, message: str, advice: str = "", **facts: Any) -> None:
-        """Tell at once; the summary and the report say it again."""
-        self._console.message(f"  {message} {advice}".rstrip())
+    def note(self, code: str, message: str, advice: str = "", severity: Severity = "warning", **facts: Any) -> None:
+        """Tell a warning at once; the summary and the report say it again."""
+        if severity != "info":
+            self._console.message(f"  {message} {advice}".rstrip())

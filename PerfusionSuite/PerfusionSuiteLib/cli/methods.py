@@ -40,7 +40,11 @@ def execute(options: argparse.Namespace) -> int:
     if options.thresholds:
         print_thresholds()
         return 0
-    defaults = {pipeline.DEFAULT_METHOD: " (default)", asl.default_method(3): " (default of ASL)"}
+    defaults = {
+        pipeline.default_method("dsc"): " (default of DSC-MRI)",
+        asl.default_method(3): " (default of ASL)",
+        pipeline.default_method("ctp"): " (default)",
+    }
     known = {**pipeline.methods(), **asl.METHODS}
     width = max(len(name) for name in known)
     for name, entry in known.items():

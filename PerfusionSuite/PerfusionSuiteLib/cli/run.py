@@ -52,8 +52,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--method",
         metavar="NAME",
-        choices=(*pipeline.methods(), *asl.METHODS),
-        help=f"how maps are made; 'methods' lists the names (default {pipeline.DEFAULT_METHOD}; of ASL by its delays)",
+        choices=(pipeline.AUTO, *pipeline.methods(), *asl.METHODS),
+        help="how maps are made; 'methods' lists the names (default auto: by the scan and whether PyTorch is installed)",
     )
     parser.add_argument("--config", metavar="FILE.json", type=Path, help="settings, see the README")
     add_fit_options(parser)

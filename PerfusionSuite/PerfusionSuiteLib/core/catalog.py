@@ -28,7 +28,7 @@ class Choice:
     description: str
 
 
-DEFAULT_METHOD = "bayes"
+DEFAULT_METHOD = "auto"
 DEFAULT_PRESET = "ct-perfusion-auto"
 
 DECONVOLUTION = (
@@ -62,6 +62,9 @@ REGIONAL = (
 )
 """Methods that fit regions; they are made for DSC-MRI."""
 
+AUTOMATIC = Choice(
+    DEFAULT_METHOD, "Automatic", "Spatial fit for CT perfusion where PyTorch is installed; posterior means otherwise."
+)
 METHODS = (*DECONVOLUTION, *FITTING, *REGIONAL)
 """The methods that make maps from a CT perfusion scan or from DSC-MRI."""
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .findings import QualityFinding
+from .findings import QualityFinding, Severity
 
 Preview = Callable[[], Mapping[str, NDArray[np.float32]]]
 
@@ -42,7 +42,7 @@ class FitWatch(Protocol):
             Returns maps by quantity, shape (I, J, K).
         """
 
-    def note(self, code: str, message: str, advice: str = "", **facts: Any) -> None:
+    def note(self, code: str, message: str, advice: str = "", severity: Severity = "warning", **facts: Any) -> None:
         """Take something that the user should know, such as that a fit went on with smaller batches.
 
         Parameters
@@ -51,6 +51,8 @@ class FitWatch(Protocol):
             Short name.
         message, advice : str
             One sentence each.
+        severity : {"info", "warning"}
+            Of the finding that it becomes.
         **facts
             Numbers behind it.
         """
@@ -67,7 +69,7 @@ class NoWatch:
     def preview(self, make: Preview) -> None:
         """Want no preview."""
 
-    def note(self, code: str, message: str, advice: str = "", **facts: Any) -> None:
+    def note(self, code: str, message: str, advice: str = "", severity: Severity = "warning", **facts: Any) -> None:
         """Ignore the note."""
 
 
@@ -87,7 +89,7 @@ class NoteKeeper:
         self.preview = watch.preview
         self.findings: tuple[QualityFinding, ...] = ()
 
-    def note(self, code: str, message: str, advice: str = "", **facts: Any) -> None:
-        """Keep a note as a finding of severity ``warning`` and pass it on."""
-        self.findings = (*self.findings, QualityFinding(code, "warning", message, advice))
-        self._watch.note(code, message, advice, **facts)
+    def note(self, code: str, message: str, advice: str = "", severity: Severity = "warning", **facts: Any) -> None:
+        """Keep a note as a finding and pass it on."""
+        self.findings = (*self.findings, QualityFinding(code, severity, message, advice))
+        self._watch.note(code, message, advice, severity, **facts)

@@ -191,6 +191,7 @@ def _trusted_guide(request: FitRequest, plan: Plan, guide_sd: float) -> NDArray[
             "guide_noisy",
             f"The static image has noise of {guide_sd:.2g} HU and was not used as a guide.",
             "Set the option guide to 'on' to use it nevertheless.",
+            "info",
             noise=guide_sd,
         )
         return None

@@ -116,8 +116,9 @@ def tell_family(request: FitRequest, data: SpatialData) -> None:
     others = ", ".join(f"{name} {value:.2f}" for name, value in data.evidence.residual.items())
     request.watch.note(
         "residue_chosen",
-        f"The residue '{data.family}' was chosen by the scan (variance left by each, relative to the best for each curve: {others}).",
+        f"The residue '{data.family}' was chosen by the scan (what each leaves, relative to the best for each curve: {others}).",
         "Set the option family to keep another one; transit times and flow depend on it.",
+        "info",
         **{f"residual_{name}": value for name, value in data.evidence.residual.items()},
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import InvalidInputError, QualityFinding
 from ..core.files import written_beside
+from ..core.findings import Severity
 from ..core.watch import Preview
 from .report import Report
 
@@ -73,9 +74,9 @@ class JobWatch:
         if written:
             self._report.emit("preview", maps=written)
 
-    def note(self, code: str, message: str, advice: str = "", **facts: Any) -> None:
+    def note(self, code: str, message: str, advice: str = "", severity: Severity = "warning", **facts: Any) -> None:
         """Say something that the user should know now; it comes with the results as well."""
-        self._report.finding(QualityFinding(code, "warning", message, advice))
+        self._report.finding(QualityFinding(code, severity, message, advice))
 
     def _wanted(self) -> list[str]:
         try:

@@ -11,6 +11,8 @@ from .AslChoices import AslChoices
 from .ChoiceBox import ChoiceBox
 from .DisabledReasons import DisabledReasons
 
+_OF_BOLUS = (catalog.AUTOMATIC, *catalog.METHODS)
+
 
 class ScanChoices:
     """Shows which choices fit the scan.
@@ -22,12 +24,12 @@ class ScanChoices:
         self._ui = ui
         self._reasons = DisabledReasons()
         self._asl = AslChoices(ui)
-        self._methodBox = ChoiceBox(ui.methodComboBox, catalog.METHODS, catalog.DEFAULT_METHOD)
+        self._methodBox = ChoiceBox(ui.methodComboBox, _OF_BOLUS, catalog.DEFAULT_METHOD)
         self.boxes = {
             "method": self._methodBox,
             "preset": ChoiceBox(ui.presetComboBox, (*catalog.PRESETS, *catalog.MR_PRESETS), catalog.DEFAULT_PRESET),
             "leakageCorrection": ChoiceBox(ui.leakageComboBox, LEAKAGE, "auto"),
-            "m0Region": self._asl.m0RegionBox,
+            **self._asl.boxes,
         }
 
     def show(self, node, modality):
@@ -39,7 +41,7 @@ class ScanChoices:
         if isASL:
             self._methodBox.offer(asl_choices.METHODS, asl_choices.AUTO)
         else:
-            self._methodBox.offer(catalog.METHODS, catalog.DEFAULT_METHOD)
+            self._methodBox.offer(_OF_BOLUS, catalog.DEFAULT_METHOD)
         self._methodBox.show(node.method)
         for control in (self._ui.leakageComboBox, self._ui.adcSelector):
             self._reasons.set(control, "" if isMR else _("For DSC-MRI only"))

@@ -25,7 +25,7 @@ def test_the_catalog_recommends_what_the_pipeline_uses():
 
 
 def test_labels_are_unique():
-    for choices in (catalog.METHODS, (*catalog.PRESETS, *catalog.MR_PRESETS)):
+    for choices in ((catalog.AUTOMATIC, *catalog.METHODS), (*catalog.PRESETS, *catalog.MR_PRESETS)):
         assert len({choice.label for choice in choices}) == len(choices)
 
 
