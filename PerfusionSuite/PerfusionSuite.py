@@ -56,6 +56,7 @@ class PerfusionSuiteParameterNode:
     whiteMatter: vtkMRMLScalarVolumeNode
     partialVolume: bool = False
     m0Region: vtkMRMLNode
+    laterScan: vtkMRMLNode
 
 
 class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
@@ -161,6 +162,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         m0Options=None,
         lowFlowPercent=None,
         aslOptions=None,
+        laterScan=None,
         outputFolder=None,
         waitForCompletion=False,
         progressCallback=None,
@@ -192,6 +194,8 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
         :param m0Options: of ASL: how M0 is made, such as {"m0_reference": "csf"}; see core/asl_choices.py.
         :param lowFlowPercent: of ASL: flow below this part of the other side is low.
         :param aslOptions: further settings of ASL, such as {"smoothing_mm": 5.0}; see core/asl_choices.py.
+        :param laterScan: of ASL: vtkMRMLSequenceNode of a later scan of the same head that load() read, for example after
+          acetazolamide: its flow on the grid of the first, and the change.
         :param outputFolder: also write all results, pictures and report to this folder.
         :param waitForCompletion: return only when the results are in the scene.
         :param progressCallback: called with the finished fraction and the stage.
@@ -212,7 +216,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
             "leakage_correction": leakageCorrection,
             **aslSettings(labelingEfficiency, bloodT1, m0Options, partialVolume, lowFlowPercent, aslOptions),
         }
-        inputs = aslInputs(sequenceNode, gray=grayMatter, white=whiteMatter, m0Region=m0Region)
+        inputs = aslInputs(sequenceNode, gray=grayMatter, white=whiteMatter, m0Region=m0Region, later=laterScan)
         job = startStudyJob(
             slicer.mrmlScene,
             chooseRunner(waitForCompletion),

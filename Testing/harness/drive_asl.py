@@ -11,7 +11,7 @@ from PerfusionSuiteLib.phantom.vessels.polydata import tubes, write_vtp
 from PerfusionSuiteLib.phantom.vessels.values import Forest
 from PerfusionSuiteSlicer.mrml.AslSequences import aslToSequence
 from PerfusionSuiteSlicer.mrml.StudyRoles import nodesOfStudy
-from PerfusionSuiteSlicer.mrml.TableNodes import textToReport
+from PerfusionSuiteSlicer.mrml.TableNodes import textToMetrics, textToReport
 from PerfusionSuiteSlicer.mrml.VolumeArrays import affineOf, setVolume
 
 panel = widget.panel.jobPanel
@@ -93,6 +93,18 @@ assert (settings["labeling_efficiency"], settings["t1_blood"], settings["smoothi
 assert "map.att" not in study
 widget.logic.show(study, "decision")
 assert manager.layout == 5508
+
+# A later scan of the same head: its flow on the grid of the first, and the change.
+ui.laterSelector.setCurrentNode(scan)
+assert "must be another ASL scan" in panel.applyButton.toolTip, panel.applyButton.toolTip
+later = aslToSequence(slicer.mrmlScene, series, "ASL later")[0]
+ui.laterSelector.setCurrentNode(later)
+ui.partialVolumeCheckBox.checked = False
+assert steps.apply(panel, desktop) == "Done. The results are in the Data module.", panel.statusLabel.text
+assert "map.cbf_later" in nodesOfStudy(slicer.mrmlScene, "ASL")
+change = textToMetrics(nodesOfStudy(slicer.mrmlScene, "ASL")["report"]).values["follow_up"]["regions"]["brain"]["change_percent"]
+assert abs(change) < 5.0, change  # the same scan
+ui.laterSelector.setCurrentNode(None)
 
 # A simulated brain: vessels in 3D, the label as a sequence.
 assert not ui.vesselsButton.enabled

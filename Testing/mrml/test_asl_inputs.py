@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,16 @@ def test_all_segments_together_are_the_region_of_m0(scene, series):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "fluid")
     fillSegmentation(node, masks, series.affine, dict.fromkeys(masks, (0.0, 0.0, 1.0)), None)
     np.testing.assert_array_equal(aslInputs(scan, m0Region=node)["m0_reference"], masks["CSF"] | masks["Vessels"])
+
+
+def test_a_later_scan_comes_along_when_it_is_an_asl_scan(scene, series):
+    scan, _ = aslToSequence(scene, series, "scan")
+    later, _ = aslToSequence(scene, replace(series, data=0.5 * series.data), "later")
+    found = aslInputs(scan, later=later)["follow_up"]
+    assert found.volume_types == series.volume_types
+    np.testing.assert_allclose(found.data, 0.5 * series.data)
+    with pytest.raises(InvalidInputError, match="does not say which of its volumes are control and label"):
+        aslInputs(scan, later=scene.AddNewNodeByClass("vtkMRMLSequenceNode", "no scan"))
 
 
 def test_volumes_of_the_scene_need_a_scan_of_the_scene(scene, series):

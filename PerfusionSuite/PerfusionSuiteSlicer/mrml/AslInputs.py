@@ -10,13 +10,14 @@ import numpy as np
 
 from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError
 
+from .AslSequences import sequenceToAsl
 from .LesionNodes import segmentArray
 from .MapUnits import gridOf
 from .VolumeArrays import volumeArray
 
 
-def aslInputs(scan: Any, *, gray: Any = None, white: Any = None, m0Region: Any = None) -> dict[str, Any]:
-    """Return fractions of tissue and the region that M0 is taken from, as inputs of a job.
+def aslInputs(scan: Any, *, gray: Any = None, white: Any = None, m0Region: Any = None, later: Any = None) -> dict[str, Any]:
+    """Return fractions of tissue, the region that M0 is taken from and a later scan, as inputs of a job.
 
     Parameters
     ----------
@@ -26,23 +27,26 @@ def aslInputs(scan: Any, *, gray: Any = None, white: Any = None, m0Region: Any =
         Fractions, 0 to 1.
     m0Region : vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode, optional
         Region of pure fluid or of white matter; of a segmentation all segments together, on any grid.
+    later : vtkMRMLSequenceNode, optional
+        A later ASL scan of the same head, on any grid.
 
     Raises
     ------
     GridMismatchError
         If a volume lies on another grid than the scan.
     InvalidInputError
-        If a scan that is read from files shall take volumes of the scene.
+        If a scan that is read from files shall take volumes of the scene, or the later scan is no ASL scan.
     """
+    followUp = {} if later is None else {"follow_up": sequenceToAsl(later)}
     nodes = {"gm": gray, "wm": white, "m0_reference": m0Region}
     nodes = {key: node for key, node in nodes.items() if node is not None}
     if not nodes:
-        return {}
+        return followUp
     if not hasattr(scan, "GetNthDataNode") or not scan.GetNumberOfDataNodes():
         msg = "Volumes of the scene lie on the grid of a scan in the scene. Load the scan first, then choose it."
         raise InvalidInputError(msg)
     shape, affine = gridOf(scan.GetNthDataNode(0))
-    return {key: _arrayOf(node, key, shape, affine) for key, node in nodes.items()}
+    return followUp | {key: _arrayOf(node, key, shape, affine) for key, node in nodes.items()}
 
 
 def _arrayOf(node: Any, key: str, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -39,6 +39,9 @@ ASL_ROWS = (
     ("Low flow against the other side", "hypoperfusion_volume_ml", "mL", "{:.1f}"),
     ("Side of low flow", "affected_side", "", "{}"),
     ("Spatial variation of flow", "spatial_variation_percent", "%", "{:.0f}"),
+    ("Later CBF of the brain", "follow_up.regions.brain.cbf_later", "units.cbf", "{:.1f}"),
+    ("Change of CBF in the brain", "follow_up.regions.brain.change_percent", "%", "{:+.0f}"),
+    ("Change of CBF in low flow", "follow_up.regions.low_flow.change_percent", "%", "{:+.0f}"),
 )
 """The same of an ASL case."""
 

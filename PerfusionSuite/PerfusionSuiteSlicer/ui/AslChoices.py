@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core.asl_choices import M0_SETTINGS, SETTINGS
 
+from ..mrml.AslSequences import isAsl
 from .DisabledReasons import DisabledReasons
 from .NodeBox import NodeBox
 from .OptionForm import OptionForm, optionsOf
@@ -13,10 +14,11 @@ _M0_NAMES = {option.name for option in M0_SETTINGS}
 
 
 class AslChoices:
-    """Ties the choices of an ASL run to a parameter node with aslOptions, grayMatter, whiteMatter, m0Region, partialVolume.
+    """Ties the choices of an ASL run to a parameter node with aslOptions, grayMatter, whiteMatter, m0Region, laterScan,
+    partialVolume.
 
     :param ui: the panel's widgets, named aslCollapsibleButton, graySelector, whiteSelector, partialVolumeCheckBox,
-        m0RegionSelector and aslFrame.
+        m0RegionSelector, laterSelector and aslFrame.
     """
 
     def __init__(self, ui):
@@ -24,7 +26,7 @@ class AslChoices:
         self._node = None
         self._reasons = DisabledReasons()
         self._form = OptionForm(ui.aslFrame.layout(), self.onOptions, {"asl": (*SETTINGS, *M0_SETTINGS)})
-        self.m0RegionBox = NodeBox(ui.m0RegionSelector)
+        self.boxes = {"m0Region": NodeBox(ui.m0RegionSelector), "laterScan": NodeBox(ui.laterSelector)}
 
     def show(self, node, modality):
         """Show what a parameter node says.
@@ -38,7 +40,8 @@ class AslChoices:
         self._form.show("asl", node.aslOptions)
         reason = "" if isASL else _("For ASL scans only: choose or load one")
         self._ui.aslCollapsibleButton.text = _("ASL") if isASL or modality is None else _("ASL (not for this scan)")
-        for control in (self._ui.graySelector, self._ui.whiteSelector, self._ui.m0RegionSelector, *self._form.widgets().values()):
+        selectors = (self._ui.graySelector, self._ui.whiteSelector, self._ui.m0RegionSelector, self._ui.laterSelector)
+        for control in (*selectors, *self._form.widgets().values()):
             self._reasons.set(control, reason)
         needsFractions = _("Choose the fractions of gray and of white matter first")
         hasFractions = node.grayMatter is not None and node.whiteMatter is not None
@@ -51,6 +54,8 @@ class AslChoices:
         reference = optionsOf(node.aslOptions).get("m0_reference", "voxelwise")
         if reference != "voxelwise" and node.m0Region is None:
             return _("This M0 reference needs a region: choose it under ASL")
+        if node.laterScan is not None and (node.laterScan is node.inputScan or not isAsl(node.laterScan)):
+            return _("The later scan must be another ASL scan that was loaded here: choose it under ASL, or none")
         return ""
 
     def onOptions(self, text):
@@ -72,4 +77,5 @@ class AslChoices:
             "whiteMatter": node.whiteMatter,
             "partialVolume": isPartial,
             "m0Region": node.m0Region,
+            "laterScan": node.laterScan,
         }
