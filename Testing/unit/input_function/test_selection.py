@@ -230,3 +230,18 @@ def test_contrast_in_the_baseline_frames_does_not_lower_the_arterial_curve(scene
     assert aif.quality["baseline_shift"] == pytest.approx(-0.12 * part * scene.aif.max(), rel=0.1)
     assert np.abs(aif.values - part * scene.aif).max() < 0.05 * part * scene.aif.max()
     assert choose(scene).quality["baseline_shift"] == 0.0
+
+
+def test_arteries_that_strong_recirculation_keeps_wide_are_chosen_as_others_are(scene_of):
+    scene = scene_of(40.0)
+
+    def again(curves):  # blood comes back after 7 and 13 s, nearly as tall: tissue sees that, too
+        late = [np.roll(curves, steps, axis=-1) * (np.arange(scene.times.size) >= steps) for steps in (5, 9)]
+        return (curves + 0.8 * late[0] + 0.6 * late[1]).astype(np.float32)
+
+    wide = again(scene.aif)
+    assert describe(scene.times, wide)["fwhm_s"] > 18.0
+    aif = select_aif(again(scene.concentration), scene.times, mask=scene.mask, affine=AFFINE, baseline=scene.baseline)
+    assert at(scene.artery, aif).min() >= 0.3
+    assert (at(scene.vein, aif) == 0).all()
+    assert "aif_weak" not in aif.flags

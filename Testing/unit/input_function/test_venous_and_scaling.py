@@ -154,6 +154,17 @@ def test_voxels_that_the_skull_moves_into_are_not_taken_for_the_sinus(scene_of):
     assert np.abs(vof.values - scene.vof).max() < 0.1 * scene.vof.max()
 
 
+def test_bone_that_moves_in_everywhere_does_not_crowd_veins_out(scene_of):
+    scene = scene_of(40.0)
+    data, rng = scene.concentration.copy(), np.random.default_rng(3)
+    bed = 1.8 * np.interp(scene.times - 4.0, scene.times, scene.vof, left=0.0)
+    for i, j in ((12, 30), (16, 52), (22, 60), (28, 14), (36, 12), (42, 60), (48, 54), (52, 28), (24, 44), (40, 50)):
+        sway = 0.22 * bed.max() * np.sin(scene.times / 60.0 * rng.uniform(14, 30) + rng.uniform(0, 6)) * (bed > 0.05 * bed.max())
+        data[i : i + 2, j : j + 2, 1:4] += (bed + sway).astype(np.float32)
+    vof = select_vof(data, scene.times, mask=scene.mask, affine=AFFINE, aif=InputFunction(scene.times, 0.5 * scene.aif))
+    assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
+
+
 def test_a_sinus_that_fills_long_after_the_artery_is_found_before_a_branch_behind_a_blockage(scene_of):
     scene = scene_of(40.0, 0, 48.0)
     data, sinus = with_slow_sinus(scene, 12.0, 14.0)
