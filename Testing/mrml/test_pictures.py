@@ -15,10 +15,11 @@ from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.headless.Runtime import freshScene
 from PerfusionSuiteSlicer.headless.SliceImages import SliceView, letters
 from PerfusionSuiteSlicer.mrml.MapNodes import mapsToNodes
-from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene
 from PerfusionSuiteSlicer.mrml.StudyPictures import chosenSlices, onlyVisible
 from PerfusionSuiteSlicer.mrml.StudyScene import studyToScene
 from PerfusionSuiteSlicer.mrml.writers import writeScene
+
+from .scene_problems import problemsOfScene
 
 pytestmark = pytest.mark.mrml
 

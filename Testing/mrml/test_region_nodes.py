@@ -22,10 +22,12 @@ from PerfusionSuiteSlicer.mrml.RegionNodes import (
     shownRegion,
     showRegion,
 )
-from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene, writeBundle
+from PerfusionSuiteSlicer.mrml.SceneFiles import writeBundle
 from PerfusionSuiteSlicer.mrml.StudyFolder import hierarchyOf
 from PerfusionSuiteSlicer.mrml.StudyScene import findStudy, studyToScene
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues
+
+from .scene_problems import problemsOfScene
 
 pytestmark = pytest.mark.mrml
 NAMES = ["GM 1", "GM 2", "WM 3", "CSF 4"]

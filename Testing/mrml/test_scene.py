@@ -17,12 +17,14 @@ from PerfusionSuiteSlicer.mrml.CurveNodes import tableToInputFunction
 from PerfusionSuiteSlicer.mrml.LesionNodes import segmentationToLesions, segmentationToMasks
 from PerfusionSuiteSlicer.mrml.MapNodes import nodesToMaps
 from PerfusionSuiteSlicer.mrml.MarkupNodes import pointPositions
-from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene, writeBundle
+from PerfusionSuiteSlicer.mrml.SceneFiles import writeBundle
 from PerfusionSuiteSlicer.mrml.SequenceNodes import sequenceToSeries, seriesToSequence
 from PerfusionSuiteSlicer.mrml.StudyFolder import hierarchyOf
 from PerfusionSuiteSlicer.mrml.StudyRoles import studiesInScene
 from PerfusionSuiteSlicer.mrml.StudyScene import findStudy, studyToScene
 from PerfusionSuiteSlicer.mrml.TableNodes import textToMetrics, textToReport
+
+from .scene_problems import problemsOfScene
 
 pytestmark = pytest.mark.mrml
 

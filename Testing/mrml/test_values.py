@@ -108,6 +108,25 @@ def test_an_input_function_comes_back_whole(scene, a_study):
     assert (plot.GetXColumnName(), plot.GetYColumnName()) == ("time", "AIF")
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "seconds"), [("time", "", 1.0), ("time_ms", "", 1e-3), ("Time [s]", "", 1.0), ("time", "ms", 1e-3)]
+)
+def test_times_of_a_curve_are_in_the_unit_that_the_table_says(scene, name, label, seconds):
+    times = np.linspace(0.0, 40.0, 21) / seconds
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode", "curve")
+    setTable(table, {name: times, "HU": np.exp(-((times * seconds - 12.0) ** 2) / 30.0)})
+    table.SetColumnUnitLabel(name, label)
+    np.testing.assert_allclose(tableToInputFunction(table, "aif").times_s, np.linspace(0.0, 40.0, 21))
+
+
+def test_times_in_no_unit_of_time_are_refused(scene):
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode", "curve")
+    setTable(table, {"time": np.linspace(0.0, 40.0, 21), "HU": np.ones(21)})
+    table.SetColumnUnitLabel("time", "frames")
+    with pytest.raises(InvalidInputError, match="'frames', which is no unit of time"):
+        tableToInputFunction(table, "aif")
+
+
 def test_a_curve_without_a_score_comes_back_without(scene, a_study):
     manual = InputFunction(a_study.aif.times_s, a_study.aif.values, kind="aif", origin="manual")
     back = tableToInputFunction(inputFunctionToNodes(scene, manual, "x")[0])

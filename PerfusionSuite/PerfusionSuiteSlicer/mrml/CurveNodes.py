@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from PerfusionSuiteLib.core import InputFunction, InvalidInputError, QualityFinding
 
 from .MarkupNodes import CURVE_COLORS
+from .SequenceNodes import SECONDS_PER_UNIT
 from .StudyRoles import factsOf, nodeFor, setFacts
 from .TableNodes import columnValues, setTable
 
@@ -132,7 +134,7 @@ def tableToInputFunction(table: Any, kind: str | None = None, *, column: str | N
     Parameters
     ----------
     table : vtkMRMLTableNode
-        A time column (named time, time_s or time_sec, in s or ms by its unit label) and a column of values.
+        A time column, in s or ms by its unit label or its name (time, time_s, time_ms), and a column of values.
     kind : {"aif", "vof"}, optional
         Which of the two; taken from the table where it was made by this package.
     column : str, optional
@@ -181,5 +183,14 @@ def tableToCurves(table: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     if timeKey is None or not curves:
         msg = f"The table '{table.GetName()}' needs a column 'time' and one of values. It has: {', '.join(columns) or 'none'}."
         raise InvalidInputError(msg)
-    factor = 1e-3 if (table.GetColumnUnitLabel(timeKey) or "").lower() == "ms" else 1.0
-    return columns[timeKey].astype(float) * factor, curves
+    return columns[timeKey].astype(float) * _secondsOf(table, timeKey), curves
+
+
+def _secondsOf(table: Any, timeKey: str) -> float:
+    """Return the seconds of a time column's unit, which its label says or else its name, such as ``time_ms``."""
+    inName = [word for word in re.split(r"[\W_]+", timeKey.lower())[1:] if word]
+    unit = (table.GetColumnUnitLabel(timeKey) or "").strip().lower() or (inName[-1] if inName else "s")
+    if unit not in SECONDS_PER_UNIT:
+        msg = f"The times of the table '{table.GetName()}' are in '{unit}', which is no unit of time. Give them in s or ms."
+        raise InvalidInputError(msg)
+    return SECONDS_PER_UNIT[unit]
