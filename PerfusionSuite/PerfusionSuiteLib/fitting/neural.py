@@ -32,7 +32,7 @@ the large curves of vessels would take all steps for themselves. Seed of a rando
 
 STEPS_COLD, STEPS_LEARNED = 100, 60
 GUIDANCE_COLD, GUIDANCE_LEARNED = 0.0, 0.3
-"""After 20 steps from the learned start lesions on both sides and cores were missed that 60 steps find (RESULTS.md)."""
+"""After 20 steps from the learned start cores and lesions on both sides were missed that 60 steps find (RESULTS.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,23 @@ def fit(request: FitRequest) -> Fitted:
     """
     require_torch("neural")
     plan = checked_plan(request.settings, request.problem.times_s.size)
-    if plan.start != "random" and not shows_head(request.mask, request.affine):
+    if plan.start != "random":
+        _tell_start(request)
+    from .neural_fit import run
+
+    return run(request, plan)
+
+
+def _tell_start(request: FitRequest) -> None:
+    """Warn of what a learned start may hide."""
+    request.watch.note(
+        "learned_start",
+        "From a learned start a lesion may be missed that a random start finds (one of ten digital patients).",
+        "Choose start=random before a lesion is read off these maps.",
+    )
+    if not shows_head(request.mask, request.affine):
         request.watch.note(
             "start_without_head",
             "The learned start knows where things lie in a head, but this scan does not show a whole one.",
             "Choose start=random, unless you trained the start on such scans.",
         )
-    from .neural_fit import run
-
-    return run(request, plan)

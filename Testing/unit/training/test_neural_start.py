@@ -147,5 +147,6 @@ def test_whoever_starts_a_slab_from_what_was_learned_of_heads_is_told(
     _run(start, watch=slab)
     monkeypatch.setattr(neural, "shows_head", lambda mask, affine: True)
     _run(start, watch=whole)
-    assert "start_without_head" in slab.codes
+    assert slab.codes[:2] == ["learned_start", "start_without_head"]
+    assert "learned_start" in whole.codes
     assert "start_without_head" not in whole.codes
