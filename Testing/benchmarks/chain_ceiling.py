@@ -2,15 +2,16 @@
 """Where the chain of CT perfusion loses, and what no method of its kind can reach: parts of it are replaced by the truth.
 
     python Testing/benchmarks/chain_ceiling.py [--patients 4] [--noise 4] [--residue box exponential] [--seeds 201 202]
-        [--seeds-of COMMIT] [--variants chain everything] [--rows FILE.csv]
+        [--seeds-of COMMIT] [--method bayes] [--variants chain everything] [--rows FILE.csv]
 
 Prints a line per patient and variant, then medians by class of residue as `chain_accuracy.py` makes them. Parts: ``noise``
 (none), ``motion`` (a still head), ``artery`` (the true curve at the ICA, given as a user would), ``residue`` (the true family),
 ``masks`` (tissue is what is scored), ``reference`` (true side and normal tissue) and ``neighbors``: voxels within 9 mm, also of
 the slices next to theirs, are averaged by the likeness of their noise-free curves, which no real filter knows.
-``everything`` leaves only the noise, ``oracle`` only what averaging by known curves leaves of it. ``best_...`` are Dice with the
-thresholds that suit the patient best, chosen with knowledge of the truth. ``maps`` segments the true maps with our thresholds
-and rules. About 2.5 minutes of a core per patient and residue.
+``everything`` leaves only the noise. ``oracle`` leaves what averaging by known curves leaves of it, ``all, no noise`` nothing,
+and both are fitted voxel by voxel with `bayes`; ``all, by method`` is the noise-free scan fitted by the method itself.
+``best_...`` are Dice with the thresholds that suit the patient best, chosen with knowledge of the truth. ``maps`` segments the
+true maps with our thresholds and rules. About 2.5 minutes of a core per patient and residue with `bayes`, 4 with `spatial`.
 """
 
 from __future__ import annotations
@@ -53,11 +54,19 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "...+residue": FIT,
     "...+masks": (*FIT, "masks"),
     "everything": (*FIT, *SEEN),
-    "oracle": (*FIT, *SEEN, "neighbors"),
-    "all, no noise": (*FIT, *SEEN, "noise"),
+    "oracle": (*FIT, *SEEN, "neighbors", "voxels"),
+    "all, no noise": (*FIT, *SEEN, "noise", "voxels"),
+    "all, by method": (*FIT, *SEEN, "noise"),
     "maps": ("maps",),
 }
-SHAPES = {"box": float("inf"), "exponential": 1.0}
+RESIDUES: dict[tuple[str, str], dict[str, Any]] = {
+    ("bayes", "box"): {"shapes": [float("inf")]},
+    ("bayes", "exponential"): {"shapes": [1.0]},
+    ("spatial", "box"): {"family": "box"},
+    ("spatial", "exponential"): {"family": "exponential"},
+}
+"""How a method is told the residue; gamma and mixed residues are left to the method."""
+
 RADIUS_MM, SLICES, WIDTH = 9.0, 1, 1.5
 """The oracle's neighborhood, and the squared distance of noise-free curves, in units of the noise variance of a frame, at which
 the weight is 1/e."""
@@ -68,7 +77,7 @@ COLUMNS = (
     "tmax_dice", "best_tmax", "tmax_off_s", "core_dice", "best_core", "core_factor", "hypo_ml", "true_hypo_ml", "core_ml",
     "true_core_ml", "cbf_bias_%", "cbf_r", "tmax_r", "s",
 )  # fmt: skip
-KEYS = ("commit", "code", "drawn", "noise", "recipe", "seed", "variant", "site", "residue", "motion_mm")
+KEYS = ("commit", "code", "drawn", "noise", "recipe", "method", "seed", "variant", "site", "residue", "motion_mm")
 
 
 @dataclass
@@ -79,6 +88,7 @@ class Patient:
     drawn: str
     noise_hu: float
     recipe: str
+    method: str
 
     def scan(self, **changes: Any) -> tuple[Any, Any]:
         """Return series and truth."""
@@ -123,9 +133,10 @@ def study_of(patient: Patient, parts: Sequence[str]) -> tuple[Any, Any]:
     """Run the chain with some parts replaced by the truth; return the study and the truth as it sees it."""
     series, truth = patient.of(parts)
     known = truth if "motion" in parts or "noise" in parts else patient.seen
-    settings: dict[str, Any] = {"motion_correction": "motion" not in parts}
-    if "residue" in parts and residue_class(truth) in SHAPES:
-        settings["method_options"] = {"shapes": [SHAPES[residue_class(truth)]]}
+    method = "bayes" if "voxels" in parts else patient.method
+    settings: dict[str, Any] = {"method": method, "motion_correction": "motion" not in parts}
+    if "residue" in parts:
+        settings["method_options"] = RESIDUES.get((method, residue_class(truth)), {})
     if {"motion", "noise"} <= set(parts):
         settings["noise_reduction"] = "none"
     inputs = pipeline.UserInputs(aif=InputFunction(truth.times_s, truth.aif, origin="file") if "artery" in parts else None)
@@ -223,7 +234,7 @@ def row_of(patient: Patient, variant: str) -> dict[str, Any]:
     found = {**score(study, truth, time.perf_counter() - start), **best_thresholds(study, truth)}
     return {
         "commit": commit_id(), "code": code_fingerprint(), "drawn": patient.drawn, "noise": f"{patient.noise_hu:g}",
-        "recipe": patient.recipe, "seed": patient.seed, "variant": variant,
+        "recipe": patient.recipe, "method": patient.method, "seed": patient.seed, "variant": variant,
         "site": str(truth.parameters["lesion"]["site"]), "residue": residue_class(truth),
         "motion_mm": float(truth.parameters["motion"]["farthest_mm"]), **{name: found[name] for name in COLUMNS},
     }  # fmt: skip
@@ -266,6 +277,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--noise", type=float, default=4.0)
     parser.add_argument("--recipe", default="typical")
     parser.add_argument("--residue", nargs="+", default=["box", "exponential"], help="or drawn; each patient is made with each")
+    parser.add_argument("--method", default=pipeline.default_method("ctp"), choices=list(pipeline.methods()))
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--seeds-of", metavar="COMMIT")
@@ -278,12 +290,12 @@ def main() -> None:
     options = parsed()
     rows = known_rows(options.rows)
     seeds = options.seeds or figure_seeds(options.patients, options.seeds_of or (rows[0]["commit"] if rows else None))
-    print(f"commit {commit_id()}  seeds {seeds}  recipe {options.recipe}  noise {options.noise:g} HU")
+    print(f"commit {commit_id()}  seeds {seeds}  recipe {options.recipe}  noise {options.noise:g} HU  method {options.method}")
     print(f"{'seed':>11s} {'site':12s} {'residue':12s} {'variant':14s}" + "".join(f"{name:>13s}" for name in COLUMNS), flush=True)
     used = []
     for seed, drawn in [(seed, drawn) for seed in seeds for drawn in options.residue]:
-        patient = Patient(seed, drawn, options.noise, options.recipe)
-        same = {"seed": seed, "drawn": drawn, "noise": f"{options.noise:g}", "recipe": options.recipe}
+        patient = Patient(seed, drawn, options.noise, options.recipe, options.method)
+        same = {"seed": seed, "drawn": drawn, "noise": f"{options.noise:g}", "recipe": options.recipe, "method": options.method}
         here = {row["variant"]: row for row in rows if all(row[name] == value for name, value in same.items())}
         for variant in options.variants:
             if variant not in here:
