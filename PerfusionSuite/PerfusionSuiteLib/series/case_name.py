@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 
 from .notes import Notes
+from .sidecar import read_sidecar
 
 NEUTRAL = "case"
 _SUFFIXES = (".nii.gz", ".seq.nrrd", ".nii", ".nrrd", ".nhdr", ".dcm")
 _IDENTIFYING = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber")
+_GENERIC = {"anon", "anonymous", "case", "patient", "sub", "subject"}
 _SHORTEST = 3
 
 
-def case_name(place: Path, dicom_file: Path | None, notes: Notes) -> str:
+def case_name(place: Path, dicom_file: Path | None, notes: Notes, nifti_file: Path | None = None) -> str:
     """Return the name of a case.
 
     Parameters
@@ -28,6 +31,8 @@ def case_name(place: Path, dicom_file: Path | None, notes: Notes) -> str:
         One of its DICOM files.
     notes : Notes
         Gets the decision.
+    nifti_file : Path, optional
+        Its NIfTI file, beside which a converter may have left a JSON file that names the patient.
 
     Returns
     -------
@@ -38,8 +43,12 @@ def case_name(place: Path, dicom_file: Path | None, notes: Notes) -> str:
     name = place.resolve().name
     if place.is_file():
         name = next((name.removesuffix(end) for end in _SUFFIXES if name.lower().endswith(end)), place.stem)
-    if dicom_file is not None and _holds(name, _identifiers(dicom_file)):
-        notes.decide("The folder is called after the patient, so results call the case 'case'; another name can be given.")
+    known = set() if dicom_file is None else _identifiers(dicom_file)
+    if nifti_file is not None:
+        known |= _words_of(read_sidecar(nifti_file))
+    if _holds(name, known):
+        kind = "file" if place.is_file() else "folder"
+        notes.decide(f"The {kind} is called after the patient, so results call the case 'case'; another name can be given.")
         return NEUTRAL
     return name or NEUTRAL
 
@@ -53,8 +62,13 @@ def _identifiers(path: Path) -> set[str]:
         return set()
     if str(header.get("PatientIdentityRemoved", "")).upper() == "YES":
         return set()
+    return _words_of(header)
+
+
+def _words_of(header: Any) -> set[str]:
+    """Words of the fields that name a patient."""
     words = {word for tag in _IDENTIFYING for word in re.split(r"[\W_]+", str(header.get(tag, "")).lower())}
-    return {word for word in words if len(word) >= _SHORTEST}
+    return {word for word in words - _GENERIC if len(word) >= _SHORTEST}
 
 
 def _holds(name: str, identifiers: set[str]) -> bool:

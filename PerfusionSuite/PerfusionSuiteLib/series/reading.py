@@ -271,7 +271,8 @@ def _series(chosen: SeriesCandidate, wishes: _Wishes, notes: Notes, progress: Pr
         to_hounsfield(found.data, notes, rescaled=found.rescaled)
     check_enough_times(found.times_s)
     dicom_file = chosen.content.images[0].pixels.path if chosen.kind == "dicom" else None
-    name = wishes.case_id or case_name(wishes.place, dicom_file, notes)
+    nifti_file = chosen.paths[0] if chosen.kind == "nifti" else None
+    name = wishes.case_id or case_name(wishes.place, dicom_file, notes, nifti_file)
     source = Source(chosen.kind, name, tuple(notes.decisions), tuple(notes.findings), found.dicom)
     shuttle = found.acquisition.slice_times_s is not None and kind == "ctp"
     acquisition = replace(found.acquisition, shuttle=shuttle)
@@ -283,7 +284,7 @@ def _asl_series(
 ) -> AslSeries:
     """Read one ASL scan with what the user says about it."""
     dicom_file = chosen.content.stack.images[0].pixels.path if chosen.kind == "dicom" else None
-    name = wishes.case_id or case_name(wishes.place, dicom_file, notes)
+    name = wishes.case_id or case_name(wishes.place, dicom_file, notes, chosen.paths[0] if chosen.kind == "nifti" else None)
     if name.startswith("sub-"):
         name = name.removesuffix("_asl")  # a file of a BIDS tree is called after its subject
     if chosen.kind == "nifti":

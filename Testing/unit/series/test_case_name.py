@@ -43,3 +43,15 @@ def test_other_names_are_taken_and_so_are_those_of_deidentified_scans(dicom_file
 def test_a_file_is_called_by_its_stem(tmp_path):
     (tmp_path / "sub-01.nii.gz").write_bytes(b"")
     assert case_name(tmp_path / "sub-01.nii.gz", None, Notes()) == "sub-01"
+
+
+def test_a_converted_file_that_is_called_after_the_patient_of_its_json_file_names_no_case(tmp_path):
+    path = tmp_path / "Mustermann_CTP.nii.gz"
+    path.write_bytes(b"")
+    sidecar = tmp_path / "Mustermann_CTP.json"
+    sidecar.write_text('{"PatientName": "MUSTERMANN^ERIKA", "PatientID": "0012345"}')
+    notes = Notes()
+    assert case_name(path, None, notes, path) == "case"
+    assert "ustermann" not in notes.decisions[0]
+    sidecar.write_text('{"PatientID": "sub-7"}')
+    assert case_name(path, None, Notes(), path) == "Mustermann_CTP"
