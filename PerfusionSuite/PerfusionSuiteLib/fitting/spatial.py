@@ -43,14 +43,14 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 """Residue: ``auto``, ``box``, ``exponential`` or ``gamma:K``; share of a delay that is dispersion. Directions in which curves are
-told (8 or more; 12 to be exact). Whether alike neighbors are averaged before, and by what factor the noise that is left counts
-then, for averaging mixes tissues. Smoothness of ln CBV, centre time and ln MTT, and the differences between neighbors from which
-on it counts as an edge (ln, s, ln). Log-normal prior of the transit time. Earliest arrival after the arterial input's. Whether
-edges of the static image keep tissues apart (auto: when its noise is small against `guide_hu`; on, off). Noise of a sample (None:
-measured). Degrees of freedom of the misfit (0: Gaussian). Weights of the frames (0 leaves one out). Whether voxels between two
-tissues are explained by both of them (`border_voxels`). How well the arterial input is known: standard deviations that it adds
-to flow (share) and Tmax (s); a run of a scan says so itself (`artery_error`). Gauss-Newton steps, and conjugate gradients in
-each."""
+told (8 or more; 12 to be exact). Whether alike neighbors are averaged before and transit times pooled over alike tissue after
+(`pooled_transit`), and by what factor the noise that is left counts then, for averaging mixes tissues. Smoothness of ln CBV,
+centre time and ln MTT, and the differences between neighbors from which on it counts as an edge (ln, s, ln). Log-normal prior of
+the transit time. Earliest arrival after the arterial input's. Whether edges of the static image keep tissues apart (auto: when
+its noise is small against `guide_hu`; on, off). Noise of a sample (None: measured). Degrees of freedom of the misfit (0:
+Gaussian). Weights of the frames (0 leaves one out). Whether voxels between two tissues are explained by both of them
+(`border_voxels`). How well the arterial input is known: standard deviations that it adds to flow (share) and Tmax (s); a run of a
+scan says so itself (`artery_error`). Gauss-Newton steps, and conjugate gradients in each."""
 
 
 @dataclass(frozen=True, slots=True)

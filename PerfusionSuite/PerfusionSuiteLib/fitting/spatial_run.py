@@ -17,6 +17,7 @@ from ..deconvolution.maps import spread
 from .border_voxels import REACH, unmixed
 from .devices import choose_device, with_fallback
 from .mesh import Mesh
+from .pooled_transit import Curves, pooled_transit
 from .raster_field import make_field
 from .request import FitRequest, Fitted
 from .spatial import Plan
@@ -78,7 +79,7 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
 
     theta, model = minimise(task, dictionary_start(task), plan.outer, plan.inner, look)
     misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
-    single = task.mesh.gather(theta)
+    single = shared(request, data, plan, task.mesh.gather(theta)) if plan.average else task.mesh.gather(theta)
     found = parted(request, data, plan, single) if plan.borders else single
     columns = _columns(task, theta, found, model, (request.factor, misfit, plan.artery_error))
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
@@ -130,6 +131,14 @@ def dictionary_start(task: SpatialProblem) -> Tensor:
     theta, _ = dictionary.means(task.few, task.variance)
     theta[0] = theta[0].clamp_min(prior.least_volume).log()
     return mesh.scatter(manifold.bounded(theta, prior.least_volume))
+
+
+def shared(request: FitRequest, data: SpatialData, plan: Plan, theta: Tensor) -> Tensor:
+    """Parameters of shape (3, N) with transit times that alike tissue shares."""
+    mask = request.mask
+    mask[mask] = data.finite
+    curves = Curves(data.manifold, data.few, data.variance / plan.model_factor, data.variance)
+    return data.manifold.bounded(pooled_transit(curves, mask, voxel_sizes(np.asarray(request.affine)), theta), LEAST_VOLUME)
 
 
 def parted(request: FitRequest, data: SpatialData, plan: Plan, theta: Tensor) -> Tensor:
