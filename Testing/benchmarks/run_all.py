@@ -86,7 +86,11 @@ def main() -> int:
     seeds = figure_seeds(FULL_PATIENTS if options.full else PATIENTS)
     study = options.study or options.out.parent / f"study-{'full' if options.full else 'short'}-{code_fingerprint()}"
     parts, failed = [heading(seeds)], []
-    for name, command in commands(options.full, seeds, study):
+    chosen = commands(options.full, seeds, study)
+    unknown = sorted(set(options.only or ()) - {name for name, _ in chosen})
+    if unknown:
+        parser.error(f"there is no benchmark '{unknown[0]}'; choose from {', '.join(name for name, _ in chosen)}")
+    for name, command in chosen:
         if options.only and name not in options.only:
             continue
         text, seconds, code = run(name, command)
