@@ -3,6 +3,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from PerfusionSuiteLib import phantom, pipeline
 from PerfusionSuiteLib.asl_follow_up import with_follow_up
 from PerfusionSuiteLib.cli.main import main
-from PerfusionSuiteLib.core import InvalidInputError
+from PerfusionSuiteLib.core import InvalidInputError, no_progress
+from PerfusionSuiteLib.jobs import JobSpec
+from PerfusionSuiteLib.jobs.tasks import find_task
 from PerfusionSuiteLib.results import read_volume
 
 SETTINGS = pipeline.AslSettings(motion_correction=False)
@@ -51,6 +54,16 @@ def test_relative_flow_cannot_be_compared(a_first_study, an_asl_series):
     bare = replace(an_asl_series, m0=None, background_suppression_pulses=2)
     with pytest.raises(InvalidInputError, match="is relative, since it has no M0"):
         with_follow_up(a_first_study, bare, SETTINGS)
+
+
+def test_a_worker_takes_a_later_scan_and_refuses_what_is_none(an_asl_series):
+    report = SimpleNamespace(progress=no_progress, finding=lambda finding: None)
+    settings = {"pipeline": {"motion_correction": False}}
+    inputs = {"series": an_asl_series, "brain_mask": an_asl_series.m0 > 100, "midplane": (1, 0, 0, 2.0)}
+    study = find_task("run")(JobSpec("run", settings, {**inputs, "follow_up": later_of(an_asl_series)}), report)
+    assert study.metrics.values["follow_up"]["regions"]["brain"]["change_percent"] == pytest.approx(50.0, abs=8.0)
+    with pytest.raises(InvalidInputError, match="must be an ASL scan as well"):
+        find_task("run")(JobSpec("run", settings, {**inputs, "follow_up": study.maps}), report)
 
 
 def test_run_takes_a_later_scan_and_refuses_finished_maps(an_asl_series, tmp_path, capsys, monkeypatch):
