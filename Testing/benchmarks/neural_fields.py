@@ -2,12 +2,13 @@
 """Accuracy of the spatial fit and of neural fields on the analytic brain, against frozen SVD comparators: figures of issue 5.
 
     python Testing/benchmarks/neural_fields.py [--anatomies 4] [--phantom crop brain] [--methods spatial spatial:guided neural]
-                                               [--development] [--out FOLDER]
+                                               [--rivals all svd none] [--development] [--out FOLDER]
 
 Root-mean-square errors are means over anatomies, whose seeds come from the commit (figure_seeds.py); ``--development`` takes 11,
 12, 13 ... instead. Box and exponential residues, noise of 2 and 4 HU, 45 frames 1.5 s apart; the crop has 64 x 64 x 8 voxels
-around the lesion, the brain 256 x 256 x 8. Comparators: neural_comparators.py. With ``--out`` rows, pictures and a report are
-kept and an interrupted run goes on. Times and memory are measured by neural_speed.py.
+around the lesion, the brain 256 x 256 x 8. Comparators: neural_comparators.py; ``--rivals svd`` keeps only the two behind the
+similarity filter. With ``--out`` rows, pictures and a report are kept and an interrupted run goes on. Times and memory are
+measured by neural_speed.py.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from PerfusionSuiteLib.evaluation.report.neural_writing import write_field_study
 NOISE_HU, FAMILIES = (2.0, 4.0), ("box", "exponential")
 UNGUIDED, GUIDED = "spatial", "spatial:guided"
 FIRST_DEVELOPMENT_SEED = 11
+BEHIND_SIMILARITY = tuple(how for how in COMPARATORS if how.name in (CSVD_FOR_CBF, CSVD_FOR_TMAX))
 SIZES = SimpleNamespace(tile_px=32, tile_cbv=[4.0], brain_slices=8)
 
 
@@ -139,6 +141,7 @@ def main() -> int:
     parser.add_argument("--noise", type=float, nargs="+", default=list(NOISE_HU))
     parser.add_argument("--families", nargs="+", default=list(FAMILIES))
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--rivals", choices=("all", "svd", "none"), default="all")
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -151,7 +154,8 @@ def main() -> int:
     conditions = [
         FieldCondition(kind, family, noise) for kind in options.phantom for family in options.families for noise in options.noise
     ]
-    rivals = (*COMPARATORS, estimator("nlr"), estimator("bayes"))
+    voxelwise = (estimator("nlr"), estimator("bayes"))
+    rivals = {"all": (*COMPARATORS, *voxelwise), "svd": BEHIND_SIMILARITY, "none": ()}[options.rivals]
     design = FieldDesign(conditions, seeds, [*(estimator(name) for name in methods), *rivals], options.device)
     with tempfile.TemporaryDirectory() as temporary:
         out = options.out or Path(temporary)
