@@ -27,8 +27,8 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``random``, ``neural`` (what was learned on
 simulated patients: fewer steps), or a file of ``perfusion-suite train``. Steps (None: 60 from a learned start, 100 from a random
 one) and learning rate of Adam. Share of the steps in which every voxel counts alike and is drawn to its own best guess, less and
-less (None: 0.65 from a learned start, 0 from a random one). Share of a curve that the model may miss beside the noise: without it,
-the large curves of vessels would take all steps for themselves. Seed of a random start."""
+less (None: 0.65 from a learned start, 0 from a random one). Share of a curve that the model may miss beside the noise: without
+it, the large curves of vessels would take all steps for themselves. Seed of a random start."""
 
 STEPS_COLD, STEPS_LEARNED = 100, 60
 GUIDANCE_COLD, GUIDANCE_LEARNED = 0.0, 0.65
