@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
         help="perfusion maps and lesions",
         description="Either a study on digital patients (--study OUT), which goes on where it was stopped, or finished maps "
         "beside their truth (RESULT TRUTH). Each list below is varied alone around the reference; an empty one leaves it out. "
-        "The study as it stands takes about an hour and a half of one core (60 scans); --grid small a third of that.",
+        "The study as it stands takes about an hour of one core (60 scans, 56 s each).",
     )  # fmt: skip
     maps.add_argument("result", metavar="RESULT", type=Path, nargs="?", help="folder with finished maps, as 'run' writes it")
     maps.add_argument(

@@ -104,7 +104,8 @@ def select_vof(
         return None
     veins = transport.courses(aif, times, SHIFTS_S, MEANS_S)  # no calm voxel shows them: sinuses lie beside bone
     pool = build_pool(data, times, inside, share=3.0 * TOP_SHARE, calm=calm, most_motion=MOST_MOTION, known=veins)
-    group = _best_group(pool, aif, _kinship(pool, veins), inside, matrix)
+    kin = _kinship(pool, veins)
+    group = _best_group(pool, aif, kin, inside, matrix)
     if group is None:
         return None
     index, score = group
@@ -115,6 +116,7 @@ def select_vof(
     quality["motion_share"] = float(np.median(pool.motion_share[chosen]))
     heights = smoothed(pool.data[pool.index[chosen]].astype(np.float64)).max(axis=1)
     quality["misfit"] = 1.0 - float(np.median(sure_level(pool, chosen, aif) / np.maximum(heights, 1e-9)))
+    quality["stands_out"] = _stands_out(pool, kin, chosen, quality["rise_s"] - RISE_GAPS_S[0])
     curve = InputFunction(times, values, pool.voxels(index), "vof", score, quality=quality)
     return with_findings(curve, *judge_vof(quality))
 
@@ -129,6 +131,13 @@ def _kinship(pool: Pool, veins: FloatArray) -> FloatArray:
     apart = np.sqrt(np.maximum(rest, 0.0) / np.maximum(along, 1e-9))
     result: FloatArray = np.maximum(1.0 - (1.0 - LEAST_KIN) * apart / MOST_APART, LEAST_KIN)
     return result
+
+
+def _stands_out(pool: Pool, kin: FloatArray, chosen: NDArray[np.int64], earliest_s: float) -> float:
+    """Return how much taller the chosen voxels are than the next ones like them; the middle of a wide vein does not stand out."""
+    alike = pool.features.peak[(kin > LEAST_KIN) & (pool.features.rise_s >= earliest_s)]
+    rank = min(MOST_VOXELS, alike.size)
+    return float(np.median(pool.features.peak[chosen]) / np.sort(alike)[-rank]) if rank else 1.0
 
 
 def _best_group(

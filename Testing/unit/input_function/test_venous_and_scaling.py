@@ -165,6 +165,22 @@ def test_bone_that_moves_in_everywhere_does_not_crowd_veins_out(scene_of):
     assert (scene.vein[tuple(vof.voxels.T)] == 1).all()
 
 
+def test_veins_that_fill_no_voxel_make_the_scale_doubtful(scene_of):
+    scene = scene_of(100.0)
+    part = np.where(scene.vein > 0, 0.45, 0.0)
+    part[31:34, 65:67, 2] = 0.75  # the widest place of the widest vein, and still three quarters of it
+    narrow = scene.concentration - ((scene.vein - part)[..., None] * scene.vof).astype(np.float32)
+    aif = InputFunction(scene.times, 0.3 * scene.aif)
+
+    def judged(data):
+        vof = select_vof(data, scene.times, mask=scene.mask, affine=AFFINE, aif=aif, baseline=scene.baseline)
+        return scale_to_vof(aif, vof)
+
+    assert judged(narrow).scale < 0.85 / 0.3
+    assert "wide enough" in next(f.message for f in judged(narrow).findings if f.code == "aif_uncertain")
+    assert not any("wide enough" in f.message for f in judged(scene.concentration).findings)
+
+
 def test_a_sinus_that_fills_long_after_the_artery_is_found_before_a_branch_behind_a_blockage(scene_of):
     scene = scene_of(40.0, 0, 48.0)
     data, sinus = with_slow_sinus(scene, 12.0, 14.0)
