@@ -32,6 +32,8 @@ from .regional_meaning import findings_of
 from .settings import Settings, UserInputs
 
 SOFTWARE = f"Perfusion Suite {__version__}"
+FOR_PEAKS = "gaussian"
+"""How noise is reduced for what is read off the curves themselves, beside a method that looks at the noisy scan."""
 
 
 def make_maps(
@@ -76,20 +78,29 @@ def make_maps(
     used = {**asdict(settings), "noise_reduction": settings.noise_reduction_used, "interval_s": float(np.median(np.diff(times)))}
     provenance = Provenance(settings.method, used, SOFTWARE)
     ready = 0.1 if settings.noise_reduction_used == "none" else 0.5
-    with clock.step("noise"):
-        curves = prepare.smoothed_curves(
-            concentration,
-            method=settings.noise_reduction_used,
-            exclude=masks.csf | masks.vessel | masks.bone,
-            progress=part_of(progress, 0.0, ready),
-            **settings.noise_options,
-        )
+    excluded = masks.csf | masks.vessel | masks.bone
+    alone = settings.on_grid and settings.noise_reduction_used == "none"
+    curves = np.empty((0, times.size), np.float32)
+    if not alone:
+        with clock.step("noise"):
+            curves = prepare.smoothed_curves(
+                concentration,
+                method=settings.noise_reduction_used,
+                exclude=excluded,
+                progress=part_of(progress, 0.0, ready),
+                **settings.noise_options,
+            )
+
+    def read_off(made: Provenance) -> list[PerfusionMap]:  # smooth copies are made late, which keeps the memory of a fit small
+        smooth = prepare.smoothed_curves(concentration, method=FOR_PEAKS, exclude=excluded) if alone else curves
+        return _curve_maps(concentration, smooth, made)
+
     fitted = None
     with clock.step("maps"):
         if regional.is_regional(settings.method):
             later = part_of(progress, ready, 1.0)
             found = regional.fit_regions(concentration, aif, settings, inputs, masks, provenance, later, watch)
-            return found.maps.added(*_curve_maps(concentration, curves, found.provenance)), found.regions
+            return found.maps.added(*read_off(found.provenance)), found.regions
         if settings.on_grid:
             arrays, fitted = _whole_volume(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
         else:
@@ -105,7 +116,7 @@ def make_maps(
         units={key: unit_of(key, settings.density) for key in known},
         quality=None if quality is None else _on_grid(quality, mask, deconvolution.QualityCode.OUTSIDE_MASK),
     )
-    return maps.added(*_curve_maps(concentration, curves, provenance)), fitted
+    return maps.added(*read_off(provenance)), fitted
 
 
 def _whole_volume(

@@ -188,7 +188,7 @@ TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
     {
         "bayes": 0.0,
         "spatial": -0.25,
-        "neural": -0.5,
+        "neural": -0.25,
         "nlr": 0.25,
         "osvd": -0.75,
         "csvd": -0.5,
@@ -215,7 +215,7 @@ RCBF_FACTOR: Mapping[str, float] = MappingProxyType(
     {
         "bayes": 0.9,
         "spatial": 0.9,
-        "neural": 0.95,
+        "neural": 1.0,
         "nlr": 1.0,
         "osvd": 1.15,
         "csvd": 1.3,
