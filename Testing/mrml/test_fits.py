@@ -18,12 +18,14 @@ from PerfusionSuiteSlicer.mrml import SequenceNodes
 from PerfusionSuiteSlicer.mrml.FieldJob import startCurvesJob, startSampleJob
 from PerfusionSuiteSlicer.mrml.FieldNodes import fieldSentence, fieldText
 from PerfusionSuiteSlicer.mrml.LiveFit import LiveFit
-from PerfusionSuiteSlicer.mrml.SceneFiles import problemsOfScene, writeBundle
+from PerfusionSuiteSlicer.mrml.SceneFiles import writeBundle
 from PerfusionSuiteSlicer.mrml.StudyJob import resumeJob, startStudyJob
 from PerfusionSuiteSlicer.mrml.StudyScene import findStudy, studyToScene
 from PerfusionSuiteSlicer.mrml.TableNodes import columnValues
 from PerfusionSuiteSlicer.mrml.VolumeArrays import affineOf, volumeArray
 from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
+
+from .scene_problems import problemsOfScene
 
 pytestmark = pytest.mark.mrml
 PLACE = Path(__file__).resolve().parents[1] / "watched_method.py"
