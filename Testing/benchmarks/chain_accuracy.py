@@ -176,7 +176,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--no-motion-correction", action="store_true")
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+")
-    parser.add_argument("--seeds-of", metavar="COMMIT")
+    parser.add_argument("--seeds-of", metavar="COMMIT", help="its id, hashed as it is written here: a short id gives other seeds")
     parser.add_argument("--rows", metavar="FILE", type=Path, help="table that grows with each patient; a stopped run goes on")
     return parser.parse_args()
 
