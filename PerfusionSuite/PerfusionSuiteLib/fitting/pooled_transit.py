@@ -44,7 +44,8 @@ SCATTER = 0.12
 """Of ln MTT within one kind of tissue. What a voxel's own curve tells better than this it keeps: without noise, everything."""
 
 LEAST_TRUST = 1e-3
-CPU_ROWS, GPU_ROWS = 8192, 262144
+CPU_ROWS, GPU_ROWS = 65536, 262144
+"""Rows per block: four hundred neighbors a block cost more in calls than in memory when blocks are small."""
 
 
 @dataclass(frozen=True, slots=True)
