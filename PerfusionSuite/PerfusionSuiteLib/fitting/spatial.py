@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import InvalidInputError, MissingPackageError
+from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 from .artery_error import EXACT, checked_error
+from .devices import require_torch
 from .request import FitRequest, Fitted
 from .response_table import shape_of
 
@@ -186,11 +187,7 @@ def fit(request: FitRequest) -> Fitted:
         If PyTorch is not installed.
     """
     plan = checked_plan(request.settings, request.problem.times_s.size)
-    try:
-        from .spatial_run import run
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        msg = "The method 'spatial' needs PyTorch, which is not installed. Install the package torch, or choose 'bayes'."
-        raise MissingPackageError(msg) from error
+    require_torch("spatial")
+    from .spatial_run import run
+
     return run(request, plan)

@@ -84,7 +84,7 @@ def test_other_errors_are_not_taken_for_missing_memory() -> None:
         with_fallback(broken, CPU, 512, Notes())
 
 
-@pytest.mark.parametrize("method", ["neural", "resppinn", "sppinn"])
+@pytest.mark.parametrize("method", ["neural", "resppinn", "spatial", "sppinn"])
 def test_a_method_says_what_to_do_where_pytorch_is_missing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match=f"'{method}' needs PyTorch.*choose 'bayes'"):
