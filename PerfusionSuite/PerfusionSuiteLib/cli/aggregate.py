@@ -35,6 +35,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--output", metavar="FILE.csv", type=Path, required=True, help="the table to write")
     parser.add_argument("--outcomes", metavar="FILE.csv", type=Path, help="a table of outcomes to put beside the metrics")
     parser.add_argument("--id-column", metavar="NAME", default="case_id", help="its column with the names of the cases")
+    parser.add_argument(
+        "--key", metavar="FILE.csv", type=Path,
+        help="the key of a numbered cohort (OUT-key.csv), when the outcomes stand beside the names of the scans",
+    )  # fmt: skip
     parser.add_argument("--slices", action="store_true", help="also the values of each slice, a column for each")
     parser.set_defaults(execute=execute)
 
@@ -69,7 +73,8 @@ def execute(options: argparse.Namespace) -> int:
     rows, columns = found.rows, found.columns
     merged = None
     if options.outcomes is not None:
-        merged = cohort.merge_outcomes(found, cohort.read_table(options.outcomes), id_column=options.id_column)
+        key = cohort.read_key(options.key) if options.key is not None else None
+        merged = cohort.merge_outcomes(found, cohort.read_table(options.outcomes), id_column=options.id_column, key=key)
         rows, columns = merged.rows, merged.columns
     write_rows(options.output, rows, columns)
     print(f"{len(rows)} {'case' if len(rows) == 1 else 'cases'}, {len(columns)} columns in {options.output}")

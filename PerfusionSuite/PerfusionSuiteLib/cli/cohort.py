@@ -15,7 +15,10 @@ from ..results.tables import write_rows
 from .console import ConsoleProgress
 
 ALL_TABLE, ASL_TABLE, STATE_TABLE = "cohort.csv", "asl_cohort.csv", "cases.csv"
-_OWN_WORDS = ("--modality",)
+_OWN_WORDS = {
+    "--modality": "belongs before '--run', since it also decides which scans are cases. Move it there.",
+    "--case-id": "cannot be the same for every scan. Leave it out; --case-names says what cases are called.",
+}
 _MOST_SHOWN = 10
 _EPILOG = f"""files in OUT:
   CASE/            results of a scan as 'run' writes them; open CASE/report.html
@@ -26,8 +29,11 @@ _EPILOG = f"""files in OUT:
 examples:
   perfusion-suite cohort scans results participant --workers 2
   perfusion-suite cohort scans results participant --participant-label case-07 --again
+  perfusion-suite cohort archive results participant --case-names numbered
   perfusion-suite cohort bids results participant --modality asl --run --method asl-multi --smooth 5
 
+A folder that is called after its patient, as the headers tell, becomes case-001 and so on. OUT-key.csv, beside OUT, says which
+is which and keeps the numbers when the cohort goes on; keep it apart from the results when these are passed on.
 The exit code is 2 when a scan that was asked for has no results."""
 
 
@@ -55,6 +61,12 @@ def add_parser(commands: Any) -> None:
         "--participant-label", metavar="LABEL", nargs="+", default=[], help="only these participants, with or without 'sub-'"
     )
     parser.add_argument("--modality", choices=("auto", "ctp", "dsc", "asl"), default="auto", help="kind of scan, as for 'run'")
+    parser.add_argument(
+        "--case-names", choices=cohort.HOW, default="auto",
+        help="what cases are called: auto (default: after their folders, but by numbers where a folder is called after the "
+        "patient), folder, or numbered",
+    )  # fmt: skip
+    parser.add_argument("--key", metavar="FILE.csv", type=Path, help="which scan got which number (default: OUT-key.csv)")
     parser.add_argument("--workers", metavar="N", type=int, default=1, help="scans at a time (default 1)")
     parser.add_argument("--again", action="store_true", help="also run scans that have results")
     parser.add_argument(
@@ -99,11 +111,12 @@ def execute(options: argparse.Namespace) -> int:
 def _participants(options: argparse.Namespace, console: ConsoleProgress) -> set[str]:
     """Run the cases that have no results yet; return the names of all that were asked for."""
     words = _checked_words(options)
-    found = cohort.find_cases(options.input, modality=options.modality, leave_out=options.output)
-    cases = cohort.with_labels(found, options.participant_label)
+    cases = cohort.with_labels(_named_cases(options, console), options.participant_label)
     console.message(f"{len(cases)} {'scan' if len(cases) == 1 else 'scans'}: {_listed([case.name for case in cases])}")
     if others := cohort.folders_without_images(options.input, leave_out=options.output):
-        console.message(f"Left out, because nothing in them looks like a scan: {_listed(others)}")
+        hidden = any(case.scan for case in cases)  # where folders are called after patients, others may be, too
+        shown = f"{len(others)} of the folders" if hidden else _listed(others)
+        console.message(f"Left out, because nothing in them looks like a scan: {shown}")
 
     def told(state: cohort.CaseState) -> None:
         how = "done" if state.state == cohort.DONE else f"failed: {state.sentence}"
@@ -117,6 +130,23 @@ def _participants(options: argparse.Namespace, console: ConsoleProgress) -> set[
     return {case.name for case in cases}
 
 
+def _named_cases(options: argparse.Namespace, console: ConsoleProgress) -> tuple[cohort.Case, ...]:
+    """Find the cases; those that must not be called after their folders get numbers, and the key is written first."""
+    found = cohort.find_cases(options.input, modality=options.modality, leave_out=options.output)
+    path = options.key or cohort.key_file_of(options.output)
+    key = cohort.read_key(path) if path.is_file() and options.case_names != "folder" else {}
+    cases = cohort.name_cases(found, key, how=options.case_names)
+    numbered = sum(bool(case.scan) for case in cases)
+    if numbered:
+        check_output_folder(path.parent)
+        cohort.write_key(path, cases, key)
+        why = "" if options.case_names == "numbered" else ", because what they are called may name a patient"
+        console.message(f"{numbered} of {len(cases)} scans are numbered here{why}. '{path}' says which is which: keep it apart.")
+    if old := sum((options.output / case.scan).exists() for case in cases if case.scan):
+        console.message(f"{old} of them have results of before, still under their own names. Remove those, or take another OUT.")
+    return cases
+
+
 def _checked_words(options: argparse.Namespace) -> list[str]:
     """The words for every run; wrong ones are told before the first."""
     from .main import build_parser
@@ -124,7 +154,7 @@ def _checked_words(options: argparse.Namespace) -> list[str]:
     words = list(options.run)
     taken = next((word for word in words if word.split("=")[0] in _OWN_WORDS), None)
     if taken is not None:
-        msg = f"{taken} belongs before '--run', since it also decides which scans are cases. Move it there."
+        msg = f"{taken} {_OWN_WORDS[taken.split('=')[0]]}"
         raise InvalidInputError(msg)
     words = [*(["--modality", options.modality] if options.modality != "auto" else []), *words]
     parsed = build_parser().parse_args(["run", "IN", "OUT", *words])

@@ -7,6 +7,7 @@ from .asl_table import COLUMNS as ASL_COLUMNS
 from .asl_table import asl_rows
 from .batch import DONE, CaseState, run_cases, states_in
 from .cases import Case, find_cases, folders_without_images, with_labels
+from .naming import HOW, key_file_of, name_cases, read_key, write_key
 from .outcomes import Merged, merge_outcomes
 from .question import Question
 from .table_file import Table, read_table
@@ -15,6 +16,7 @@ from .writing import write_analysis
 __all__ = [
     "ASL_COLUMNS",
     "DONE",
+    "HOW",
     "Aggregate",
     "Case",
     "CaseState",
@@ -27,10 +29,14 @@ __all__ = [
     "asl_rows",
     "find_cases",
     "folders_without_images",
+    "key_file_of",
     "merge_outcomes",
+    "name_cases",
+    "read_key",
     "read_table",
     "run_cases",
     "states_in",
     "with_labels",
     "write_analysis",
+    "write_key",
 ]

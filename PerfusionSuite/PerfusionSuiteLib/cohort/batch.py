@@ -7,6 +7,8 @@ import glob
 import hashlib
 import json
 import os
+import re
+import stat
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from typing import IO
 
 from .. import __version__
 from ..core.failures import UNEXPECTED
-from ..core.files import write_json
+from ..core.files import write_json, write_text
 from ..core.progress import ProgressCallback
 from ..jobs.launch import worker_python_path
 from ..results.privacy import without_identifiers
@@ -30,6 +32,8 @@ STATES = ".cohort"
 DONE, FAILED = "done", "failed"
 _SAID = "perfusion-suite: "
 _POLL_S, _PATIENCE_S = 0.1, 10.0
+_KILLED = -9
+_SHORTEST_NAME = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def states_in(out: Path) -> dict[str, CaseState]:
 
 
 def key_of(case: Case, words: Sequence[str]) -> str:
-    """Return what results of a case depend on: its files by name, size and time, the command and the version.
+    """Return what results of a case depend on: its files, and those of the command, by size and time, the command, the version.
 
     Parameters
     ----------
@@ -107,7 +111,16 @@ def key_of(case: Case, words: Sequence[str]) -> str:
     for path in sorted(item for item in around if item.is_file()):
         status = path.stat()
         facts.append((path.relative_to(place).as_posix(), status.st_size, status.st_mtime_ns))
-    return hashlib.sha256(json.dumps([facts, case.path.name, list(words), __version__]).encode()).hexdigest()[:24]
+    named = [_facts_of(word) for word in words]  # --config FILE: another content gives other results
+    return hashlib.sha256(json.dumps([facts, case.path.name, list(words), named, __version__]).encode()).hexdigest()[:24]
+
+
+def _facts_of(word: str) -> tuple[int, int] | None:
+    """Size and time of the file that a word of a command names; None where it names none."""
+    with suppress(OSError):
+        status = Path(word.rpartition("=")[2]).stat()
+        return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    return None
 
 
 def run_cases(
@@ -190,7 +203,9 @@ class _Running:
         (out / STATES).mkdir(parents=True, exist_ok=True)
         self._log = out / STATES / f"{case.name}.log"
         self._stream: IO[bytes] = self._log.open("wb")
-        command = [sys.executable, "-P", "-m", "PerfusionSuiteLib.cli", "run", str(case.path), str(out / case.name), *words]
+        place = str(case.path.absolute())  # sentences about it are then known for a path, and hidden
+        command = [sys.executable, "-P", "-m", "PerfusionSuiteLib.cli", "run", place, str(out / case.name), *words]
+        command += ["--case-id", case.name] if case.scan else []
         path = worker_python_path(os.environ.get("PYTHONPATH"))
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._stream, stderr=subprocess.STDOUT,
@@ -204,16 +219,23 @@ class _Running:
 
     def state(self) -> CaseState:
         """How it went, once it is over."""
-        self._stream.close()
+        text = self._close()
         code = int(self._process.returncode)
         seconds = round(time.perf_counter() - self._start, 1)
         if code == 0:
             return CaseState(self._case.name, DONE, self._key, 0, "", seconds)
-        text = self._log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
         said = [line.removeprefix(_SAID) for line in text.splitlines() if line.startswith(_SAID)]
-        sentence = said[-1] if said else f"The run ended with code {code} without a word."
-        clean = str(without_identifiers(sentence))
-        return CaseState(self._case.name, FAILED, self._key, code if code > 0 else UNEXPECTED, clean, seconds)
+        sentence = said[-1] if said else _silent_end(code)
+        return CaseState(self._case.name, FAILED, self._key, code if code > 0 else UNEXPECTED, sentence, seconds)
+
+    def _close(self) -> str:
+        """Close what it said, take identifiers out of it, and return it."""
+        self._stream.close()
+        text = self._log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
+        clean = _without_scan(str(without_identifiers(text)), self._case)
+        if clean != text:
+            write_text(self._log, clean)
+        return clean
 
     def stop(self) -> None:
         """End it: politely, then at once."""
@@ -223,4 +245,19 @@ class _Running:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._stream.close()
+        self._close()
+
+
+def _without_scan(text: str, case: Case) -> str:
+    """Replace what a numbered case is called where it lies; short names, which may be any word, only in quotes."""
+    for word in (case.path.name, case.scan) if case.scan else ():
+        plain = rf"(?<!\w){re.escape(word)}(?!\w)"
+        text = re.sub(plain if len(word) >= _SHORTEST_NAME else f"(?<=['\"]){re.escape(word)}(?=['\"])", case.name, text)
+    return text
+
+
+def _silent_end(code: int) -> str:
+    """Say why a process left no sentence."""
+    if code == _KILLED:
+        return "The system ended the run, most likely for want of memory. Run fewer scans at a time (--workers)."
+    return f"The run ended with code {code} without a word."

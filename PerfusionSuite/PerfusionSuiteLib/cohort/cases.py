@@ -26,11 +26,14 @@ class Case:
         What ``run`` reads.
     participant : str
         Subject it belongs to, without ``sub-``; the name where there are no subjects.
+    scan : str
+        What it is called where it lies, if `name` is a number instead (`naming`).
     """
 
     name: str
     path: Path
     participant: str
+    scan: str = ""
 
 
 def find_cases(place: Path, *, modality: str = "auto", leave_out: Path | None = None) -> tuple[Case, ...]:
@@ -136,7 +139,7 @@ def with_labels(cases: Sequence[Case], labels: Sequence[str]) -> tuple[Case, ...
     cases : sequence of Case
         All cases.
     labels : sequence of str
-        Participants, with or without ``sub-``; empty for all.
+        Participants, with or without ``sub-``, or names of cases; empty for all.
 
     Returns
     -------
@@ -148,11 +151,16 @@ def with_labels(cases: Sequence[Case], labels: Sequence[str]) -> tuple[Case, ...
     InvalidInputError
         If there is no such participant.
     """
-    wanted = [label.removeprefix("sub-") for label in labels]
-    known = list(dict.fromkeys(case.participant for case in cases))
-    missing = [label for label in wanted if label not in known]
+    wanted = {label.removeprefix("sub-") for label in labels}
+    missing = sorted(wanted - {label for case in cases for label in _labels(case)})
     if missing:
+        known = list(dict.fromkeys(case.name if case.scan else case.participant for case in cases))
         shown = ", ".join(known[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
         msg = f"There is no participant '{missing[0]}'. Choose from {shown}."
         raise InvalidInputError(msg)
-    return tuple(case for case in cases if not wanted or case.participant in wanted)
+    return tuple(case for case in cases if not wanted or wanted & _labels(case))
+
+
+def _labels(case: Case) -> set[str]:
+    """By what words a case is chosen; a numbered one also by its number."""
+    return {case.participant, case.name} if case.scan else {case.participant}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,9 @@ class Merged:
     renamed: tuple[str, ...]
 
 
-def merge_outcomes(metrics: Aggregate, outcomes: Table, *, id_column: str = CASE_ID) -> Merged:
+def merge_outcomes(
+    metrics: Aggregate, outcomes: Table, *, id_column: str = CASE_ID, key: Mapping[str, str] | None = None
+) -> Merged:
     """Merge a table of outcomes by case.
 
     Parameters
@@ -47,6 +50,8 @@ def merge_outcomes(metrics: Aggregate, outcomes: Table, *, id_column: str = CASE
         One row per case.
     id_column : str
         Its column with the names of the cases, spelled as their folders.
+    key : mapping of str to str, optional
+        Numbers by name of the scan (`naming.read_key`): names that it holds may stand in that column instead of the numbers.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def merge_outcomes(metrics: Aggregate, outcomes: Table, *, id_column: str = CASE
     InvalidInputError
         If there is no such column, a case stands there twice or has no name, or no case is common.
     """
-    ids = outcomes.texts(id_column)
+    ids = [case if case is None else (key or {}).get(case, case) for case in outcomes.texts(id_column)]
     if None in ids:
         msg = f"Row {ids.index(None) + 2} of the outcome table has no '{id_column}'. Give every case its name."
         raise InvalidInputError(msg)

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from ..core.errors import InvalidInputError
+from .discover import format_of
 from .notes import Notes
 from .sidecar import read_sidecar
 
 NEUTRAL = "case"
 _SUFFIXES = (".nii.gz", ".seq.nrrd", ".nii", ".nrrd", ".nhdr", ".dcm")
+_NIFTI = (".nii.gz", ".nii")
 _IDENTIFYING = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber")
 _GENERIC = {"anon", "anonymous", "case", "patient", "sub", "subject"}
 _SHORTEST = 3
@@ -40,9 +44,7 @@ def case_name(place: Path, dicom_file: Path | None, notes: Notes, nifti_file: Pa
         Name of the folder, or of the file without its suffix; ``case`` when that holds a name or number of the
         patient. Files that say that identities were removed keep theirs.
     """
-    name = place.resolve().name
-    if place.is_file():
-        name = next((name.removesuffix(end) for end in _SUFFIXES if name.lower().endswith(end)), place.stem)
+    name = _plain_name(place)
     known = set() if dicom_file is None else _identifiers(dicom_file)
     if nifti_file is not None:
         known |= _words_of(read_sidecar(nifti_file))
@@ -51,6 +53,38 @@ def case_name(place: Path, dicom_file: Path | None, notes: Notes, nifti_file: Pa
         notes.decide(f"The {kind} is called after the patient, so results call the case 'case'; another name can be given.")
         return NEUTRAL
     return name or NEUTRAL
+
+
+def is_called_after_patient(place: Path) -> bool:
+    """Find out whether a scan lies in a folder or file that is called after its patient.
+
+    Parameters
+    ----------
+    place : Path
+        Folder or file of a scan.
+
+    Returns
+    -------
+    bool
+        True when its first DICOM header, or a JSON file beside its NIfTI files, holds a word of that name. Scans that do not
+        say whose they are cannot be judged: False.
+    """
+    files = [place] if place.is_file() else sorted(item for item in place.rglob("*") if item.is_file())
+    header = next((path for path in files if format_of(path) == "dicom"), None)
+    known = set() if header is None else _identifiers(header)
+    for path in files:
+        if path.name.lower().endswith(_NIFTI):
+            with suppress(InvalidInputError):  # a damaged file is told when the scan is read
+                known |= _words_of(read_sidecar(path))
+    return _holds(_plain_name(place), known)
+
+
+def _plain_name(place: Path) -> str:
+    """Name of a folder, or of a file without its suffix; of a link its own, for its target may lie in an archive."""
+    name = place.name if place.name not in ("", "..") else place.resolve().name
+    if place.is_file():
+        return next((name[: -len(end)] for end in _SUFFIXES if name.lower().endswith(end)), place.stem)
+    return name
 
 
 def _identifiers(path: Path) -> set[str]:

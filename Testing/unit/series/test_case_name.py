@@ -6,7 +6,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from PerfusionSuiteLib.series.case_name import case_name
+from PerfusionSuiteLib.series.case_name import case_name, is_called_after_patient
 from PerfusionSuiteLib.series.notes import Notes
 
 
@@ -17,6 +17,7 @@ def dicom_file(tmp_path):
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.PatientName, dataset.PatientID = "MUSTERMANN^ERIKA", "0012345"
+        dataset.ImageComments = "long enough to be told from other files " * 4
         for name, value in facts.items():
             setattr(dataset, name, value)
         place = tmp_path / folder
@@ -55,3 +56,21 @@ def test_a_converted_file_that_is_called_after_the_patient_of_its_json_file_name
     assert "ustermann" not in notes.decisions[0]
     sidecar.write_text('{"PatientID": "sub-7"}')
     assert case_name(path, None, Notes(), path) == "Mustermann_CTP"
+
+
+def test_a_link_is_called_by_its_own_name_and_not_by_that_of_the_folder_in_the_archive(dicom_file, tmp_path):
+    place, file = dicom_file("Huber_Xaver")
+    (tmp_path / "subject-7").symlink_to(place, target_is_directory=True)
+    assert case_name(tmp_path / "subject-7", file, Notes()) == "subject-7"
+
+
+def test_a_folder_is_judged_before_it_is_read(dicom_file):
+    assert is_called_after_patient(dicom_file("Erika")[0])
+    assert not is_called_after_patient(dicom_file("site-3")[0])
+    assert not is_called_after_patient(dicom_file("Mustermann", PatientIdentityRemoved="YES")[0])
+
+
+def test_a_damaged_sidecar_names_nobody_and_is_left_to_the_reader(tmp_path):
+    (tmp_path / "scan.nii.gz").write_bytes(b"")
+    (tmp_path / "scan.json").write_text("{")
+    assert not is_called_after_patient(tmp_path)
