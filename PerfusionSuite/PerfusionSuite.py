@@ -184,7 +184,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
           (one grows to the best voxels near it, several are the voxels themselves), instead of the automatic choice.
         :param vofTable: the same for the vein.
         :param leakageCorrection: of DSC-MRI: "auto", "none", "bsw" or "bidirectional".
-        :param adc: vtkMRMLScalarVolumeNode with diffusion on the grid of the scan, for the preset "adc".
+        :param adc: vtkMRMLScalarVolumeNode with diffusion, registered to the scan; makes "adc" the default preset.
         :param labelingEfficiency: of ASL: share that labeling inverts, instead of what the scan says.
         :param bloodT1: of ASL: T1 of arterial blood in s.
         :param grayMatter: of ASL: vtkMRMLScalarVolumeNode with the fraction of gray matter on the grid of the scan.
@@ -209,7 +209,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
 
         choices = {
             "method": method,
-            "preset": preset,
+            "preset": preset or (None if adc is None else "adc"),
             "motion_correction": motionCorrection,
             "noise_reduction": noiseReduction,
             "aif_method": arteryMethod,
@@ -224,7 +224,7 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
             {key: value for key, value in choices.items() if value is not None},
             modality=modality,
             interval_s=interval,
-            inputs=userInputs(aifTable, vofTable, adc) | inputs,
+            inputs=userInputs(aifTable, vofTable, adc, scan=sequenceNode) | inputs,
             output=outputFolder,
             progress=progressCallback,
             finished=finishedCallback,

@@ -40,6 +40,18 @@ assert "you entered" in ui.timingLabel.text
 ui.intervalSpinBox.value = 0.0
 assert "2.00 s apart" in ui.timingLabel.text
 assert panel.applyButton.enabled
+
+# A map of diffusion decides the core unless thresholds were chosen.
+diffusion = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "diffusion")
+assert ui.presetComboBox.currentText == "ct-perfusion-auto"
+ui.modalityComboBox.currentText = "DSC-MRI"
+ui.adcSelector.setCurrentNode(diffusion)
+assert ui.presetComboBox.currentText == "ADC core"
+ui.adcSelector.setCurrentNode(None)
+assert ui.presetComboBox.currentText == "ct-perfusion-auto"
+ui.modalityComboBox.currentText = "From the scan"
+slicer.mrmlScene.RemoveNode(diffusion)
+
 ui.presetComboBox.currentText = "ADC core"
 assert not panel.applyButton.enabled
 assert "choose others for a CT scan" in panel.applyButton.toolTip

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .. import input_function, pipeline, results, series
 from ..core import InputFunction, InvalidInputError, PerfusionSeries
+from ..core.positive_on_grid import positive_on_grid
 from ..hemopic import tissue_labels
 from .lesion_options import given_by_user
 
@@ -75,18 +75,7 @@ def _diffusion(path: Path | None, scan: PerfusionSeries) -> NDArray[np.float32] 
     """Read an ADC map and bring it to the grid of the scan by the positions that both files state."""
     if path is None:
         return None
-    values, affine = results.read_volume(path)
-    to_file = np.linalg.inv(affine) @ scan.affine
-    index = np.stack([*np.indices(scan.shape, dtype=np.float64).reshape(3, -1), np.ones(int(np.prod(scan.shape)))])
-    place = (to_file @ index)[:3]
-    known = np.isfinite(values) & (values > 0)
-    amount, share = (
-        ndimage.map_coordinates(v, place, order=1, mode="grid-constant", cval=0.0, output=np.float64)
-        for v in (np.where(known, values, 0.0).astype(np.float64), known.astype(np.float64))
-    )
-    # No mixture of diffusion with nothing; a voxel reaches half its size beyond its center, the outermost, too.
-    found = np.where(share > 0.5, amount / np.maximum(share, 0.5), 0.0)
-    return found.reshape(scan.shape).astype(np.float32)
+    return positive_on_grid(*results.read_volume(path), scan.shape, scan.affine)
 
 
 def _tissue(path: Path | None, scan: PerfusionSeries) -> NDArray[np.int32] | None:

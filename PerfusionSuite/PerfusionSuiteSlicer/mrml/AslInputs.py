@@ -12,8 +12,8 @@ from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError
 
 from .AslSequences import sequenceToAsl
 from .LesionNodes import segmentArray
-from .MapUnits import gridOf
-from .VolumeArrays import volumeArray
+from .MapUnits import gridOf, gridOfScan
+from .VolumeArrays import transformProblem, volumeArray
 
 
 def aslInputs(scan: Any, *, gray: Any = None, white: Any = None, m0Region: Any = None, later: Any = None) -> dict[str, Any]:
@@ -35,21 +35,20 @@ def aslInputs(scan: Any, *, gray: Any = None, white: Any = None, m0Region: Any =
     GridMismatchError
         If a volume lies on another grid than the scan.
     InvalidInputError
-        If a scan that is read from files shall take volumes of the scene, or the later scan is no ASL scan.
+        If a scan that is read from files shall take volumes of the scene, a transform moves one, or the later scan is no ASL.
     """
     followUp = {} if later is None else {"follow_up": sequenceToAsl(later)}
     nodes = {"gm": gray, "wm": white, "m0_reference": m0Region}
     nodes = {key: node for key, node in nodes.items() if node is not None}
     if not nodes:
         return followUp
-    if not hasattr(scan, "GetNthDataNode") or not scan.GetNumberOfDataNodes():
-        msg = "Volumes of the scene lie on the grid of a scan in the scene. Load the scan first, then choose it."
-        raise InvalidInputError(msg)
-    shape, affine = gridOf(scan.GetNthDataNode(0))
+    shape, affine = gridOfScan(scan)
     return followUp | {key: _arrayOf(node, key, shape, affine) for key, node in nodes.items()}
 
 
 def _arrayOf(node: Any, key: str, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    if moved := transformProblem(node):
+        raise InvalidInputError(moved)
     if node.IsA("vtkMRMLSegmentationNode"):
         masks = [segmentArray(node, segmentID, shape, affine) for segmentID in node.GetSegmentation().GetSegmentIDs()]
         return np.any([np.zeros(shape, bool), *masks], axis=0)

@@ -14,7 +14,7 @@ from PerfusionSuiteLib.core.quantities import RELATIVE
 
 from .MapNodes import nodeToMap
 from .StudyRoles import factsOf
-from .VolumeArrays import affineOf, volumeArray
+from .VolumeArrays import affineOf, transformProblem, volumeArray
 
 _TIME = {"s": (1.0, "s"), "ms": (1e-3, "s"), "1/10 s": (0.1, "s")}
 UNITS: Mapping[str, Mapping[str, tuple[float, str]]] = {
@@ -86,6 +86,8 @@ def unitProblem(node: Any, key: str, unit: str = "") -> str:
     name, symbol = node.GetName(), QUANTITIES[key].symbol
     if node.GetImageData() is None:
         return f"The volume '{name}' has no voxels. Load or compute it first."
+    if moved := transformProblem(node):
+        return moved
     known = factsOf(node).get("quantity")
     if known is not None and known != key and not (key == "cbf" and known == "rcbf"):
         return f"'{name}' is a map of {QUANTITIES[known].symbol}, not of {symbol}. Choose another volume."
@@ -146,3 +148,18 @@ def onGrid(item: PerfusionMap, shape: tuple[int, ...], affine: Any) -> Perfusion
 def gridOf(node: Any) -> tuple[tuple[int, int, int], np.ndarray]:
     """Return shape (I, J, K) and affine of a volume node."""
     return node.GetImageData().GetDimensions(), affineOf(node)
+
+
+def gridOfScan(scan: Any) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Return shape (I, J, K) and affine of the frames of a scan.
+
+    :param scan: vtkMRMLSequenceNode or vtkMRMLMultiVolumeNode; of files that are still to be read nothing is known.
+    """
+    if not hasattr(scan, "IsA"):
+        msg = "Volumes of the scene are brought to the grid of a scan in the scene. Load the scan first, then choose it."
+        raise InvalidInputError(msg)
+    frame = scan.GetNthDataNode(0) if scan.IsA("vtkMRMLSequenceNode") else scan
+    if frame is None or frame.GetImageData() is None:
+        msg = f"'{scan.GetName()}' has no frames. Choose a dynamic perfusion scan."
+        raise InvalidInputError(msg)
+    return gridOf(frame)

@@ -16,15 +16,17 @@ import numpy as np
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, catalog, no_progress
 from PerfusionSuiteLib.core.failures import failure_of
 from PerfusionSuiteLib.core.files import write_json
+from PerfusionSuiteLib.core.positive_on_grid import positive_on_grid
 from PerfusionSuiteLib.jobs import Event, JobFolder, JobOutcome, JobSpec, Runner
 
 from .AslSequences import isAsl, sequenceToAsl
 from .CurveNodes import tableToInputFunction
+from .MapUnits import gridOfScan
 from .MarkupNodes import pointPositions
 from .SequenceNodes import sequenceToSeries
 from .StudyScene import studyToScene
 from .TissueLabels import tissueLabels
-from .VolumeArrays import volumeArray
+from .VolumeArrays import affineOf, transformProblem, volumeArray
 
 OWNER_FILE = "study.json"
 """In the folder of a job that is kept: which study it makes."""
@@ -223,11 +225,16 @@ def userInputs(
         A time column and a curve, or points on the vessel: a single one grows to the best voxels near it, several stand for the
         voxels that hold them.
     adc : vtkMRMLScalarVolumeNode, optional
-        Apparent diffusion coefficient on the grid of the scan.
+        Apparent diffusion coefficient, registered to the scan; it is brought to the grid of the scan.
     tissue : vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode or vtkMRMLSegmentationNode, optional
         Tissue labels on any grid, see `tissueLabels`.
     scan : vtkMRMLSequenceNode, optional
-        The scan on whose grid the tissue labels shall lie.
+        The scan on whose grid diffusion and tissue labels shall lie.
+
+    Raises
+    ------
+    InvalidInputError
+        If a volume is empty or a transform moves it, or the scan is still to be read from files.
     """
     given: dict[str, Any] = {}
     for kind, node in (("aif", aifTable), ("vof", vofTable)):
@@ -238,8 +245,14 @@ def userInputs(
     if tissue is not None:
         given["tissue_labels"] = tissueLabels(tissue, scan)
     if adc is not None:
-        given["adc"] = volumeArray(adc).astype(np.float32)
+        given["adc"] = _diffusion(adc, scan)
     return given
+
+
+def _diffusion(node: Any, scan: Any) -> np.ndarray:
+    if moved := transformProblem(node):
+        raise InvalidInputError(moved)
+    return positive_on_grid(volumeArray(node), affineOf(node), *gridOfScan(scan))
 
 
 def startStudyJob(

@@ -11,8 +11,8 @@ import numpy as np
 from PerfusionSuiteLib.core import InvalidInputError
 
 from .LesionNodes import segmentArray
-from .MapUnits import gridOf
-from .VolumeArrays import affineOf, volumeArray
+from .MapUnits import gridOfScan
+from .VolumeArrays import affineOf, transformProblem, volumeArray
 
 _NAMES = {
     1: ("gray", "grey", "gm", "cortex"),
@@ -37,13 +37,11 @@ def tissueLabels(node: Any, scan: Any) -> np.ndarray:
     Raises
     ------
     InvalidInputError
-        If the node is empty, its values are no labels, or it lies elsewhere than the scan.
+        If the node is empty, its values are no labels, a transform moves it, or it lies elsewhere than the scan.
     """
-    frame = scan.GetNthDataNode(0) if scan.IsA("vtkMRMLSequenceNode") else scan
-    if frame is None or frame.GetImageData() is None:
-        msg = f"'{scan.GetName()}' has no frames. Choose a dynamic perfusion scan."
-        raise InvalidInputError(msg)
-    shape, affine = gridOf(frame)
+    if moved := transformProblem(node):
+        raise InvalidInputError(moved)
+    shape, affine = gridOfScan(scan)
     labels = _fromSegments(node, shape, affine) if node.IsA("vtkMRMLSegmentationNode") else _fromVolume(node, shape, affine)
     if not labels.any():
         msg = f"The tissue labels '{node.GetName()}' hold nothing where the scan lies. Choose labels of this patient."

@@ -36,6 +36,17 @@ def affineOf(volumeNode: Any) -> np.ndarray:
     return affineFromMatrix(matrix)
 
 
+def transformProblem(node: Any) -> str:
+    """Return why a node that a user gives lies elsewhere than its own geometry says, an empty text when it does not.
+
+    :param node: volume or segmentation; a transform above it moves it in the views, but not its voxels.
+    """
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return ""
+    return f"'{node.GetName()}' is moved by the transform '{transform.GetName()}'. Harden it first (module Transforms)."
+
+
 def fillImage(image: Any, array: np.ndarray) -> Any:
     """Give a VTK image the voxels (a copy) of an array of shape (I, J, K)."""
     array = np.asarray(array)

@@ -11,6 +11,7 @@ from .AslChoices import AslChoices
 from .ChoiceBox import ChoiceBox
 from .DisabledReasons import DisabledReasons
 
+_PRESETS = (*catalog.PRESETS, *catalog.MR_PRESETS)
 _OF_BOLUS = (catalog.AUTOMATIC, *catalog.METHODS)
 
 
@@ -25,9 +26,10 @@ class ScanChoices:
         self._reasons = DisabledReasons()
         self._asl = AslChoices(ui)
         self._methodBox = ChoiceBox(ui.methodComboBox, _OF_BOLUS, catalog.DEFAULT_METHOD)
+        self._presetBox = ChoiceBox(ui.presetComboBox, _PRESETS, catalog.DEFAULT_PRESET)
         self.boxes = {
             "method": self._methodBox,
-            "preset": ChoiceBox(ui.presetComboBox, (*catalog.PRESETS, *catalog.MR_PRESETS), catalog.DEFAULT_PRESET),
+            "preset": self._presetBox,
             "leakageCorrection": ChoiceBox(ui.leakageComboBox, LEAKAGE, "auto"),
             **self._asl.boxes,
         }
@@ -43,6 +45,9 @@ class ScanChoices:
         else:
             self._methodBox.offer(_OF_BOLUS, catalog.DEFAULT_METHOD)
         self._methodBox.show(node.method)
+        # As on the command line, a map of diffusion decides the core unless thresholds were chosen.
+        self._presetBox.offer(_PRESETS, "adc" if isMR and node.adc is not None else catalog.DEFAULT_PRESET)
+        self._presetBox.show(node.preset)
         for control in (self._ui.leakageComboBox, self._ui.adcSelector):
             self._reasons.set(control, "" if isMR else _("For DSC-MRI only"))
         reason = _("Thresholds are for contrast: ASL compares the two sides, see the section ASL") if isASL else ""
