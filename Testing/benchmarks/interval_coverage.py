@@ -23,6 +23,7 @@ from PerfusionSuiteLib.evaluation.neural_scores import coverage
 from PerfusionSuiteLib.fitting.artery_error import DOUBTS
 
 KEYS = ("cbf", "tmax")
+GOAL_PERCENT = (60.0, 76.0)
 
 
 def patient(options: argparse.Namespace, seed: int) -> tuple[Any, Any]:
@@ -62,7 +63,11 @@ def main() -> None:
             doubted = "artery doubted" if DOUBTS & {finding.code for finding in study.aif.findings} else ""
             print(f"{seed:11d}  {method:8s}  {'  '.join(words)}  {doubted}", flush=True)
     for (method, key), found in shares.items():
-        print(f"{method:8s} {key:5s} 68 % intervals hold the truth, median over {len(found)} patients: {np.median(found):.0f} %")
+        middle = float(np.median(found))
+        goal = f"goal {GOAL_PERCENT[0]:.0f} to {GOAL_PERCENT[1]:.0f} %"
+        verdict = "reached" if GOAL_PERCENT[0] <= middle <= GOAL_PERCENT[1] else "missed"
+        text = f"68 % intervals hold the truth, median over {len(found)} patients: {middle:.0f} %"
+        print(f"{method:8s} {key:5s} {text} ({goal}, {verdict})")
 
 
 if __name__ == "__main__":

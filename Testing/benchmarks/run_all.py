@@ -48,6 +48,12 @@ FIGURES = (
     Figure(
         "chain_accuracy.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS), "--methods", "bayes", "csvd", "osvd", "nlr")
     ),
+    Figure(
+        "chain_ceiling.py",
+        ("--patients", "1", "--residue", "box", "--variants", "chain", "everything", "oracle", "maps"),
+        ("--patients", "4"),
+    ),
+    Figure("interval_coverage.py", ("--patients", "1"), ("--patients", str(FULL_PATIENTS))),
     Figure("input_functions.py", ("--patients", "4"), ("--patients", "100", "--full-size")),
     Figure("motion.py", ("--patients", "1", "--kinds", "none", "drift"), ("--patients", str(FULL_PATIENTS))),
     Figure("dsc_accuracy.py", ("relaxation", "leakage"), ("--patients", str(FULL_PATIENTS))),
@@ -58,6 +64,11 @@ FIGURES = (
         "neural_fields.py",
         ("--anatomies", "1", "--methods", "spatial", "spatial:guided"),
         ("--anatomies", "4", "--phantom", "crop", "brain"),
+    ),
+    Figure(
+        "neural_speed.py",
+        ("spatial", "resppinn@500"),
+        ("spatial", "neural", "neural:start", "resppinn@500", "resppinn@5000"),
     ),
     Figure("neural_ceiling.py", ("--anatomies", "1"), ("--anatomies", "4")),
     Figure("lesion_indices.py", ("--patients", "2"), ("--patients", str(FULL_PATIENTS), "--follow-up")),
