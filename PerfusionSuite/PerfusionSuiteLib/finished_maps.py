@@ -120,7 +120,7 @@ def analyze_maps(
         nihss=given.nihss,
         follow_up=change,
     )
-    made = tuple(key for key in ("rcbf", "rcbv") if key in maps)
+    made = tuple(key for key in ("rcbf", "rcbv", "core_probability") if key in maps)
     tissue = results.masks_of(lesions, masks)
     return results.MapStudy(case_id, maps, lesions, metrics, tissue, given.aif, given.vof, made, modality or "ctp", used, found)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ..core.errors import InvalidInputError
 from .diffusion import CORE_ADC
 
-CoreRule = Literal["rcbf", "cbv", "adc"]
+CoreRule = Literal["rcbf", "cbv", "adc", "network"]
 CoreRegion = Literal["hypoperfusion", "anywhere"]
 HypoperfusionRule = Literal["tmax", "delay", "cbf"]
 Statistic = Literal["mean", "median"]
@@ -35,14 +35,19 @@ class Preset:
         Threshold of the arterial delay.
     hypoperfusion_cbf : float, in the unit of the CBF map
         Absolute flow threshold.
-    core_rule : {"rcbf", "cbv", "adc"}
-        Core by relative flow below ``rcbf_percent``, by absolute volume below ``core_cbv`` or by diffusion below ``core_adc``.
+    core_rule : {"rcbf", "cbv", "adc", "network"}
+        Core by relative flow below ``rcbf_percent``, by absolute volume below ``core_cbv``, by diffusion below ``core_adc``, or
+        drawn by a network with a probability above ``core_probability`` (needs PyTorch).
     rcbf_percent : float, %
         Relative flow below which tissue is core.
     core_cbv : float, in the unit of the CBV map
         Absolute volume threshold.
     core_adc : float, 1e-6 mm^2/s
         Threshold of the apparent diffusion coefficient.
+    core_probability : float
+        Probability above which the network's core counts, below 1.
+    core_network : str
+        Weights of the network: a file of ``train core``, or ``core``, which comes with the software.
     core_region : {"hypoperfusion", "anywhere"}
         Where core may lie. With ``anywhere`` core outside of hypoperfusion is raised as a finding.
     severe_tmax_s : float, s
@@ -90,6 +95,8 @@ class Preset:
     rcbf_percent: float = 30.0
     core_cbv: float = 1.2
     core_adc: float = CORE_ADC
+    core_probability: float = 0.5
+    core_network: str = "core"
     core_region: CoreRegion = "hypoperfusion"
     severe_tmax_s: float = 10.0
     tmax_levels_s: tuple[float, ...] = (4.0, 6.0, 8.0, 10.0)
@@ -124,6 +131,9 @@ class Preset:
             raise InvalidInputError(msg)
         if not 0 <= self.thin_mm <= 10:
             msg = f"thin_mm {self.thin_mm} must lie in 0-10 mm. Correct the preset."
+            raise InvalidInputError(msg)
+        if not 0 < self.core_probability < 1:
+            msg = f"core_probability {self.core_probability} must lie between 0 and 1. Correct the preset."
             raise InvalidInputError(msg)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -178,7 +188,7 @@ class Preset:
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "hypoperfusion_rule": ("tmax", "delay", "cbf"),
-        "core_rule": ("rcbf", "cbv", "adc"),
+        "core_rule": ("rcbf", "cbv", "adc", "network"),
         "core_region": ("hypoperfusion", "anywhere"),
         "reference_statistic": ("mean", "median"),
     }
@@ -245,6 +255,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(name="syngo-like", hypoperfusion_rule="cbf", core_rule="cbv"),
             Preset(name="mistar-like", hypoperfusion_rule="delay"),
             Preset(name="adc", core_rule="adc", core_region="anywhere"),
+            Preset(name="core-network", core_rule="network"),
             Preset(name="tumor", vessel_cbv=1000.0, vessel_cbv_ratio=1000.0),
         )
     }

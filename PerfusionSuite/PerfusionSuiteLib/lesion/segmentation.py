@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_volume_ml
 from ..core.quantities import QUANTITIES, RELATIVE
 from ..core.values import InputFunction, LesionMasks, PerfusionMap, PerfusionMaps, TissueMasks
 from .clusters import without_small_clusters, without_thin_parts
+from .core_network import core_probability
 from .edited import differing
 from .midline import Midplane, check_mask, check_midplane, estimate_midplane
 from .presets import Preset, find_preset
@@ -77,7 +79,7 @@ def segment(
     Returns
     -------
     maps : PerfusionMaps
-        The maps with ``rcbf`` and ``rcbv`` in % of normal tissue.
+        The maps with ``rcbf`` and ``rcbv`` in % of normal tissue, and ``core_probability`` where a network draws the core.
     lesions : LesionMasks
         The masks with side, plane, reference, thresholds and findings.
 
@@ -105,6 +107,9 @@ def segment(
     )  # fmt: skip
     relative, findings = _relative_maps(maps, reference, preset)
     maps = maps.added(*relative)
+    if preset.core_rule == "network":
+        probable, told = core_probability(maps, counted.tissue, reference, sides.plane, preset.core_network, method)
+        maps, findings = maps.added(probable), findings + told
     hypoperfusion = without_small_clusters(low_flow, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
     core = core_tissue(maps, preset, counted.tissue, hypoperfusion, factor)
     findings += _core_findings(core, hypoperfusion, preset, maps)
@@ -176,7 +181,7 @@ def _check_maps(maps: PerfusionMaps, preset: Preset) -> None:
     need |= {"cbf"} if preset.hypoperfusion_rule == "cbf" else set()
     need |= {preset.core_rule} if preset.core_rule in ("cbv", "adc") else set()
     missing = sorted(need - set(maps))
-    if preset.core_rule == "rcbf" and "cbf" not in maps and "rcbf" not in maps:
+    if preset.core_rule in ("rcbf", "network") and "cbf" not in maps and "rcbf" not in maps:
         missing.append("cbf or rcbf")
     if missing:
         msg = f"The preset '{preset.name}' needs the maps {', '.join(missing)}, which are missing. Compute or load them."
@@ -298,7 +303,9 @@ def core_tissue(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, hypoperf
     ndarray of bool, shape (I, J, K)
         The core.
     """
-    if preset.core_rule == "rcbf":
+    if preset.core_rule == "network":
+        core = tissue & above(maps["core_probability"].values, preset.core_probability, preset.strict)
+    elif preset.core_rule == "rcbf":
         core = tissue & below(maps["rcbf"].values, preset.rcbf_percent * factor, preset.strict)
     elif preset.core_rule == "adc":
         core = tissue & below(maps["adc"].values, preset.core_adc, preset.strict)
@@ -351,6 +358,7 @@ def _thresholds(
     return {
         "preset": preset.name,
         **preset.as_dict(),
+        "core_network": Path(preset.core_network).name,
         "edited": differing(preset),
         "method": method,
         "tmax_offset_s": preset.offset(method),
