@@ -14,7 +14,7 @@ from ..core.files import check_output_folder
 from ..evaluation import Condition, Design
 from ..phantom.lesion import SITES
 from ..phantom.residues import parse_family
-from . import evaluate_hemopic, evaluate_neural, evaluate_qtmnet
+from . import evaluate_core, evaluate_hemopic, evaluate_neural, evaluate_qtmnet
 from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
 
@@ -51,6 +51,7 @@ def add_parser(commands: Any) -> None:
     evaluate_neural.add_parser(parts)
     evaluate_qtmnet.add_parser(parts)
     evaluate_hemopic.add_parser(parts)
+    evaluate_core.add_parser(parts)
 
 
 def _add_patients(group: Any) -> None:

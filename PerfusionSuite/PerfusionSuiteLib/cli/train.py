@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``perfusion-suite train``: learn what fits start from, or the ASL network, on digital patients or a folder of own scans."""
+"""``perfusion-suite train``: learn what fits start from, or a network, on digital patients or a folder of own scans."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..training import learners
 from ..training.model_card import Score, Training, provenance, write_card
 from ..training.patients import Cohort, scans_in, usable
 from ..training.reptile import COLUMNS, Plan, Reptile
-from . import train_qtmnet
+from . import train_core, train_qtmnet
 from .console import ConsoleProgress
 
 FIRST_SEED = 200
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
     commands : argparse sub-parsers action
         Where to add it.
     """
-    parser = commands.add_parser("train", help="learn what fits start from, and the ASL network")
+    parser = commands.add_parser("train", help="learn what fits start from, the ASL network, the network of the infarct core")
     parts = parser.add_subparsers(dest="part", required=True, metavar="WHAT")
     reptile = parts.add_parser(
         "reptile",
@@ -62,6 +62,7 @@ def add_parser(commands: Any) -> None:
     reptile.add_argument("--device", default="auto", help="auto (default), cpu or cuda[:n]")
     reptile.set_defaults(execute=execute)
     train_qtmnet.add_parser(parts)
+    train_core.add_parser(parts)
 
 
 def execute(options: argparse.Namespace) -> int:
