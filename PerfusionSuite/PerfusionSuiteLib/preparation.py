@@ -24,6 +24,7 @@ from .core import (
     part_of,
 )
 from .core.geometry import BoolArray, FloatArray, check_same_grid
+from .core.memory import release_zeros
 from .core.series import check_enough_times
 from .settings import Settings, UserInputs
 
@@ -159,6 +160,9 @@ def _still_series(
     with clock.step("timing"):
         progress(0.0, "Frame times")
         common = prepare.common_times(series)
+        if overwrite and common is not series:
+            series.data.fill(0.0)
+            release_zeros(series.data)
         overwrite, series = overwrite or common is not series, common
     if not settings.motion_correction:
         return series, None

@@ -275,16 +275,21 @@ def minimise(problem: SpatialProblem, theta: Tensor, outer: int, inner: int, loo
     for number in range(outer):
         look(number, model, theta)
         move = torch.maximum(torch.minimum(problem.step(model, inner), largest), -largest)
+        before = model.objective
+        del model  # two at once would be the peak of memory; one that has to be made again is rare
         while True:
             trial = theta.clone()
             trial[:, mesh.index] = problem.manifold.bounded(mesh.gather(theta + share * move), problem.prior.least_volume)
-            found = problem.quadratic(trial)
-            if found.objective <= model.objective or share < 0.2:
+            model = problem.quadratic(trial)
+            if model.objective <= before or share < 0.2:
                 break
             share *= 0.5
+            del model
         share = min(1.0, 1.5 * share)
-        if found.objective > model.objective:
+        if model.objective > before:
+            del model
+            model = problem.quadratic(theta)
             break
-        theta, model = trial, found
+        theta = trial
     look(outer, model, theta)
     return theta, model

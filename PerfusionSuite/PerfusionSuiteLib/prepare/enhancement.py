@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes
+from ..core.memory import release_zeros, sparse_zeros
 from ..core.progress import ProgressCallback, no_progress
 from ..core.series import PerfusionSeries, check_enough_times
 from ..core.values import Concentration, TissueMasks
@@ -77,12 +78,13 @@ def ct_concentration(
     report(0.1, "Baseline")
     arterial = arterial_curve(series.data[_away_from_bone(series, masks, mask)], series.times_s)
     frames = frames_before_contrast(arterial, series.times_s)
-    data = series.data if overwrite else np.zeros_like(series.data)
+    data = series.data if overwrite else sparse_zeros(series.data.shape)
     baseline = np.where(finite, series.data[..., 0], 0.0).astype(np.float32)
     for k in slices:
         report(0.2 + 0.6 * k / series.shape[2], "Enhancement")
         source = series.data[:, :, k]
         _subtract_baseline(source, mask[:, :, k], frames, source if overwrite else data[:, :, k], baseline[:, :, k])
+    release_zeros(data)
     mask, unenhanced = without_unenhanced_slices(data, mask, masks.brain)
     tissue = data[masks.tissue & mask] if (masks.tissue & mask).any() else data[mask]
     report(0.9, "Checks")

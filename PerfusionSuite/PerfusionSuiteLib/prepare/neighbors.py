@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weighted averages over neighboring voxels, as one sparse matrix per strip of a slice."""
+"""Averages over neighboring voxels: of alike curves, as one sparse matrix per strip of a slice, and by a Gaussian in plane."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from ..core.geometry import BoolArray, FloatArray
-from ..core.progress import ProgressCallback
+from ..core.progress import ProgressCallback, no_progress
 
 WeightOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Takes squared distances between features and returns weights."""
@@ -76,6 +76,53 @@ def threads() -> int:
     """
     value = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(8, int(value) if value.isdigit() else (os.cpu_count() or 1)))
+
+
+def smooth_curves(
+    data: NDArray[np.float32],
+    mask: BoolArray,
+    sigma: tuple[float, float],
+    *,
+    truncate: float = 4.0,
+    progress: ProgressCallback = no_progress,
+) -> NDArray[np.float32]:
+    """Smooth with a Gaussian in plane, normalised within the mask.
+
+    Parameters
+    ----------
+    data : ndarray, shape (I, J, K, T)
+        Curves in their places.
+    mask : ndarray of bool, shape (I, J, K)
+        Voxels that take part; all others neither give nor receive.
+    sigma : tuple of float, voxels
+        Standard deviations along the first two axes.
+    truncate : float
+        Standard deviations at which the Gaussian ends.
+    progress : callable
+        Called after each slice.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, T)
+        Smoothed curves of the voxels in the mask, in its order.
+    """
+    result = np.empty((int(mask.sum()), data.shape[3]), np.float32)
+    start = np.concatenate([[0], np.cumsum(mask.sum(axis=(0, 1)))])
+    order = np.argsort(np.nonzero(mask)[2], kind="stable")  # voxels in the order of the mask, sorted by slice
+
+    def one_slice(k: int) -> None:
+        inside = mask[:, :, k]
+        weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, mode="constant", truncate=truncate)
+        curves = np.where(inside[..., None], data[:, :, k], 0.0).astype(np.float32)
+        for axis in (0, 1):
+            curves = ndimage.gaussian_filter1d(curves, sigma[axis], axis=axis, mode="constant", truncate=truncate)
+        result[order[start[k] : start[k + 1]]] = curves[inside] / weight[inside][:, None]
+
+    slices = [int(k) for k in np.flatnonzero(mask.any(axis=(0, 1)))]
+    with ThreadPoolExecutor(threads()) as pool:
+        for done, _ in enumerate(pool.map(one_slice, slices)):
+            progress((done + 1) / len(slices), "Noise reduction")
+    return result
 
 
 def weighted_average(

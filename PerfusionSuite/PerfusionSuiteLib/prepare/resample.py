@@ -146,6 +146,7 @@ def _first_frames(data: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     flat, row = data.reshape(-1), int(np.prod(data.shape[1:3])) * count
     for i in range(data.shape[0]):
         flat[i * row : (i + 1) * row] = data[i, ..., :count].ravel()
+    flat[data.shape[0] * row :] = 0.0
     return flat[: data.shape[0] * row].reshape(*data.shape[:3], count)
 
 

@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.linalg import toeplitz
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.progress import ProgressCallback, part_of
 from ..core.values import Concentration
-from .neighbors import distance_mm, threads, weighted_average, window
+from .neighbors import distance_mm, smooth_curves, weighted_average, window
 from .noise import baseline_autocovariance, noise_sd
 
 RADIUS_MM, SHARPNESS, GUIDE_MM = 9.0, 0.35, 1.25
@@ -102,7 +99,7 @@ def similarity(
     )
     spacing = voxel_sizes(concentration.affine)
     sigma = (max(1.0, guide_mm / float(spacing[0])), max(1.0, guide_mm / float(spacing[1])))
-    profiles = _smoothed(concentration.data if guide is None else guide, mask, sigma)
+    profiles = smooth_curves(concentration.data if guide is None else guide, mask, sigma, truncate=3.0)
     own_noise = noise_sd(concentration.data[mask], concentration.baseline_frames)
     own_noise = own_noise if np.isfinite(own_noise) else 0.0
     floor = own_noise**2 / EFFECTIVE_NEIGHBORS
@@ -166,32 +163,13 @@ def _few_numbers(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Describe curves by their leading temporal components: scores (N, R), mean curve (T,) and basis (T, R)."""
     sigma = 0.4 * stride
-    curves = _smoothed(data, mask, (sigma, sigma)) if stride > 1 else data[mask].astype(np.float32, copy=False)
+    curves = smooth_curves(data, mask, (sigma, sigma), truncate=3.0) if stride > 1 else data[mask].astype(np.float32, copy=False)
     mean = curves.mean(axis=0, dtype=np.float64).astype(np.float32)
     step = max(1, curves.shape[0] // 200_000)
     sample = curves[::step] - mean
     _, vectors = np.linalg.eigh((sample.T @ sample).astype(np.float64))
     basis = np.ascontiguousarray(vectors[:, ::-1][:, :components].astype(np.float32))
     return curves @ basis - mean @ basis, mean, basis
-
-
-def _smoothed(data: NDArray[np.float32], mask: BoolArray, sigma: tuple[float, float]) -> NDArray[np.float32]:
-    """Curves of the mask after a small Gaussian in plane, normalised within the mask."""
-    result = np.empty((int(mask.sum()), data.shape[3]), np.float32)
-    start = np.concatenate([[0], np.cumsum(mask.sum(axis=(0, 1)))])
-    order = np.argsort(np.nonzero(mask)[2], kind="stable")  # voxels in the order of the mask, sorted by slice
-
-    def one_slice(k: int) -> None:
-        inside = mask[:, :, k]
-        weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, mode="constant", truncate=3.0)
-        curves = np.where(inside[..., None], data[:, :, k], 0.0).astype(np.float32)
-        for axis in (0, 1):
-            curves = ndimage.gaussian_filter1d(curves, sigma[axis], axis=axis, mode="constant", truncate=3.0)
-        result[order[start[k] : start[k + 1]]] = curves[inside] / weight[inside][:, None]
-
-    with ThreadPoolExecutor(threads()) as pool:
-        list(pool.map(one_slice, [int(k) for k in np.flatnonzero(mask.any(axis=(0, 1)))]))
-    return result
 
 
 def whitened_components(

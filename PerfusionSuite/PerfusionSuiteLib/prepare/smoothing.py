@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from inspect import signature
 from types import MappingProxyType
@@ -12,14 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..core.choosing import chosen, refuse_unknown
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.geometry import BoolArray, voxel_sizes
 from ..core.progress import ProgressCallback, no_progress
 from ..core.values import Concentration
-from .neighbors import distance_mm, threads, weighted_average
+from .neighbors import distance_mm, smooth_curves, weighted_average
 from .noise import noise_sd
 from .similarity import similarity
 
@@ -101,22 +99,7 @@ def gaussian(
     _check_positive("sigma_mm", width)
     spacing = voxel_sizes(concentration.affine)
     sigma = (width / spacing[0], width / spacing[1])
-    result = np.zeros(concentration.data.shape, np.float32)
-
-    def one_slice(k: int) -> None:
-        inside = mask[:, :, k]
-        weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, mode="constant")
-        data = np.where(inside[..., None], concentration.data[:, :, k], 0.0).astype(np.float32)
-        for axis in (0, 1):
-            data = ndimage.gaussian_filter1d(data, sigma[axis], axis=axis, mode="constant")
-        result[:, :, k][inside] = data[inside] / weight[inside][:, None]
-
-    slices = [int(k) for k in np.flatnonzero(mask.any(axis=(0, 1)))]
-    with ThreadPoolExecutor(threads()) as pool:
-        for done, _ in enumerate(pool.map(one_slice, slices)):
-            progress((done + 1) / len(slices), "Noise reduction")
-    smoothed: NDArray[np.float32] = result[mask]
-    return smoothed
+    return smooth_curves(concentration.data, mask, sigma, progress=progress)
 
 
 def bilateral(

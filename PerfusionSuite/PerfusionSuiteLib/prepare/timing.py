@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..core.errors import TimingError
 from ..core.findings import QualityFinding
 from ..core.geometry import FloatArray
+from ..core.memory import sparse_zeros
 from ..core.series import PerfusionSeries, check_times
 from ..core.values import Concentration
 from .arrival import arrival_time, quick_arterial_curve
@@ -208,7 +209,7 @@ def common_times(series: PerfusionSeries) -> PerfusionSeries:
         msg = f"The slices have only {max(last - first, 0.0):.1f} s in common. Check the times of the table positions."
         raise TimingError(msg)
     grid = regular_grid(first, last, step)
-    data = np.empty((*series.shape, grid.size), np.float32)
+    data = sparse_zeros((*series.shape, grid.size))
     for k in range(series.shape[2]):
         curves = series.data[:, :, k].reshape(-1, series.times_s.size)
         data[:, :, k] = pchip(times[k], curves, grid).reshape(*series.shape[:2], grid.size)
@@ -252,7 +253,7 @@ def regular_times(concentration: Concentration) -> Concentration:
     step = min(interval, GRID_STEP_S) if concentration.unit == "HU" else interval
     grid = regular_grid(float(times[0]), float(times[-1]), step)
     mask = concentration.mask
-    data = np.zeros((*mask.shape, grid.size), np.float32)
+    data = sparse_zeros((*mask.shape, grid.size))
     data[mask] = pchip(times, concentration.data[mask], grid)
     before = int(np.searchsorted(grid, times[min(concentration.baseline_frames, times.size) - 1] + 1e-6, side="right"))
     shortest, longest = float(np.diff(times).min()), float(np.diff(times).max())

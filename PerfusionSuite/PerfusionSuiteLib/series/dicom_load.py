@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.memory import sparse_zeros
 from ..core.progress import ProgressCallback
 from .dicom_frames import FrameTable
 from .dicom_headers import ImageHeader
@@ -46,7 +47,7 @@ def load_pixels(stack: Stack, table: FrameTable, progress: ProgressCallback) -> 
     """
     first = stack.images[int(table.image[0, 0])]
     slices, frames = table.image.shape
-    data = np.zeros((first.columns, first.rows, slices, frames), np.float32)
+    data = sparse_zeros((first.columns, first.rows, slices, frames))
     good = np.zeros((slices, frames), np.bool_)
     images = [[stack.images[n] for n in row] for row in table.image]
     if _must_be_decoded_whole(images):

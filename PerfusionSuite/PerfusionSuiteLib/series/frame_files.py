@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.errors import InvalidInputError, TimingError
 from ..core.geometry import FloatArray, check_same_grid
+from ..core.memory import sparse_zeros
 from ..core.series import MIN_FRAMES
 from .candidates import SeriesCandidate
 from .dicom import Scan
@@ -88,7 +89,7 @@ def read_frames(paths: tuple[Path, ...], *, kind: str, interval_s: float | None,
     source, times = _times(paths, kind, interval_s)
     read = read_nifti_frame if kind == "nifti" else read_nrrd_frame
     first, affine = read(paths[0])
-    data = np.empty((*first.shape, len(paths)), np.float32)
+    data = sparse_zeros((*first.shape, len(paths)))
     for t, path in enumerate(paths):
         values, place = read(path)
         check_same_grid(f"'{path.name}'", values.shape, place, first.shape, affine)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
+from ..core.memory import sparse_zeros
 
 _PART_BYTES = 32 << 20
 
@@ -71,7 +72,7 @@ def read_numbers(stored: StoredNumbers, name: str) -> NDArray[np.float32]:
         If it cannot be read or unpacked.
     """
     spatial = [size for axis, size in enumerate(stored.sizes) if axis != stored.time_axis]
-    data = np.empty((*spatial, stored.sizes[stored.time_axis]), np.float32)
+    data = sparse_zeros((*spatial, stored.sizes[stored.time_axis]))
     as_stored = np.moveaxis(data, 3, stored.time_axis)
     layer = int(np.prod(stored.sizes[:-1]))
     step = max(1, _PART_BYTES // (layer * stored.kind.itemsize))

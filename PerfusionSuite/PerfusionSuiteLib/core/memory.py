@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory of large arrays: volumes whose empty parts take none, and blocks that go back to the system once they are freed.
+
+Curves are wanted of the brain alone, a third of a scan, but where they are is best told by their place in a volume. Operating
+systems hand out memory page by page when it is first written to, so a volume may be as large as the scan and take a third.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGE_BYTES = 1 << 20
+"""Arrays from this size on get memory of their own."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Numbers of mallopt(3)."""
+
+_PAGES_AT_ONCE = 4096
+_CAN_RELEASE = hasattr(mmap, "MADV_DONTNEED") and sys.platform == "linux"
+"""Elsewhere the advice may be ignored, and pages would keep what they hold."""
+
+
+class _Pages(mmap.mmap):
+    """Memory of this module, as opposed to that of a file."""
+
+
+def sparse_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Make an array of zeros whose untouched parts take no memory.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+
+    Returns
+    -------
+    ndarray of float32
+        Zeros. Where the system allows, `release_zeros` can give parts back that became zero again.
+
+    Notes
+    -----
+    Arrays of NumPy ask for pages of 2 MB where there are such, and a brain touches nearly all of them.
+    """
+    size = 4 * int(np.prod(shape))
+    if not _CAN_RELEASE or size < LARGE_BYTES:
+        return np.zeros(shape, np.float32)
+    pages = _Pages(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, np.float32).reshape(shape)
+
+
+def release_zeros(values: NDArray[np.float32]) -> None:
+    """Give back the memory of those parts of an array that hold nothing but zeros; its values stay as they are.
+
+    Parameters
+    ----------
+    values : ndarray of float32
+        Any array. Only memory from `sparse_zeros` can be given back; nothing happens to other arrays.
+    """
+    pages = _mapping_of(values)
+    if pages is None or not values.flags.c_contiguous:
+        return
+    base = np.frombuffer(pages, np.uint8)
+    begin = values.ctypes.data - base.ctypes.data
+    first, last = -(-begin // mmap.PAGESIZE), (begin + values.nbytes) // mmap.PAGESIZE
+    for start in range(first, last, _PAGES_AT_ONCE):
+        stop = min(start + _PAGES_AT_ONCE, last)
+        words = base[start * mmap.PAGESIZE : stop * mmap.PAGESIZE].view(np.uint64).reshape(stop - start, -1)
+        empty = np.concatenate([[False], ~words.any(axis=1), [False]])
+        for low, high in np.flatnonzero(empty[1:] != empty[:-1]).reshape(-1, 2).tolist():
+            pages.madvise(mmap.MADV_DONTNEED, (start + low) * mmap.PAGESIZE, (high - low) * mmap.PAGESIZE)
+
+
+def _mapping_of(values: Any) -> _Pages | None:
+    """The pages that an array lies in, if they are ours."""
+    while isinstance(values, np.ndarray):
+        values = values.base
+    if isinstance(values, memoryview):
+        values = values.obj
+    return values if isinstance(values, _Pages) else None
+
+
+def return_freed_blocks() -> None:
+    """Let this process give large blocks of memory back as soon as they are freed. For programs of our own, when they start.
+
+    Notes
+    -----
+    The C library of Linux learns from what a program frees and keeps blocks of up to 32 MB for later, between which holes
+    remain: a run would peak half a scan higher. Other systems and C libraries are left as they are.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(_TRIM_THRESHOLD, 4 * LARGE_BYTES)
