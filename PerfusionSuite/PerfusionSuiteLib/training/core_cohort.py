@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
 from .. import lesion, results
 from ..core.errors import InvalidInputError
-from ..core.progress import ProgressCallback, part_of
+from ..core.progress import ProgressCallback
 from .core_cases import SUFFIX, CoreCase, case_of, simulated_case
 
 INFARCT = "infarct.nii.gz"
@@ -112,24 +112,31 @@ def prepared_cases(
     """
     places = [_place(cache, number, source) for number, source in enumerate(sources)]
     missing = [(source, place) for source, place in zip(sources, places, strict=True) if not place.is_file()]
-    tell = part_of(progress, 0.0, 1.0)
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(_prepare, source, place): place for source, place in missing}
-        try:
-            for done, job in enumerate(as_completed(jobs)):
-                tell(done / len(jobs), f"Case {done + 1} of {len(jobs)}")
-                try:
-                    job.result()
-                except InvalidInputError as error:
-                    told(f"{jobs[job].name.removesuffix(SUFFIX)} is left out: {error}")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for done, (place, error) in enumerate(_prepared(missing, workers)):
+        if progress is not None:
+            progress((done + 1) / len(missing), f"Case {done + 1} of {len(missing)}")
+        if error is not None:
+            told(f"{place.name.removesuffix(SUFFIX)} is left out: {error}")
     good = [CoreCase.load(place) for place in places if place.is_file()]
     if not good:
         msg = "None of the cases can be used. See the messages above."
         raise InvalidInputError(msg)
     return good
+
+
+def _prepared(missing: Sequence[tuple[Source, Path]], workers: int) -> Iterator[tuple[Path, InvalidInputError | None]]:
+    """Prepare cases, here or in processes, and say for each whether it could be used."""
+    if workers < 2:
+        for source, place in missing:
+            yield place, _prepare(source, place)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(_prepare, source, place): place for source, place in missing}
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _place(cache: Path, number: int, source: Source) -> Path:
@@ -139,8 +146,12 @@ def _place(cache: Path, number: int, source: Source) -> Path:
     return cache / f"{name}{SUFFIX}"
 
 
-def _prepare(source: Source, place: Path) -> None:
+def _prepare(source: Source, place: Path) -> InvalidInputError | None:
     name = place.name.removesuffix(SUFFIX)
-    case = simulated_case(source) if isinstance(source, int) else own_case(source, name)
+    try:
+        case = simulated_case(source) if isinstance(source, int) else own_case(source, name)
+    except InvalidInputError as error:
+        return error
     place.parent.mkdir(parents=True, exist_ok=True)
     case.save(place)
+    return None
