@@ -12,7 +12,8 @@ of the commit that it began at, and only with the same code).
 Dice is given on the scored voxels (less than 20 % vessel, bone and fluid, not late by nature) and on all voxels, at the place
 where the study sees the head. Medians of the Tmax Dice are over lesions of at least 10 mL, of the core Dice over cores of at
 least 5 mL; the false core is the largest in a patient without any. ``cbf_68`` and ``tmax_68`` are shares of scored voxels whose
-truth lies within one standard deviation.
+truth lies within one standard deviation. ``--core-network`` also draws the core with the preset of that name: ``core_net`` is
+its Dice, ``net_ml`` its volume.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 from figure_seeds import commit_id, figure_seeds
 
-from PerfusionSuiteLib import phantom, pipeline
+from PerfusionSuiteLib import lesion, phantom, pipeline
 from PerfusionSuiteLib.evaluation import dice, seen_truth
 from PerfusionSuiteLib.evaluation.row_file import append_rows, code_fingerprint, read_rows, refuse_other_code
 
@@ -35,9 +36,11 @@ COLUMNS = (
     "tmax_all",
     "core_dice",
     "core_all",
+    "core_net",
     "hypo_ml",
     "true_hypo_ml",
     "core_ml",
+    "net_ml",
     "true_core_ml",
     "cbf_bias_%",
     "cbf_r",
@@ -69,7 +72,9 @@ def score(study: Any, truth: Any, seconds: float) -> dict[str, float]:
         "core_all": dice(lesions.core, truth.masks["core"]),
         "hypo_ml": lesions.hypoperfusion.sum() * ml,
         "true_hypo_ml": truth.masks["hypoperfusion"].sum() * ml,
+        "core_net": float("nan"),
         "core_ml": lesions.core.sum() * ml,
+        "net_ml": float("nan"),
         "true_core_ml": truth.masks["core"].sum() * ml,
         "cbf_bias_%": 100 * float(np.nanmedian((cbf / truth.maps["cbf"])[normal & both]) - 1),
         "cbf_r": float(np.corrcoef(cbf[both], truth.maps["cbf"][both])[0, 1]),
@@ -79,6 +84,22 @@ def score(study: Any, truth: Any, seconds: float) -> dict[str, float]:
         "tmax_68_%": covered(study, truth, "tmax", both),
         "s": seconds,
     }
+
+
+def of_network(study: Any, truth: Any, weights: str) -> dict[str, float]:
+    """Return the columns of the core that a network draws in the same maps."""
+    preset = lesion.edited_preset("core-network", {"core_network": weights})
+    _, found = lesion.segment(
+        study.maps,
+        masks=study.masks,
+        preset=preset,
+        baseline=study.concentration.baseline,
+        vof=study.vof,
+        midplane=study.lesions.midplane,
+    )
+    counted = truth.masks["scored"]
+    ml = abs(np.linalg.det(study.maps.affine[:3, :3])) / 1000.0
+    return {"core_net": dice(found.core & counted, truth.masks["core"] & counted), "net_ml": found.core.sum() * ml}
 
 
 def covered(study: Any, truth: Any, key: str, where: np.ndarray) -> float:
@@ -120,8 +141,10 @@ def analyze(seed: int, drawn: str, method: str, options: argparse.Namespace, sca
         method=method, noise_reduction=options.noise_reduction, motion_correction=not options.no_motion_correction
     )
     study = pipeline.run(series, settings)
+    seen = seen_truth(study, truth)
     return {
-        **score(study, seen_truth(study, truth), time.perf_counter() - start),
+        **score(study, seen, time.perf_counter() - start),
+        **(of_network(study, seen, options.core_network) if options.core_network else {}),
         **labels(drawn, options),
         "seed": seed,
         "method": method,
@@ -137,7 +160,7 @@ def labels(drawn: str, options: argparse.Namespace) -> dict[str, Any]:
     motion = "uncorrected" if options.no_motion_correction else "corrected"
     return {
         "commit": commit_id(), "code": code_fingerprint(), "drawn": drawn, "noise": f"{options.noise:g}",
-        "recipe": options.recipe, "options": f"{options.noise_reduction} {motion}",
+        "recipe": options.recipe, "options": f"{options.noise_reduction} {motion}{' network' if options.core_network else ''}",
     }  # fmt: skip
 
 
@@ -173,6 +196,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--recipe", default="typical")
     parser.add_argument("--methods", nargs="+", default=[pipeline.default_method("ctp")], choices=list(pipeline.methods()))
     parser.add_argument("--noise-reduction", default="auto")
+    parser.add_argument(
+        "--core-network", metavar="FILE", nargs="?", const="core", help="also score a network (default: the shipped)"
+    )
     parser.add_argument("--no-motion-correction", action="store_true")
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+")

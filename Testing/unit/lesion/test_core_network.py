@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-
-import itertools
 
 from PerfusionSuiteLib import lesion  # noqa: E402
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionMaps, TissueMasks  # noqa: E402
@@ -63,7 +62,7 @@ def test_windows_cover_an_axis_and_share_half_of_their_side(length: int, side: i
     for start in begun:
         covered[start : start + side] = True
     assert covered.all()
-    assert all(b - a <= side / 2 for a, b in itertools.pairwise(begun))
+    assert all(b - a <= side / 2 for a, b in pairwise(begun))
 
 
 def test_blended_weights_never_vanish_and_are_largest_in_the_middle() -> None:
