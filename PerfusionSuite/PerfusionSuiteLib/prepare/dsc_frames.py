@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
-from ..core.geometry import BoolArray, FloatArray
+from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.series import PerfusionSeries
 from .arrival import arrival_time
+from .skull import shrink
 
 MOST_DUMMIES = 5
 DUMMY_CHANGE = 0.01
 LEAST_BASELINE, WANTED_BASELINE = 3, 5
 POOL_SHARE, EARLY_SHARE = 0.01, 0.25
+EDGE_MM, LEAST_INSIDE = 5.0, 0.25
+"""Where bright borders on dark, a head that still moves loses more signal than a short echo does to the bolus; of a mask that
+would lose more than three quarters of its voxels with its edge, the edge counts, too."""
 
 
 def bright_head(series: PerfusionSeries, frame: NDArray[np.float32] | None = None) -> BoolArray:
@@ -80,14 +84,15 @@ def quick_change(series: PerfusionSeries, head: BoolArray, first: int = 0) -> Fl
     Returns
     -------
     ndarray, shape (T - first,)
-        Mean curve of the voxels with the largest loss of signal that come first.
+        Mean curve of the voxels with the largest loss of signal that come first, away from the edge of the head.
 
     Raises
     ------
     InvalidInputError
         If no voxel has finite signal in all frames.
     """
-    curves = series.data[head][:, first:]
+    inside = shrink(head, EDGE_MM, voxel_sizes(series.affine))
+    curves = series.data[inside if inside.sum() > LEAST_INSIDE * head.sum() else head][:, first:]
     curves = curves[np.isfinite(curves).all(axis=1)]
     if not curves.shape[0]:
         msg = "The series has no voxel with finite signal in all frames. Check the series."

@@ -231,6 +231,20 @@ def test_the_quick_curve_is_that_of_an_artery(noisy):
     assert series.times_s[curve.argmax()] == pytest.approx(truth.fine_times_s[truth.fine_aif.argmax()], abs=2.5)
 
 
+def test_the_edge_of_a_moving_head_is_not_taken_for_an_artery():
+    series = head_of(2.0 * bolus(), te=0.01, noise=2.0, shape=(40, 40, 4))
+    data = series.data.copy()
+    data[18:22, 18:22] *= np.exp(-0.01 * 20.0 * bolus())
+    edge = np.ones(data.shape[:2], bool)
+    edge[6:-6, 6:-6] = False
+    data[edge] *= 1.0 - 0.6 * np.linspace(0.0, 1.0, TIMES.size)  # slowly the head leaves these voxels
+    moving = replace(series, data=data)
+    curve = quick_change(moving, bright_head(moving))
+    assert TIMES[curve.argmax()] == pytest.approx(TIMES[bolus().argmax()], abs=1.5)
+    assert TIMES[frames_before_bolus(curve, TIMES)] == pytest.approx(18.0, abs=2.0)
+    assert mr_tissue_masks(moving).brain[8:-8, 8:-8].mean() > 0.95
+
+
 def test_a_brain_that_is_a_small_part_of_the_head_is_told(noisy):
     series = head_of(20.0 * bolus(), noise=3.0, shape=(40, 40, 4))
     still = series.data.copy()
