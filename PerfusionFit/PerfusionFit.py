@@ -70,7 +70,7 @@ class PerfusionFitWidget(ScriptedLoadableModuleWidget):
         boxes = {"method": self.model.methodBox, "tissueLabels": NodeBox(self.ui.tissueSelector)}
         self.panel = StudyPanel(
             uiWidget, self.ui, self.logic.getParameterNode, self.startJob, self.studyName, boxes,
-            self.describeModel, packages=("safetensors",), done=self.onDone,
+            self.describeModel, packages=lambda node: ("safetensors",), done=self.onDone,
         )  # fmt: skip
         self.field = FieldPanel(self.ui, self.panel.jobPanel, self.logic, lambda: self.model.device)
         self.model.ask()

@@ -89,6 +89,7 @@ class PerfusionSuiteWidget(ScriptedLoadableModuleWidget):
             lambda node: node.inputScan.GetName(),
             self.choices.boxes,
             self.choices.show,
+            packages=self.choices.packages,
         )
 
     def enter(self):

@@ -18,6 +18,7 @@ from .core.choosing import check_device, check_types, read_settings
 from .core.constants import BRAIN_DENSITY_G_PER_ML, HEMATOCRIT_FACTOR
 from .core.errors import require_package
 from .core.geometry import BoolArray
+from .lesion.core_weights import load_weights
 
 GPU_METHODS = frozenset(
     [name for name, fit in fitting.METHODS.items() if fit.gpu] + [name for name, fit in hemopic.METHODS.items() if fit.gpu]
@@ -170,16 +171,34 @@ class Settings:
         return lesion.edited_preset(self.preset, self.thresholds)
 
     def check_packages(self) -> None:
-        """Say at once, rather than after a scan was prepared, that a method cannot run here.
+        """Say at once, rather than after a scan was prepared, that a method or a network cannot run here.
 
         Raises
         ------
         MissingPackageError
-            If the method needs PyTorch and it is not installed.
+            If the method or the preset needs PyTorch and it is not installed.
+        InvalidInputError
+            If there is no such network of the infarct core.
         """
         method = methods().get(self.method)
         if getattr(method, "needs_torch", getattr(method, "gpu", False)):
             require_package("torch", f"compute maps with '{self.method}'")
+        self.check_network()
+
+    def check_network(self) -> None:
+        """Say at once that the network which shall draw the core cannot be used.
+
+        Raises
+        ------
+        MissingPackageError
+            If PyTorch or safetensors is not installed.
+        InvalidInputError
+            If its file is missing, damaged or of another kind.
+        """
+        preset = self.preset_used
+        if preset.core_rule == "network":
+            require_package("torch", "draw the core with a network")
+            load_weights(preset.core_network)
 
     @classmethod
     def from_json(cls, path: str | Path, **overrides: Any) -> Settings:

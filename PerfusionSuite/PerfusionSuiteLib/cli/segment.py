@@ -111,6 +111,7 @@ def segmented(found: results.FinishedMaps, options: argparse.Namespace, console:
     preset = options.preset or "ct-perfusion-auto"
     known = method if method in pipeline.methods() else pipeline.DEFAULT_METHOD
     settings = pipeline.Settings(method=known, preset=preset, thresholds=thresholds)
+    settings.check_network()
     share = follow_up_share(options.followup)
     later = read_follow_up(options.followup, settings, part_of(console, 0.0, share))
     given = given_by_user(options, found.maps.shape, found.maps.affine)

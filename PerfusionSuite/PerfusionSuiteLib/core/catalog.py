@@ -82,6 +82,7 @@ PRESETS = (
     Choice("rapid-like", "RAPID-like", "Tmax above 6 s; core: relative CBF below 30 % anywhere."),
     Choice("syngo-like", "syngo-like", "Hypoperfusion by absolute CBF, core by absolute CBV."),
     Choice("mistar-like", "MIStar-like", "Hypoperfusion by arterial delay; core: relative CBF below 30 % within it."),
+    Choice("core-network", "Core by a network", "Tmax above 6 s; core: drawn by a network within it (needs PyTorch)."),
 )
 """Thresholds that decide what counts as lesion, for every modality."""
 

@@ -27,10 +27,14 @@ _ALL = (
     _number("tmax_s", "Tmax [s]", "Hypoperfusion: Tmax above this, also used by the intensity ratio.", 6.0, 0.1, 60.0),
     _number("delay_s", "Delay [s]", "Hypoperfusion by delay: above this.", 3.0, 0.1, 60.0),
     _number("hypoperfusion_cbf", "CBF", "Hypoperfusion by flow: below this, in the unit of the map.", 27.0, 0.1, 200.0),
-    _choice("core_rule", "Core by", "Which map decides about core.", ("rcbf", "cbv", "adc")),
+    _choice("core_rule", "Core by", "Which map decides about core.", ("rcbf", "cbv", "adc", "network")),
     _number("rcbf_percent", "Relative CBF [%]", "Core by relative flow: below this.", 30.0, 0.1, 150.0),
     _number("core_cbv", "CBV", "Core by blood volume: below this, in the unit of the map.", 1.2, 0.1, 20.0),
     _number("core_adc", "ADC [1e-6 mm²/s]", "Core by diffusion: below this.", 620.0, 10.0, 3000.0),
+    _number("core_probability", "Probability", "Core by a network: above this.", 0.5, 0.01, 0.99),
+    FitOption(
+        "core_network", "Network", "Core by a network: its file (.safetensors), or the name of one of ours.", "core", "text"
+    ),
     _choice("core_region", "Core lies", "Where core may lie.", ("hypoperfusion", "anywhere")),
     _choice("strict", "Threshold itself is normal", "True compares with > and <, False with ≥ and ≤.", (True, False)),
     _number("severe_tmax_s", "Severe Tmax [s]", "Numerator of the hypoperfusion intensity ratio.", 10.0, 0.1, 60.0),
@@ -55,6 +59,7 @@ _DIFFERING: Mapping[str, Mapping[str, Any]] = {
     "rapid-like": {"core_region": "anywhere"},
     "syngo-like": {"hypoperfusion_rule": "cbf", "core_rule": "cbv"},
     "mistar-like": {"hypoperfusion_rule": "delay"},
+    "core-network": {"core_rule": "network"},
 }
 """Where presets differ from the first one."""
 
@@ -72,5 +77,5 @@ def _options(preset: str) -> tuple[FitOption, ...]:
 THRESHOLD_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType({name: _options(name) for name in THRESHOLDS})
 """By preset: what the form offers, with the preset's own values."""
 
-LISTS = tuple(option.name for option in _ALL if option.kind == "text")
+LISTS = tuple(option.name for option in _ALL if option.kind == "text" and option.name != "core_network")
 """Thresholds that are lists of numbers, typed with commas."""

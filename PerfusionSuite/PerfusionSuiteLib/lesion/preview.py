@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray, voxel_volume_ml
 from ..core.values import PerfusionMaps, TissueMasks
 from .clusters import without_small_clusters
@@ -87,8 +88,11 @@ def preview_basis(
     return PreviewBasis(maps, tissue, check_midplane(midplane), side, contra_mask)
 
 
-def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[BoolArray, BoolArray]:
+def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[BoolArray, BoolArray | None]:
     """Return hypoperfusion and core as `segment` would find them on this tissue, plane and side.
+
+    A network is not asked: it needs PyTorch, and more than a moment. Its core comes from a map ``core_probability`` of an
+    earlier segmentation.
 
     Parameters
     ----------
@@ -101,15 +105,18 @@ def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[B
 
     Returns
     -------
-    hypoperfusion, core : ndarray of bool, shape (I, J, K)
-        The lesions.
+    hypoperfusion : ndarray of bool, shape (I, J, K)
+        Late tissue.
+    core : ndarray of bool, shape (I, J, K), or None
+        None where a network draws it and has not yet done so.
 
     Raises
     ------
     InvalidInputError
-        If there is no normal tissue to refer to.
+        If a map is missing, or there is no normal tissue to refer to.
     """
     maps = basis.maps
+    _check(maps, preset)
     method = method or maps["tmax"].provenance.method
     offset, voxel_ml = preset.offset(method), voxel_volume_ml(maps.affine)
     late = hypoperfused_tissue(maps, preset, basis.tissue, offset)
@@ -122,4 +129,15 @@ def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[B
         flow = maps["cbf"] if "cbf" in maps else maps["rcbf"]
         normal = normal_value(flow.values, reference.mask, preset.reference_statistic)
         maps = maps.added(relative_map(flow, "rcbf", normal if normal > 0 else float("nan")))
+    if preset.core_rule == "network" and "core_probability" not in maps:
+        return hypoperfusion, None
     return hypoperfusion, core_tissue(maps, preset, basis.tissue, hypoperfusion, preset.flow_factor(method))
+
+
+def _check(maps: PerfusionMaps, preset: Preset) -> None:
+    """Say which map the rules of a preset need, before one is looked for in vain."""
+    needed = ("tmax", preset.hypoperfusion_rule, *([preset.core_rule] if preset.core_rule in ("cbv", "adc") else ()))
+    missing = sorted({key for key in needed if key not in maps})
+    if missing:
+        msg = f"These thresholds need the map {' and '.join(missing)}, which is missing. Choose it, or other thresholds."
+        raise InvalidInputError(msg)

@@ -6,6 +6,7 @@ All results lie on the grid of the scan, so names carry no ``space`` and sidecar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ _MEANINGS = {
     "roi_region": "Region on the side of the lesion, given by the user",
     "contra_region": "Normal region, given by the user",
 }
-_RESTS_ON = {"hypoperfusion_mask": ("tmax",), "core_mask": ("rcbf", "tmax"), "penumbra_mask": ("rcbf", "tmax")}
+_CORE_FROM = {"rcbf": "rcbf", "cbv": "cbv", "adc": "adc", "network": "core_probability"}
 _IGNORED = ("*.html", "*.mrb", "**/figures/", "**/*_perf.txt", "dicom/")
 
 
@@ -61,7 +62,7 @@ def map_sidecar(item: PerfusionMap) -> dict[str, Any]:
     }
 
 
-def mask_sidecar(stem: str, names: Layout, stage: Path) -> dict[str, Any]:
+def mask_sidecar(stem: str, names: Layout, stage: Path, thresholds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what lies beside a mask.
 
     Parameters
@@ -72,6 +73,8 @@ def mask_sidecar(stem: str, names: Layout, stage: Path) -> dict[str, Any]:
         Names of the other files.
     stage : Path
         Root of the dataset, with the maps.
+    thresholds : mapping, optional
+        ``LesionMasks.thresholds``: their rules say which maps decided.
 
     Returns
     -------
@@ -84,9 +87,16 @@ def mask_sidecar(stem: str, names: Layout, stage: Path) -> dict[str, Any]:
         "Units": "1",
         "SpatialReference": "orig",
     }
-    maps = [names.map(key) for key in _RESTS_ON.get(stem, ())]
+    maps = [names.map(key) for key in _rests_on(stem, thresholds or {})]
     sources = [f"bids::{name.as_posix()}" for name in maps if (stage / name).is_file()]
     return {**facts, "Sources": sources} if sources else facts
+
+
+def _rests_on(stem: str, thresholds: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys of the maps that a lesion comes from."""
+    late = str(thresholds.get("hypoperfusion_rule", "tmax"))
+    core = _CORE_FROM[str(thresholds.get("core_rule", "rcbf"))]
+    return {"hypoperfusion_mask": (late,), "core_mask": (core, late), "penumbra_mask": (core, late)}.get(stem, ())
 
 
 def write_dataset_files(stage: Path) -> None:

@@ -35,6 +35,7 @@ QUANTITY_CODES: Mapping[str, Code] = {
     "cbf_gm": Code("cbf_gm", SCHEME, "Cerebral blood flow of pure gray matter"),
     "cbf_wm": Code("cbf_wm", SCHEME, "Cerebral blood flow of pure white matter"),
     "cbf_later": Code("cbf_later", SCHEME, "Cerebral blood flow of the follow-up"),
+    "core_probability": Code("core_probability", SCHEME, "Probability of infarct core"),
     "rcbf_mirror": Code("rcbf_mirror", SCHEME, "Cerebral blood flow relative to the other side"),
 }
 """Maps that are exported, with the codes of their quantities (DICOM PS3.16 CID 218 and 4108), our own where there is none."""

@@ -164,7 +164,8 @@ def applied(lesions: LesionMasks) -> dict[str, Any]:
     """
     names = (
         "preset", "method", "hypoperfusion_rule", "tmax_s", "tmax_offset_s", "tmax_applied_s", "delay_s", "hypoperfusion_cbf",
-        "core_rule", "core_region", "rcbf_percent", "rcbf_factor", "rcbf_applied_percent", "core_cbv", "core_adc", "strict",
+        "core_rule", "core_region", "rcbf_percent", "rcbf_factor", "rcbf_applied_percent", "core_cbv", "core_adc",
+        "core_probability", "core_network", "strict",
         "min_cluster_ml", "reference_region", "reference_statistic", "reference_tmax_s", "midplane_from", "low_flow_percent",
         "fwhm_mm",
     )  # fmt: skip
@@ -172,7 +173,12 @@ def applied(lesions: LesionMasks) -> dict[str, Any]:
     if lesions.thresholds.get("edited_by_hand"):
         found["edited_by_hand"] = ", ".join(lesions.thresholds["edited_by_hand"])
     rules = {"tmax": ("tmax_s", "tmax_offset_s", "tmax_applied_s"), "delay": ("delay_s",), "cbf": ("hypoperfusion_cbf",)}
-    cores = {"rcbf": ("rcbf_percent", "rcbf_factor", "rcbf_applied_percent"), "cbv": ("core_cbv",), "adc": ("core_adc",)}
+    cores = {
+        "rcbf": ("rcbf_percent", "rcbf_factor", "rcbf_applied_percent"),
+        "cbv": ("core_cbv",),
+        "adc": ("core_adc",),
+        "network": ("core_probability", "core_network"),
+    }
     unused = {name for rule, all_of in rules.items() if rule != found.get("hypoperfusion_rule") for name in all_of}
     unused |= {name for rule, all_of in cores.items() if rule != found.get("core_rule") for name in all_of}
     return {name: value for name, value in found.items() if name not in unused}

@@ -35,10 +35,12 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     ),
     "hemopic-compat": (_HEMOPIC, _OSTERGAARD, _WU),
 }
-_THRESHOLDS = (
-    "Olivot JM et al. Stroke 40:469 (2009): Tmax thresholds of hypoperfused tissue.",
-    "Campbell BCV et al. Stroke 42:3435 (2011): relative CBF as a marker of the infarct core.",
-)
+_LATE = "Olivot JM et al. Stroke 40:469 (2009): Tmax thresholds of hypoperfused tissue."
+_CORE: Mapping[str, tuple[str, ...]] = {
+    "rcbf": ("Campbell BCV et al. Stroke 42:3435 (2011): relative CBF as a marker of the infarct core.",),
+    "network": ("Çiçek Ö et al. MICCAI (2016): 3D U-Net, the kind of network that drew the core.",),
+}
+"""By the rule of the core."""
 _ALWAYS = (
     "Rempp KA et al. Radiology 193:637 (1994): hematocrit factor.",
     "Dickie BR et al. Magn Reson Med 91:1761 (2024): OSIPI lexicon of perfusion quantities (CAPLEX).",
@@ -71,7 +73,7 @@ def references_of(study: AnyStudy, *, with_trials: bool) -> list[str]:
     found = [_CENTRAL_VOLUME, *_METHODS.get(method, ())]
     if study.aif is not None and study.aif.kind == "aif" and study.aif.origin == "automatic":
         found.append("Straka M, Albers GW, Bammer R. J Magn Reson Imaging 32:1024 (2010): automatic choice of the AIF.")
-    found += [*_THRESHOLDS, *_ALWAYS]
+    found += [_LATE, *_CORE.get(str(study.lesions.thresholds.get("core_rule", "rcbf")), ()), *_ALWAYS]
     if (study.metrics.values.get("pvt") or {}).get("assessable"):
         found.append(_VENOUS)
     if study.metrics.values.get("corrected_cbv_index") is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -80,13 +81,16 @@ def core_words(thresholds: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        For example ``relative CBF < 30 %``.
+        For example ``relative CBF < 30 %`` or ``network 'core', probability > 0.5``.
     """
     less = "<" if thresholds.get("strict", True) else "≤"
     if thresholds.get("core_rule", "rcbf") == "cbv":
         text = f"CBV {less} {thresholds.get('core_cbv', 0.0):g}"
     elif thresholds.get("core_rule") == "adc":
         text = f"ADC {less} {thresholds.get('core_adc', 0.0):g}e-6 mm²/s"
+    elif thresholds.get("core_rule") == "network":
+        name, more = Path(str(thresholds.get("core_network") or "core")).stem, ">" if less == "<" else "≥"
+        text = f"network '{name}', probability {more} {thresholds.get('core_probability', 0.5):g}"
     else:
         percent, factor = float(thresholds.get("rcbf_percent", 30.0)), float(thresholds.get("rcbf_factor", 1.0))
         note = f" ({percent * factor:g} % on this map)" if factor != 1.0 else ""

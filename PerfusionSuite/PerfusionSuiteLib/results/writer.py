@@ -15,7 +15,7 @@ from .. import __version__
 from ..core.asl import AslStudy
 from ..core.files import staged_folder, write_json, write_text
 from ..core.findings import QualityFinding
-from ..core.geometry import BoolArray, FloatArray
+from ..core.geometry import BoolArray
 from ..core.nifti import write_volume
 from ..core.progress import ProgressCallback, part_of
 from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMap, Study
@@ -211,16 +211,16 @@ def _lesion_regions(lesions: LesionMasks) -> dict[str, BoolArray]:
 
 def _write_masks(regions: Mapping[str, BoolArray], lesions: LesionMasks, stage: Path, names: Layout) -> None:
     for stem, mask in regions.items():
-        _write_mask(stage, names.mask(stem), mask, lesions.affine, stem, names)
+        _write_mask(stage, names.mask(stem), mask, lesions, stem, names)
     if is_standard(lesions.thresholds):
         for stem in FIXED_MASKS:
-            _write_mask(stage, names.fixed_mask(stem), regions[stem], lesions.affine, stem, names)
+            _write_mask(stage, names.fixed_mask(stem), regions[stem], lesions, stem, names)
 
 
-def _write_mask(stage: Path, name: Path, mask: BoolArray, affine: FloatArray, stem: str, names: Layout) -> None:
-    write_volume(stage / name, mask, affine, dtype=np.uint8, description=stem.replace("_", " "), display_range=(0, 1))
+def _write_mask(stage: Path, name: Path, mask: BoolArray, lesions: LesionMasks, stem: str, names: Layout) -> None:
+    write_volume(stage / name, mask, lesions.affine, dtype=np.uint8, description=stem.replace("_", " "), display_range=(0, 1))
     if names.is_bids:
-        write_json(_sidecar(stage / name), mask_sidecar(stem, names, stage))
+        write_json(_sidecar(stage / name), mask_sidecar(stem, names, stage, lesions.thresholds))
 
 
 def _sidecar(path: Path) -> Path:

@@ -30,12 +30,26 @@ from .MapUnits import onGrid, readMaps
 from .MidplaneNodes import MIDPLANE, SINUSES, midplaneToNode, sinusesToNode
 from .StudyFolder import fileNodes
 from .StudyJob import StudyJob
-from .StudyRoles import ANATOMY, LESIONS, REPORT, STUDY, allOrNothing, factsOf, findNode, nodesOfStudy, setFacts
+from .StudyRoles import (
+    ANATOMY,
+    LESIONS,
+    REPORT,
+    STUDY,
+    allOrNothing,
+    factsOf,
+    findNode,
+    nodesOfStudy,
+    removeNode,
+    setFacts,
+)
 from .SummaryTable import SUMMARY, summaryToTable
 from .TableNodes import metricsToReport, metricsToTable, textToMetrics, volumesToTable
 
 MAP_KEYS = ("tmax", "cbf", "cbv", "delay")
 REFERENCE = "PerfusionSuite.map."
+PROBABILITY = "core_probability"
+NETWORK = "PerfusionSuite.coreNetwork"
+"""Attribute of lesions: the file of the network that drew the core, which their facts name without its folder."""
 FROM_MAPS = "fromMaps"
 """Fact of an anatomy that the worker found in finished maps, and will find again: it is no input of the next run."""
 
@@ -50,6 +64,7 @@ class LesionJob(StudyJob):
     mapNodes: Mapping[str, Any] = {}
     tissueMasks: TissueMasks | None = None
     given: LesionInputs = LesionInputs()
+    network: str = ""
 
     def _toScene(self, result: dict[str, Any]) -> dict[str, Any]:
         scene, name = self._scene, self._name or "lesions"
@@ -62,6 +77,7 @@ class LesionJob(StudyJob):
             for key, node in self.mapNodes.items():
                 segmentation.SetNodeReferenceID(REFERENCE + key, node.GetID())
             keepInputs(segmentation, self.given)
+            segmentation.SetAttribute(NETWORK, self.network or None)
             nodes = {
                 LESIONS: segmentation,
                 ANATOMY: self._anatomy(lesions, name),
@@ -73,6 +89,9 @@ class LesionJob(StudyJob):
                 REPORT: metricsToReport(scene, metrics, name),
             }
             fileNodes(scene, name, nodes)
+            earlier = nodesOfStudy(scene, name).get(f"map.{PROBABILITY}")
+            if earlier is not None and PROBABILITY not in result["maps"]:
+                removeNode(scene, earlier)  # a network's core, and these lesions are others
         return {f"map.{key}": node for key, node in self.mapNodes.items()} | nodes
 
     def _lesions(self, lesions: LesionMasks, name: str) -> Any:
@@ -202,7 +221,10 @@ def startMeasuringJob(
         field: segmentArray(segmentation, segmentID, tmax.values.shape, tmax.affine)
         for field, segmentID in (("core", CORE), ("hypoperfusion", HYPOPERFUSION))
     }
-    settings = {"preset": known.get("preset", "ct-perfusion-auto"), "thresholds": editedThresholds(known), **(files or {})}
+    thresholds = editedThresholds(known)
+    if "core_network" in thresholds:
+        thresholds["core_network"] = segmentation.GetAttribute(NETWORK) or thresholds["core_network"]
+    settings = {"preset": known.get("preset", "ct-perfusion-auto"), "thresholds": thresholds, **(files or {})}
     spec = _Spec(settings, masks, None if output is None else Path(output))
     return _start(scene, runner, nodes, spec, given, segmentation, progress, finished)
 
@@ -247,6 +269,7 @@ def _start(
     maps = mapsOfJob(nodes, study, given.units)
     job = LesionJob(scene, None, name, progress, finished)
     job.edited, job.mapNodes, job.given = edited, nodes, given
+    job.network = str(spec.settings["thresholds"].get("core_network") or "")
     job.tissueMasks = masksOfStudy(study, nodes["tmax"])
     inputs = {"maps": maps, **spec.masks, **inputsOfJob(given, maps, study)}
     if job.tissueMasks is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,20 @@ import numpy as np
 from PerfusionSuiteLib.core.colors import LESION_COLORS
 
 from .LesionInputs import LesionInputs, inputsOfJob
-from .LesionJob import lesionStudyOf, mapsOfJob, masksOfStudy
+from .LesionJob import PROBABILITY, lesionStudyOf, mapsOfJob, masksOfStudy
+from .MapNodes import nodeToMap
+from .MapUnits import onGrid
 from .StudyRoles import LESIONS, ROLE, factsOf, nodesOfStudy, removeNode
 from .VolumeArrays import setVolume
 
 PREVIEW, PREVIEW_COLORS = "preview", "colors.preview"
 OPACITY = 0.55
-PENUMBRA_LABEL, CORE_LABEL, REGION_LABEL = 1, 2, 3
+PENUMBRA_LABEL, CORE_LABEL, REGION_LABEL, LATE_LABEL = 1, 2, 3, 4
 _NAMES = {
     PENUMBRA_LABEL: ("penumbra", LESION_COLORS["penumbra"]),
     CORE_LABEL: ("core", LESION_COLORS["core"]),
     REGION_LABEL: ("region", (0.10, 0.85, 0.95)),
+    LATE_LABEL: ("hypoperfusion", LESION_COLORS["hypoperfusion"]),
 }
 
 
@@ -45,6 +49,8 @@ class LesionPreview:
     ) -> dict[str, float]:
         """Find and show the lesions of these thresholds; return their volumes in mL by ``hypoperfusion core penumbra``.
 
+        A network is not asked: where it draws the core, that of its last run is shown, and hypoperfusion alone without one.
+
         :param mapNodes: vtkMRMLScalarVolumeNode by key: tmax, cbf, cbv, delay; None where there is none.
         :param preset: name of the preset.
         :param thresholds: what differs from it.
@@ -57,10 +63,14 @@ class LesionPreview:
         edited = edited_preset(preset, thresholds or {})
         basis = self._basisOf({key: node for key, node in mapNodes.items() if node is not None}, edited, inputs or LesionInputs())
         hypoperfusion, core = preview(basis, edited)
-        labels = np.where(core, CORE_LABEL, np.where(hypoperfusion, PENUMBRA_LABEL, 0)).astype(np.uint8)
-        showLabels(self._scene, labels, basis.maps.affine)
+        masks = {"hypoperfusion": hypoperfusion}
+        if core is None:
+            labels = np.where(hypoperfusion, LATE_LABEL, 0)
+        else:
+            labels = np.where(core, CORE_LABEL, np.where(hypoperfusion, PENUMBRA_LABEL, 0))
+            masks |= {"core": core, "penumbra": hypoperfusion & ~core}
+        showLabels(self._scene, labels.astype(np.uint8), basis.maps.affine)
         voxel = voxel_volume_ml(basis.maps.affine)
-        masks = {"hypoperfusion": hypoperfusion, "core": core, "penumbra": hypoperfusion & ~core}
         return {name: float(mask.sum()) * voxel for name, mask in masks.items()}
 
     def _basisOf(self, nodes: Mapping[str, Any], preset: Any, given: LesionInputs) -> Any:
@@ -69,12 +79,16 @@ class LesionPreview:
 
         study = nodesOfStudy(self._scene, lesionStudyOf(nodes["tmax"]))
         watched = [*nodes.values(), given.midplane, study.get("midplane"), *(r[0] for r in (given.contra, given.roi) if r)]
+        drawn = drawnByNetwork(study, preset)
+        watched += [] if drawn is None else [drawn]
         times = tuple((node.GetID(), node.GetMTime()) for node in watched if hasattr(node, "GetMTime"))
         images = tuple(node.GetImageData().GetMTime() for node in nodes.values())
         key = (times, images, given.side, str(given.contra), (preset.csf_hu, preset.csf_dilation_voxels),
                (preset.vessel_cbv, preset.vessel_cbv_ratio), tuple(sorted(given.units.items())))  # fmt: skip
         if key != self._key:
             maps = mapsOfJob(nodes, study, given.units)
+            if drawn is not None:
+                maps = maps.added(onGrid(nodeToMap(drawn, PROBABILITY), maps.shape, maps.affine))
             known = inputsOfJob(LesionInputs(given.midplane, given.side, given.contra), maps, study)
             lesions = study.get(LESIONS)
             found = None if lesions is None else factsOf(lesions).get("midplane")
@@ -91,8 +105,21 @@ class LesionPreview:
         clearLabels(self._scene)
 
 
+def drawnByNetwork(study: Mapping[str, Any], preset: Any) -> Any | None:
+    """Return the probability of core that the network of a preset has drawn for the lesions of a study, or None."""
+    lesions, found = study.get(LESIONS), study.get(f"map.{PROBABILITY}")
+    if preset.core_rule != "network" or lesions is None or found is None:
+        return None
+    known = factsOf(lesions).get("thresholds") or {}
+    isSame = known.get("core_rule") == "network" and known.get("core_network") == Path(preset.core_network).name
+    return found if isSame else None
+
+
 def showLabels(scene: Any, labels: np.ndarray, affine: Any) -> Any:
-    """Show a label array over all slice views: 1 penumbra, 2 core, 3 region. Lesions that are there step back meanwhile."""
+    """Show a label array over all slice views: 1 penumbra, 2 core, 3 region, 4 hypoperfusion.
+
+    Lesions that are there step back meanwhile.
+    """
     node = _labelNode(scene)
     if node is None:
         node = scene.CreateNodeByClass("vtkMRMLLabelMapVolumeNode")

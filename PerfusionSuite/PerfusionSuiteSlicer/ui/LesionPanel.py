@@ -17,9 +17,11 @@ from .JobPanel import JobPanel
 from .Layouts import DECISION, showStudy
 from .LesionExport import LesionExport
 from .MapSelectors import MapSelectors
+from .NetworkPackages import WEIGHTS_PACKAGES, networkProblem
 from .ParameterBinding import ParameterBinding
 from .PicturePanel import PicturePanel
-from .PreviewSwitch import PreviewSwitch
+from .PreviewSwitch import PreviewSwitch, previewWords
+from .ReportPackages import offerPackages
 from .SidesPanel import SidesPanel
 from .StatisticsPanel import StatisticsPanel
 from .ThresholdSliders import ThresholdSliders
@@ -75,7 +77,7 @@ class LesionPanel:
         for threshold in self.thresholds.thresholds():
             if getattr(node, threshold.quantity) is None:
                 return False, _("These thresholds need a map of {name}").format(name=threshold.quantity.upper())
-        problem = self.maps.problem()
+        problem = self.maps.problem() or (networkProblem() if self.thresholds.isByNetwork() else "")
         return not problem, problem or _("Find core and penumbra in the background")
 
     def update(self):
@@ -125,9 +127,9 @@ class LesionPanel:
             button.toolTip = problem or hint
 
     def showPreview(self):
-        """Show the lesions of the thresholds as they are; return their volumes."""
+        """Show the lesions of the thresholds as they are; return what is said about them."""
         node, given = self.binding.node, self.sides.inputs()
-        return self.logic.preview(
+        volumes = self.logic.preview(
             **{f"{key}Node": volume for key, volume in self.maps.nodes().items()},
             preset=node.preset or None,
             thresholds=self.thresholds.changed(),
@@ -135,9 +137,12 @@ class LesionPanel:
             side=given["side"],
             contra=given["contra"],
         )
+        return previewWords(volumes, self.thresholds.isByNetwork())
 
     def segment(self, **callbacks):
         """Start the job of Apply."""
+        if self.thresholds.isByNetwork():
+            offerPackages(_("Core Penumbra"), WEIGHTS_PACKAGES)
         return self.logic.segment(
             **{f"{key}Node": volume for key, volume in self.maps.nodes().items()},
             preset=self.binding.node.preset or None,

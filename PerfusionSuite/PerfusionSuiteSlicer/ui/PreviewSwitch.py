@@ -12,11 +12,26 @@ DELAY_MS = 60
 ERROR_STYLE = "color: #c62828;"
 
 
+def previewWords(volumes, isByNetwork):
+    """Say what a preview shows.
+
+    :param volumes: in mL by name; without a core where a network has not drawn it yet.
+    :param isByNetwork: whether a network draws the core.
+    """
+    if "core" not in volumes:
+        words = _("Preview: hypoperfusion {hypoperfusion:.1f} mL. The network draws the core after Apply.")
+    elif isByNetwork:
+        words = _("Preview: core {core:.1f} mL (network's last run), penumbra {penumbra:.1f} mL. Apply runs the network again.")
+    else:
+        words = _("Preview: core {core:.1f} mL, penumbra {penumbra:.1f} mL. Apply makes it final.")
+    return words.format(**volumes)
+
+
 class PreviewSwitch:
     """Starts when a threshold is changed, and ends with Apply, with other maps, or when it is switched off.
 
     :param ui: the panel's widgets, named previewCheckBox and previewLabel.
-    :param compute: called without arguments; shows the preview and returns volumes in mL by name.
+    :param compute: called without arguments; shows the preview and returns what is said about it.
     :param clear: called without arguments; takes the preview away.
     """
 
@@ -72,13 +87,12 @@ class PreviewSwitch:
     def _update(self):
         self._shown = self._wanted
         try:
-            volumes = self._compute()
+            words = self._compute()
         except PerfusionError as error:
             self._clear()
             self._say(str(error), isError=True)
             return
-        words = _("Preview: core {core:.1f} mL, penumbra {penumbra:.1f} mL. Apply makes it final.")
-        self._say(words.format(**volumes))
+        self._say(words)
 
     def _say(self, text, isError=False):
         self._ui.previewLabel.text = text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offers the packages that report and pictures need, which Slicer does not bring; without them maps and lesions still come."""
+"""Offers packages that Slicer does not bring: for report and pictures, without which maps and lesions still come, and others."""
 
 import logging
 from importlib.util import find_spec
@@ -15,14 +15,24 @@ def offerReportPackages(requester, further=()):
     :param requester: title of the module, shown in the question.
     :param further: names of further packages that the module can use.
     """
-    missing = [name for name in (*PACKAGES, *further) if find_spec(name) is None]
-    if not missing or offerReportPackages.wasAsked or slicer.util.mainWindow() is None or slicer.app.testingEnabled():
+    offerPackages(requester, (*PACKAGES, *further))
+
+
+def offerPackages(requester, names):
+    """Ask, for each package once per session, whether to install what is missing; see offerReportPackages().
+
+    :param requester: title of the module, shown in the question.
+    :param names: names of the packages.
+    """
+    missing = [name for name in names if find_spec(name) is None and name not in _asked]
+    if not missing or slicer.util.mainWindow() is None or slicer.app.testingEnabled():
         return
-    offerReportPackages.wasAsked = True
+    _asked.update(missing)
     try:
         slicer.packaging.pip_ensure(missing, requester=requester)
     except (RuntimeError, AttributeError) as error:  # declined, or a Slicer without slicer.packaging
-        logging.getLogger(__name__).info("The report will be left out: %s", error)
+        logging.getLogger(__name__).info("Packages are missing (%s): %s", ", ".join(missing), error)
 
 
-offerReportPackages.wasAsked = False
+_asked = set()
+"""Packages that the user was asked about."""

@@ -6,10 +6,12 @@ from slicer.i18n import tr as _
 from PerfusionSuiteLib.core import asl_choices, catalog
 from PerfusionSuiteLib.core.fit_choices import MODALITIES
 from PerfusionSuiteLib.core.preparation_choices import LEAKAGE
+from PerfusionSuiteLib.core.threshold_words import BY_NETWORK
 
 from .AslChoices import AslChoices
 from .ChoiceBox import ChoiceBox
 from .DisabledReasons import DisabledReasons
+from .NetworkPackages import WEIGHTS_PACKAGES, networkProblem
 
 _PRESETS = (*catalog.PRESETS, *catalog.MR_PRESETS)
 _OF_BOLUS = (catalog.AUTOMATIC, *catalog.METHODS)
@@ -64,7 +66,11 @@ class ScanChoices:
             return _("This method is made for DSC-MRI: choose another one for a CT scan")
         if node.preset == "adc" and node.adc is None:
             return _("The thresholds 'ADC core' need an ADC map: choose it under DSC-MRI")
-        return ""
+        return networkProblem() if node.preset in BY_NETWORK else ""
+
+    def packages(self, node):
+        """Return names of Python packages that the choices need."""
+        return WEIGHTS_PACKAGES if node.preset in BY_NETWORK else ()
 
     def arguments(self, node, modality):
         """Return the arguments of PerfusionSuiteLogic.analyze: those that have a meaning for this kind of scan."""

@@ -25,11 +25,12 @@ class StudyPanel:
     :param studyName: called with the parameter node; returns the name of the study that Apply makes.
     :param choiceBoxes: further ChoiceBox by the name of the text parameter that it sets.
     :param problem: called with the parameter node and the modality; returns what is missing, or an empty text.
-    :param packages: names of Python packages, besides those of the report, that are offered for installation.
+    :param packages: called with the parameter node; returns names of Python packages, besides those of the report, that are
+        offered for installation.
     :param done: called with the nodes of the study by role, when Apply has succeeded.
     """
 
-    def __init__(self, uiWidget, ui, getParameterNode, start, studyName, choiceBoxes, problem, packages=(), done=None):
+    def __init__(self, uiWidget, ui, getParameterNode, start, studyName, choiceBoxes, problem, packages=None, done=None):
         self._start, self._studyName, self._problem = start, studyName, problem
         self._packages, self._furtherDone = packages, done
         self._isComplete = False
@@ -79,7 +80,7 @@ class StudyPanel:
 
     def _startJob(self, **callbacks):
         node = self.binding.node
-        offerReportPackages(_("Perfusion Suite"), self._packages)
+        offerReportPackages(_("Perfusion Suite"), self._packages(node) if self._packages is not None else ())
         return self._start(node, self.results.newFolder(self._studyName(node)), **callbacks)
 
     def _onDone(self, job):

@@ -48,6 +48,11 @@ class ThresholdSliders:
         """Return the two thresholds of the preset that is chosen."""
         return THRESHOLDS[self.preset()]
 
+    def isByNetwork(self):
+        """Return whether a network draws the core: the preset's rule, or the one that is chosen in the form."""
+        own = next(option.default for option in THRESHOLD_OPTIONS[self.preset()] if option.name == "core_rule")
+        return optionsOf(self._node.furtherThresholds).get("core_rule", own) == "network"
+
     def changed(self):
         """Return what differs from the preset, by field."""
         node, found = self._node, {}
@@ -103,8 +108,9 @@ class ThresholdSliders:
         sliders = ((ui.hypoperfusionSlider, ui.hypoperfusionSliderLabel), (ui.coreSlider, ui.coreSliderLabel))
         for (slider, label), threshold, value in zip(sliders, self.thresholds(), values, strict=True):
             label.text = f"{threshold.label}:"
-            slider.suffix = f" {threshold.unit}"
-            slider.maximum = max(REACH * threshold.value, value)
+            slider.suffix = f" {threshold.unit}" if threshold.unit else ""
+            slider.decimals, slider.singleStep = (2 if threshold.step < 0.1 else 1), threshold.step
+            slider.maximum = max(min(REACH * threshold.value, threshold.high), value)
             slider.value = value or threshold.value
         self.form.show(preset, node.furtherThresholds)
         self._isShowing = False

@@ -9,7 +9,7 @@ import pytest
 from PerfusionSuiteLib import input_function, lesion, pipeline, prepare
 from PerfusionSuiteLib.core import catalog, preparation_choices
 from PerfusionSuiteLib.core.threshold_choices import LISTS, THRESHOLD_OPTIONS
-from PerfusionSuiteLib.core.threshold_words import MIN_CLUSTER_ML, THRESHOLDS
+from PerfusionSuiteLib.core.threshold_words import BY_NETWORK, MIN_CLUSTER_ML, THRESHOLDS
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,12 @@ def test_every_threshold_has_the_value_and_the_rule_of_its_preset():
         preset = lesion.find_preset(name)
         assert preset.min_cluster_ml == MIN_CLUSTER_ML
         assert hypoperfusion.quantity == preset.hypoperfusion_rule
-        assert core.field.startswith(("core_" if preset.core_rule == "cbv" else "") + preset.core_rule)
+        fields = {"rcbf": "rcbf_percent", "cbv": "core_cbv", "network": "core_probability"}
+        assert core.field == fields[preset.core_rule]
+        assert (name in BY_NETWORK) == (preset.core_rule == "network")
         for threshold in (hypoperfusion, core):
             assert threshold.value == getattr(preset, threshold.field)
+            lesion.edited_preset(preset, {threshold.field: threshold.high})  # a slider leads to nothing that is refused
 
 
 def test_the_words_load_without_what_computes():
