@@ -31,6 +31,8 @@ from .settings import Settings, UserInputs
 VESSEL_SHARE = 0.2
 """A curve that reaches this share of the arterial peak is blood rather than tissue."""
 
+LOOK_AT_BORDERS = "Look at the maps along borders of brain, fluid and bone, where traces can remain."
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -102,26 +104,28 @@ def prepare_ctp(
 
 def without_remaining_motion(prepared: Prepared, aif: InputFunction, clock: Clock, progress: ProgressCallback) -> Prepared:
     """Take what motion correction left out of the curves, given an arterial curve that tells what enhancement looks like."""
-    courses, concentration = prepared.courses, prepared.concentration
-    if courses is None or not courses.shape[1]:
+    courses, concentration, motion = prepared.courses, prepared.concentration, prepared.motion
+    if courses is None or motion is None or not (motion.applied or courses.shape[1]):
         return prepared
+    noise_sd = prepare.noise_sd(concentration.data[concentration.mask], concentration.baseline_frames)
+    findings = []
     with clock.step("remaining_motion"):
-        steadied = prepare.without_courses(
-            concentration,
-            courses,
-            VESSEL_SHARE * float(aif.values.max()),
-            fitting.expected_moments(concentration.times_s, aif.values),
-            prepare.noise_sd(concentration.data[concentration.mask], concentration.baseline_frames),
-            overwrite=True,
-            progress=progress,
+        if courses.shape[1]:
+            tallest = VESSEL_SHARE * float(aif.values.max())
+            expected = fitting.expected_moments(concentration.times_s, aif.values)
+            concentration = prepare.without_courses(
+                concentration, courses, tallest, expected, noise_sd, overwrite=True, progress=part_of(progress, 0.0, 0.5)
+            )
+            text = "The skull still moves after motion correction; the courses of that motion were taken out of the curves."
+            findings.append(QualityFinding("remaining_motion", "info", text, LOOK_AT_BORDERS))
+        other = ~prepared.masks.tissue
+        concentration, count = prepare.without_leaks(
+            concentration, motion, prepared.series.times_s, other, noise_sd, overwrite=True, progress=part_of(progress, 0.5, 1.0)
         )
-    finding = QualityFinding(
-        "remaining_motion",
-        "info",
-        "The skull still moves after motion correction; the courses of that motion were taken out of the curves.",
-        "Look at the maps along borders of brain, fluid and bone, where traces can remain.",
-    )
-    return replace(prepared, concentration=replace(steadied, findings=(*steadied.findings, finding)))
+    if count:
+        text = f"In {count} voxels beside steep edges, above all bone, what the moved head left was estimated and taken out."
+        findings.append(QualityFinding("motion_leaks", "info", text, LOOK_AT_BORDERS))
+    return replace(prepared, concentration=replace(concentration, findings=(*concentration.findings, *findings)))
 
 
 def prepare_dsc(

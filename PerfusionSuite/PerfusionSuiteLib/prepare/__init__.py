@@ -6,6 +6,7 @@ from .dsc_chain import LEAKAGE, PreparedDsc, prepare_dsc
 from .enhancement import ct_concentration
 from .masks import tissue_masks
 from .motion import correct_motion
+from .motion_leaks import without_leaks
 from .noise import noise_sd
 from .residual_motion import motion_courses, without_courses
 from .smoothing import NOISE_METHODS, NoiseMethod, reduce_noise, smoothed_curves
@@ -28,4 +29,5 @@ __all__ = [
     "smoothed_curves",
     "tissue_masks",
     "without_courses",
+    "without_leaks",
 ]

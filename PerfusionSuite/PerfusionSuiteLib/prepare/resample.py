@@ -95,7 +95,7 @@ def move_frames(
         for n, place in enumerate(places):
             images[n] += excess
             if not still[frames[place]]:
-                images[n] += np.float32(0.5) * _blurred_away(mean, transforms[frames[place]])
+                images[n] += np.float32(0.5) * lost_by_moving(mean, transforms[frames[place]])
             progress(0.6 + 0.4 * (place + 1) / len(frames), STAGE)
         result[..., here] = np.moveaxis(images, 0, -1)
     return _first_frames(data, len(frames)) if overwrite else result
@@ -133,8 +133,21 @@ def _moved(image: NDArray[np.float32], transform: FloatArray | None) -> NDArray[
     return image if transform is None else move_image(image, transform)
 
 
-def _blurred_away(image: NDArray[np.float32], transform: FloatArray) -> NDArray[np.float32]:
-    """What an image loses when it is moved away and back."""
+def lost_by_moving(image: NDArray[np.float32], transform: FloatArray) -> NDArray[np.float32]:
+    """Return what an image loses when it is moved away and back.
+
+    Parameters
+    ----------
+    image : ndarray, shape (I, J, K)
+        The image.
+    transform : ndarray, shape (4, 4)
+        Voxel here to voxel there.
+
+    Returns
+    -------
+    ndarray of float32, shape (I, J, K)
+        The image less its copy.
+    """
     lost: NDArray[np.float32] = image - move_image(move_image(image, np.linalg.inv(transform)), transform)
     return np.nan_to_num(lost, copy=False)
 
