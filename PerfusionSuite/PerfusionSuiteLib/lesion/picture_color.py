@@ -27,6 +27,8 @@ _SPECK_SHARE = 0.05
 _SPECK_PIXELS = 12
 _PICKED_HUE_DEG = 12.0
 _LINE_LIKE = 12.0
+_SHADES_TRIED, _FEWEST_OF_SHADE, _COARSE = 16, 24, 16
+_STROKE_GAP, _STROKE_SHARE, _DRAWN_SHARE, _STROKE_PURITY = 2, 0.2, 0.6, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ def drawn_region(
     colors : ColorRange
         The color of the drawing.
     shade : tuple of int, optional
-        The color of the line, 0 to 255; by default the commonest one within the range.
+        The color of the line, 0 to 255; by default the one within the range whose pixels hang together in few strokes, or the
+        commonest one where none does.
     one_shade : bool
         A line is drawn in one color; where the picture itself has such hues (a rainbow map passes through yellow), only what
         lies at pixels of that very shade counts, provided they are a good part. False takes all.
@@ -137,11 +140,12 @@ def drawn_region(
         low, high = colors.hue_deg
         msg = f"Nothing on the picture has a hue of {low:g} to {high:g} degrees. Draw the region in that color or pick its color."
         raise InvalidInputError(msg)
-    known = shade is not None
-    shade = shade or _commonest(picture[selected])
+    strokes = _of_strokes(picture, selected) if shade is None else None
+    known = shade is not None or strokes is not None
+    shade = shade or strokes or _commonest(picture[selected])
     findings: list[QualityFinding] = []
     if one_shade:
-        selected, findings = _of_one_shade(picture, selected, shade, known=known)
+        selected, findings = _of_one_shade(picture, selected, shade, known=known, sure=strokes is not None)
     region = filled(selected)
     if not region.any():
         count = int(selected.sum())
@@ -203,8 +207,40 @@ def _commonest(colors: RgbImage) -> tuple[int, int, int]:
     return code >> 16, (code >> 8) & 255, code & 255
 
 
+def _of_strokes(picture: RgbImage, selected: BoolArray) -> tuple[int, int, int] | None:
+    """The shade that was drawn with: nearly all of its pixels lie in few strokes, while a map's colors lie everywhere.
+
+    A smooth map has strokes, too, its contour lines; but colors like theirs lie on both sides of them.
+    """
+    colors = picture[selected].astype(np.int64)
+    coarse = (colors // _COARSE) @ np.array([65536, 256, 1])
+    bins, counts = np.unique(coarse, return_counts=True)
+    best, most = None, _DRAWN_SHARE
+    for at in np.argsort(-counts, kind="stable")[:_SHADES_TRIED]:
+        shade = _commonest(picture[selected][coarse == bins[at]])
+        alike = _at_shade(picture, selected, shade)
+        total = int(alike.sum())
+        if total < _FEWEST_OF_SHADE:
+            continue
+        reached = ndimage.binary_dilation(alike, _disk(_STROKE_GAP))
+        if total < _STROKE_PURITY * int((selected & reached).sum()):
+            continue
+        labels, _ = ndimage.label(reached, np.ones((3, 3)))
+        strokes = np.bincount(labels[alike])
+        share = float(strokes[strokes >= _STROKE_SHARE * total].sum()) / total
+        if share > most:
+            best, most = shade, share
+    return best
+
+
+def _at_shade(picture: RgbImage, selected: BoolArray, shade: tuple[int, int, int]) -> BoolArray:
+    """Pixels of one shade, give or take what a picture file rounds."""
+    found: BoolArray = selected & (np.abs(picture.astype(np.int16) - np.array(shade, np.int16)).max(axis=2) <= _SAME_SHADE)
+    return found
+
+
 def _of_one_shade(
-    picture: RgbImage, selected: BoolArray, shade: tuple[int, int, int], *, known: bool
+    picture: RgbImage, selected: BoolArray, shade: tuple[int, int, int], *, known: bool, sure: bool
 ) -> tuple[BoolArray, list[QualityFinding]]:
     """Keep what has the hue of the line, or else lies at its very shade, when the drawing has one."""
     total = float(selected.sum())
@@ -213,14 +249,15 @@ def _of_one_shade(
     share = float(close.sum()) / total
     if share >= _HUE_SHARE:
         return close, []
-    apart = np.abs(picture.astype(np.int16) - np.array(shade, np.int16)).max(axis=2)
-    exact = selected & (apart <= _SAME_SHADE)
+    exact = _at_shade(picture, selected, shade)
     if float(exact.sum()) >= (0.5 if known else 1.0) * _SHADE_SHARE * total:
         # Soft edges of the line lie among its pixels; colors of a map pass through the shade only here and there.
         near = ndimage.uniform_filter(exact.astype(np.float32), _LINE_WINDOW)
         of_all = ndimage.uniform_filter(selected.astype(np.float32), _LINE_WINDOW)
         line: BoolArray = selected & (near >= _LINE_SHARE * of_all)
         return line, []
+    if sure:
+        return selected & ndimage.binary_dilation(exact, _disk(_STROKE_GAP)), []
     part = f"{100 * share:.0f} %"
     message = f"Only {part} of the pixels of the drawn hue have one shade, so colors of the map may be among them."
     advice = "Look at the proof; draw with another color, or pick the color of the line."

@@ -22,6 +22,8 @@ ORIENTATIONS = ("axial", "coronal", "sagittal")
 FLIPS = ("horizontal", "vertical")
 _REMOVED = {"axial": 2, "coronal": 1, "sagittal": 0}
 _UNEQUAL = 0.05
+ONE_SIDE = 0.2
+"""A region with more than this part on either side of the brain is no region of one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,12 @@ def region_from_picture(
     if lost > 0.5:
         message = f"{100 * lost:.0f} % of the drawing lie outside of the brain."
         findings.append(QualityFinding("drawing_outside_brain", "warning", message, "Check orientation, flips and crop box."))
-    volume = round(int(mask.sum()) * voxel_volume_ml(affine), 4)
-    return PictureRegion(mask, flat, drawing, _right_share(mask, inside, affine), volume, tuple(findings))
+    volume, right = round(int(mask.sum()) * voxel_volume_ml(affine), 4), _right_share(mask, inside, affine)
+    if ONE_SIDE < right < 1.0 - ONE_SIDE:
+        message = f"The region lies on both sides of the brain ({100 * right:.0f} % on the right), but it stands for one side."
+        advice = "Look at the proof: colors of the map may have been taken for the line. Draw with another color, or pick it."
+        findings.append(QualityFinding("region_on_both_sides", "warning", message, advice))
+    return PictureRegion(mask, flat, drawing, right, volume, tuple(findings))
 
 
 def plane_shape(shape: tuple[int, ...], affine: FloatArray, orientation: str) -> tuple[int, int]:

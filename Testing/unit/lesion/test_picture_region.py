@@ -42,6 +42,35 @@ def disk(shape, center, radius) -> np.ndarray:
     return np.hypot(y - center[0], x - center[1]) <= radius
 
 
+def of_few_levels(size: int = 256) -> np.ndarray:
+    """A colored map of a projection: few levels, each in many patches, so that some yellow is commoner than any line."""
+    level = np.random.default_rng(3).integers(0, 5, (size // 8, size // 8)).repeat(8, 0).repeat(8, 1)
+    return np.array([(0, 0, 130), (30, 200, 220), (130, 240, 90), (222, 224, 54), (240, 203, 58)], np.uint8)[level]
+
+
+@pytest.mark.parametrize("rings", [((100, 90, 30),), ((60, 60, 25), (180, 170, 35))])
+def test_the_shade_of_strokes_is_told_from_a_commoner_yellow_of_the_map(rings) -> None:
+    picture, wanted = of_few_levels(), np.zeros((256, 256), bool)
+    for y, x, radius in rings:
+        picture = with_ring(picture, (y, x), radius)
+        wanted |= disk(wanted.shape, (y, x), radius + 1.5)
+    line = (picture == YELLOW).all(axis=2).sum()
+    assert (picture == (222, 224, 54)).all(axis=2).sum() > 2 * line, "the map's yellow is the commoner, which makes this a test"
+    drawing = drawn_region(picture)
+    assert drawing.shade == YELLOW
+    assert 2 * (drawing.region & wanted).sum() / (drawing.region.sum() + wanted.sum()) > 0.9
+
+
+def test_a_region_on_both_sides_is_told() -> None:
+    brain = np.ones((64, 64, 3), bool)
+    gray = np.full((64, 64, 3), 90, np.uint8)
+    codes = [
+        [found.code for found in region_from_picture(with_ring(gray, center, 12), brain, np.diag([3.0, 3.0, 5.0, 1.0])).findings]
+        for center in ((32, 16), (32, 32))
+    ]
+    assert codes == [[], ["region_on_both_sides"]]
+
+
 def test_a_yellow_outline_on_a_colored_map_selects_what_it_encloses() -> None:
     picture = with_ring(rainbow(), (120, 70), 30)
     assert of_color(rainbow(), ColorRange()).any(), "the map itself has yellow, which makes this a test"
