@@ -16,6 +16,8 @@ from .presets import PRESETS, Preset, find_preset
 EDITABLE: tuple[str, ...] = tuple(field.name for field in fields(Preset) if field.name != "name")
 """Names of everything in a preset that can be replaced."""
 
+_PLAIN = Preset()
+
 
 def edited_preset(preset: str | Preset, thresholds: Mapping[str, Any]) -> Preset:
     """Replace thresholds of a preset.
@@ -87,6 +89,9 @@ def thresholds_from_words(words: Sequence[str]) -> dict[str, Any]:
         if not equals or not text.strip():
             msg = f"'{word}' is no threshold. Write NAME=VALUE, for example tmax_s=5."
             raise InvalidInputError(msg)
+        if isinstance(getattr(_PLAIN, name.strip(), None), str):
+            found[name.strip()] = text.strip()  # a file may be called after a number, or with a comma
+            continue
         parts = [_value(part) for part in text.split(",") if part.strip()]
         found[name.strip()] = parts if "," in text else parts[0]
     return found

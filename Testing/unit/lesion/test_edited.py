@@ -162,3 +162,9 @@ def test_thresholds_of_another_case_can_be_taken_from_its_metrics(tmp_path: Path
     path.write_text("[1]")
     with pytest.raises(InvalidInputError, match="no JSON object"):
         thresholds_from_json(path)
+
+
+@pytest.mark.parametrize("file", ["/data/nets/mine.safetensors", "seed 1,2.safetensors", "0.5", "true"])
+def test_a_file_is_taken_as_it_is_called(file: str) -> None:
+    assert thresholds_from_words([f"core_network={file}"]) == {"core_network": file}
+    assert edited_preset("core-network", thresholds_from_words([f" core_network = {file} "])).core_network == file
