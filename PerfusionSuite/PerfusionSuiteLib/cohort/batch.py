@@ -34,6 +34,7 @@ _SAID = "perfusion-suite: "
 _POLL_S, _PATIENCE_S = 0.1, 10.0
 _KILLED = -9
 _SHORTEST_NAME = 4
+_QUOTED_FILE = re.compile(r"'[^'\n]*(\.nii\.gz|\.nii|\.nrrd|\.nhdr|\.json|\.dcm)'", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +250,11 @@ class _Running:
 
 
 def _without_scan(text: str, case: Case) -> str:
-    """Replace what a numbered case is called where it lies; short names, which may be any word, only in quotes."""
-    for word in (case.path.name, case.scan) if case.scan else ():
+    """Replace what a numbered case is called where it lies, and names of files; short names, which may be any word, in quotes."""
+    if not case.scan:
+        return text
+    text = _QUOTED_FILE.sub(r"(file \1)", text)
+    for word in (case.path.name, case.scan):
         plain = rf"(?<!\w){re.escape(word)}(?!\w)"
         text = re.sub(plain if len(word) >= _SHORTEST_NAME else f"(?<=['\"]){re.escape(word)}(?=['\"])", case.name, text)
     return text

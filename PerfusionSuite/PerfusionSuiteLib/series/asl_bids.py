@@ -171,7 +171,8 @@ def _read_context(path: Path) -> tuple[str, ...]:
     try:
         rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter="\t") if any(row)]
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"'{path.name}' cannot be read ({error}). Save it as plain text (UTF-8) that can be read."
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        msg = f"'{path.name}' cannot be read ({reason}). Save it as plain text (UTF-8) that can be read."
         raise InvalidInputError(msg) from error
     header = [cell.strip() for cell in rows[0]] if rows else []
     if "volume_type" not in header:

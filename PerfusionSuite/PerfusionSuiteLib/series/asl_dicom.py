@@ -377,7 +377,7 @@ def sidecar_of_folder(place: Path) -> Path | None:
     Returns
     -------
     Path or None
-        ``asl.json`` in it, or a file of the folder's name with ``.json`` or ``_asl.json`` beside it.
+        ``asl.json`` in it, a file of the folder's name with ``.json`` or ``_asl.json`` beside it, or ``asl.json`` beside it.
     """
     if not place.is_dir():
         return None

@@ -289,8 +289,11 @@ def _slice_delays(fields: Mapping[str, Any], slices: int, notes: Notes) -> Float
     if numbers.size != slices:
         msg = f"SliceTiming has {numbers.size} entries but the scan has {slices} slices. Give one time in seconds for each slice."
         raise InvalidInputError(msg)
-    if not np.isfinite(numbers).all() or float(numbers.max()) > _LONGEST_S or float(numbers.min()) < 0:
-        msg = f"SliceTiming reaches {np.nanmax(numbers):g} s; it seems to be in milliseconds. Divide by 1000: BIDS wants seconds."
+    if not np.isfinite(numbers).all() or float(numbers.min()) < 0:
+        msg = "SliceTiming holds something that is no time of 0 s or later. Give one time in seconds for each slice."
+        raise InvalidInputError(msg)
+    if float(numbers.max()) > _LONGEST_S:
+        msg = f"SliceTiming reaches {numbers.max():g} s; it seems to be in milliseconds. Divide by 1000: BIDS wants seconds."
         raise InvalidInputError(msg)
     if str(fields.get("SliceEncodingDirection", "k")) == "k-":
         numbers = numbers[::-1]

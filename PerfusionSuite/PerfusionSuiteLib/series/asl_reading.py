@@ -17,7 +17,7 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 from ..core.nifti import read_header, read_volume
 from ..core.series import Acquisition, Source
-from .asl_bids import asl_files, stem_of
+from .asl_bids import asl_files
 from .asl_encoding import decoded, is_encoded
 from .asl_fields import HOW_TO_GIVE, AslFacts, facts_of
 from .asl_m0 import m0_on_grid
@@ -162,11 +162,11 @@ def read_asl_nifti(path: Path, notes: Notes) -> RawAsl:
     wanted = files.fields.get("M0Type")
     if files.m0 is None:
         if wanted == "Separate":
-            message = f"M0Type is 'Separate' but no M0 scan lies beside '{path.name}'."
-            notes.find("m0_not_found", "warning", message, f"Put it there as '{stem_of(path).removesuffix('asl')}m0scan.nii.gz'.")
+            message = "M0Type is 'Separate' but no M0 scan lies beside the ASL scan."  # names of files may be those of patients
+            notes.find("m0_not_found", "warning", message, "Put it there under the same name, with m0scan instead of asl.")
         return found
     if wanted not in (None, "Separate"):
-        notes.decide(f"'{files.m0.name}' was not used, since M0Type is '{wanted}'.")
+        notes.decide(f"The M0 scan beside the ASL scan was not used, since M0Type is '{wanted}'.")
         return found
     m0, m0_affine = read_volume(files.m0)
     m0 = np.asarray(m0, np.float32) / np.float32(philips_divisor(files.m0_fields))

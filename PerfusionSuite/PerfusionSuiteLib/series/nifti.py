@@ -188,7 +188,10 @@ def _slice_times(sidecar: dict[str, Any], shape: tuple[int, ...], times_s: Float
     """Times of slices that differ between frames (our own field), or BIDS slice timing, the same in all frames."""
     values = sidecar.get("SliceVolumeTiming")
     if values is not None:
-        times = np.array(values, np.float64)
+        try:
+            times = np.array(values, np.float64)
+        except (TypeError, ValueError):  # rows of different lengths, or words
+            times = np.empty(0)
         if times.shape != shape[2:]:
             msg = f"'SliceVolumeTiming' has shape {times.shape}, expected (slices, frames) = {shape[2:]}. Correct the sidecar."
             raise InvalidInputError(msg)

@@ -294,7 +294,8 @@ def _asl_series(
         raw = read_asl_dicom(chosen, notes, progress)
         beside = sidecar_of_folder(wishes.place)
         if beside is not None:
-            notes.decide(f"What the DICOM headers do not say was read from '{beside.name}'.")
+            where = "in" if beside.parent == wishes.place.resolve() else "beside"  # its name may be that of the patient
+            notes.decide(f"What the DICOM headers do not say was read from a JSON file {where} the folder.")
             raw.fields |= read_options(beside)
     return assembled(raw, read_options(options), notes, kind=chosen.kind, case_id=name)
 

@@ -120,6 +120,21 @@ def test_a_key_that_does_not_tell_scans_apart_is_refused(tmp_path, text):
         cohort.read_key(tmp_path / "none.csv")
 
 
+def test_the_log_of_a_numbered_case_names_neither_its_folder_nor_its_files(tmp_path, monkeypatch):
+    words = f"perfusion-suite: 'Huber.nii.gz' lies in '{tmp_path}/Huber', that is Huber, and CT is CT; Hubertus stays."
+    monkeypatch.setattr(batch.subprocess, "Popen", saying(batch.subprocess.Popen, words))
+    cases = [cohort.Case("case-001", tmp_path / "Huber", "Huber", scan="Huber"), cohort.Case("b", tmp_path / "CT", "CT")]
+    found = cohort.run_cases(cases, tmp_path / "out", [], told=lambda _: None, progress=lambda *_: None)
+    assert found[0].sentence == "(file .nii.gz) lies in (path), that is case-001, and CT is CT; Hubertus stays."
+    assert "Huber," not in (tmp_path / "out" / batch.STATES / "case-001.log").read_text()
+    assert "that is Huber," in found[1].sentence  # a case that keeps its name hides no word
+
+
+def saying(start, words):
+    """A process that says one sentence and fails."""
+    return lambda command, **more: start([sys.executable, "-c", f"print({words!r}); raise SystemExit(2)"], **more)
+
+
 def test_another_settings_file_under_the_same_name_makes_results_anew(tmp_path):
     scan, settings = tmp_path / "a.nrrd", tmp_path / "settings.json"
     scan.write_bytes(b"x")
