@@ -40,7 +40,7 @@ class Case:
     lesion : ndarray of bool, shape (I, J, K), or None
         The lesion mask.
     labels : ndarray of uint8, shape (I, J, K), or None
-        1 grey matter, 2 white matter, 3 CSF, 4 brain stem.
+        1 gray matter, 2 white matter, 3 CSF, 4 brain stem.
     brain_mask : ndarray of bool, shape (I, J, K), or None
         A brain mask of its own.
     display : ndarray, shape (I, J, K), or None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Summary statistics of fitted DSC patients: lesion against its mirror region, white against grey matter."""
+"""Summary statistics of fitted DSC patients: lesion against its mirror region, white against gray matter."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def contrast_rows(case: Case, opposite: Mirrored | None, definitions: Definition
     case : Case
         The patient.
     opposite : Mirrored or None
-        The mirrored lesion; without it only white and grey matter are compared.
+        The mirrored lesion; without it only white and gray matter are compared.
     definitions : {"corrected", "published"}
         Published: flow and volume of model and data, each on its own positive voxels, and Welch's test that takes voxels for
         independent (hemopic 6.2). Corrected: every map of every source on the finite voxels that all have, and Welch's test on

@@ -199,7 +199,7 @@ def _measure(
         "roc": detect,
     }
     if case.lesion is None and "summary" in design.parts:
-        found.skipped.append((case.patient, "summary", "there is no lesion mask, so only grey and white matter are compared"))
+        found.skipped.append((case.patient, "summary", "there is no lesion mask, so only gray and white matter are compared"))
     for name in design.parts:
         try:
             parts[name]()

@@ -191,7 +191,7 @@ def test_a_still_head_and_frames_left_out_are_named(a_study: Study) -> None:
     motion = MotionReport(np.zeros((30, 3)), np.zeros((30, 3)), applied=False, dropped=(4, 5))
     text = texts_of(draw(scene_of(replace(a_study, motion=motion)), "motion"))
     assert "Still: data unchanged." in text
-    assert "Left out (grey): 2 of 30 frames." in text
+    assert "Left out (gray): 2 of 30 frames." in text
 
 
 def test_equal_studies_give_equal_pictures(a_study: Study, tmp_path: Path) -> None:

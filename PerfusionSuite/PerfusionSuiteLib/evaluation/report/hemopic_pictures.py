@@ -121,9 +121,9 @@ def draw_contrasts(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
     Returns
     -------
     matplotlib.figure.Figure
-        Left the lesion against its mirror region, right white against grey matter.
+        Left the lesion against its mirror region, right white against gray matter.
     """
-    titles = {"lesion": "Lesion / opposite side", "gmwm": "White / grey matter"}
+    titles = {"lesion": "Lesion / opposite side", "gmwm": "White / gray matter"}
     figure = new_figure(12.4, 6.6, PAPER)
     for row, (value, words) in enumerate((("mu_r", "ratio of means"), ("sigma_r", "ratio of standard deviations"))):
         for column, (table, title) in enumerate(titles.items()):
@@ -212,7 +212,7 @@ def draw_tau(rows: Sequence[Mapping[str, Any]], groups: Sequence[str], *, publis
     groups : sequence of str
         Which.
     published : bool
-        Rescaled so that the median of grey and white matter ends at 0.30 after 40 s; otherwise on the fitted time axis.
+        Rescaled so that the median of gray and white matter ends at 0.30 after 40 s; otherwise on the fitted time axis.
 
     Returns
     -------

@@ -141,7 +141,7 @@ def contrast_table(cohort: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     Table
         One row per map and pair of regions.
     """
-    words = {"lesion": "lesion / opposite side", "gmwm": "white / grey matter"}
+    words = {"lesion": "lesion / opposite side", "gmwm": "white / gray matter"}
     rows = []
     for table, found in cohort.items():
         for row in found:

@@ -185,7 +185,7 @@ class HemopicReport:
         write_rows(out / "tau_quantiles_summary.csv", rows, hemopic_tau.SUMMARY_COLUMNS)
         self.tables.append(hemopic_tables.tau_table(rows))
         for name, groups, words in (
-            ("tissue", ("GM", "WM"), "Decays with the time constants of grey and white matter"),
+            ("tissue", ("GM", "WM"), "Decays with the time constants of gray and white matter"),
             ("lesion", ("lesion", "c_lesion"), "Decays with the time constants of lesion and opposite side"),
         ):
             draw = partial(hemopic_pictures.draw_tau, rows, groups, published=self.published)

@@ -50,7 +50,7 @@ def _state(report: MotionReport) -> str:
     text = f"Largest shift {shift:.2f} mm, largest rotation {turn:.2f}° about one axis."
     text += " Corrected." if report.applied else " Still: data unchanged."
     if report.dropped:
-        text += f" Left out (grey): {len(report.dropped)} of {len(report.translation_mm)} frames."
+        text += f" Left out (gray): {len(report.dropped)} of {len(report.translation_mm)} frames."
     return text
 
 
