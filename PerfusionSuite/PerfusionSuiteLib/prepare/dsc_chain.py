@@ -18,9 +18,10 @@ from .dsc import check_dsc, dsc_concentration
 from .dsc_frames import drop_dummies
 from .dsc_motion import correct_dsc_motion
 from .leakage import correct_leakage
-from .mr_masks import mr_tissue_masks
+from .mr_masks import LOST_SIGNAL_SHARE, mr_tissue_masks
 from .timing import common_times, regular_times
 
+FIRST_FRAMES = 5
 LEAKAGE = ("none", "bsw", "bidirectional")
 """Choices for the correction of leakage."""
 
@@ -100,6 +101,8 @@ def prepare_dsc(
         series, second, motion = correct_dsc_motion(series, second_echo=second, progress=part_of(progress, 0.0, 0.7))
     report(0.7, "Brain mask")
     masks = mr_tissue_masks(series, brain=brain)
+    if second is not None and brain is None:
+        masks = _with_both_echoes(masks, second)
     found = dsc_concentration(series, masks, second_echo=second, progress=part_of(progress, 0.75, 0.85))
     concentration, k2 = found.concentration, None
     if leakage != "none":
@@ -110,6 +113,13 @@ def prepare_dsc(
         concentration = replace(concentration, findings=(*concentration.findings, *result.findings))
     concentration = replace(concentration, findings=(*concentration.findings, *_dual(second)))
     return PreparedDsc(series, motion, masks, regular_times(concentration), found.saturated, k2)
+
+
+def _with_both_echoes(masks: TissueMasks, second: PerfusionSeries) -> TissueMasks:
+    """Leave out where air takes the signal of the second echo away, as masks of the first leave out where it takes that."""
+    level = np.median(second.data[..., :FIRST_FRAMES], axis=-1)
+    lit = level > LOST_SIGNAL_SHARE * float(np.median(level[masks.brain]))
+    return replace(masks, brain=masks.brain & lit, csf=masks.csf & lit, vessel=masks.vessel & lit)
 
 
 def _same_frames(second: PerfusionSeries, series: PerfusionSeries) -> PerfusionSeries:

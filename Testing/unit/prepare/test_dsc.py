@@ -11,6 +11,7 @@ import pytest
 from PerfusionSuiteLib import phantom
 from PerfusionSuiteLib.core import Acquisition, InvalidInputError, PerfusionSeries
 from PerfusionSuiteLib.prepare.dsc import check_dsc, dsc_concentration
+from PerfusionSuiteLib.prepare.dsc_chain import prepare_dsc
 from PerfusionSuiteLib.prepare.dsc_frames import bright_head, drop_dummies, frames_before_bolus, otsu, quick_change
 from PerfusionSuiteLib.prepare.dsc_signal import echo_time, relaxation, signal_noise
 from PerfusionSuiteLib.prepare.mr_masks import mr_tissue_masks
@@ -229,6 +230,19 @@ def test_the_quick_curve_is_that_of_an_artery(noisy):
     series, truth = drop_dummies(noisy[0]), noisy[1]
     curve = quick_change(series, bright_head(series))
     assert series.times_s[curve.argmax()] == pytest.approx(truth.fine_times_s[truth.fine_aif.argmax()], abs=2.5)
+
+
+def test_where_only_the_second_echo_has_lost_its_signal_is_no_brain_either():
+    echoes = [head_of(6.0 * bolus(), te=te, noise=2.0, shape=(32, 32, 4)) for te in (0.012, 0.04)]
+    data = echoes[1].data.copy()
+    data[6:12, 6:12] *= 0.05
+    later = replace(echoes[1], data=data)
+    brain = prepare_dsc(echoes[0], second_echo=later, motion_correction=False).masks.brain
+    assert not brain[6:12, 6:12].any()
+    assert brain[14:-6, 14:-6].all()
+    given = np.zeros(brain.shape, bool)
+    given[6:20, 6:20] = True
+    assert (prepare_dsc(echoes[0], second_echo=later, motion_correction=False, brain=given).masks.brain == given).all()
 
 
 def test_the_edge_of_a_moving_head_is_not_taken_for_an_artery():
