@@ -16,7 +16,6 @@ import numpy as np
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionError, ProgressCallback, QualityFinding, catalog, no_progress
 from PerfusionSuiteLib.core.failures import failure_of
 from PerfusionSuiteLib.core.files import write_json
-from PerfusionSuiteLib.core.positive_on_grid import positive_on_grid
 from PerfusionSuiteLib.jobs import Event, JobFolder, JobOutcome, JobSpec, Runner
 
 from .AslSequences import isAsl, sequenceToAsl
@@ -252,6 +251,8 @@ def userInputs(
 def _diffusion(node: Any, scan: Any) -> np.ndarray:
     if moved := transformProblem(node):
         raise InvalidInputError(moved)
+    from PerfusionSuiteLib.core.positive_on_grid import positive_on_grid  # loads scipy, which no panel needs to open
+
     return positive_on_grid(volumeArray(node), affineOf(node), *gridOfScan(scan))
 
 
