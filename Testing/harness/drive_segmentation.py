@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Core Penumbra: maps of the scene become lesions and tables; thresholds are changed, lesions edited and measured again."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import panel_steps as steps
 
 from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteSlicer.mrml.LesionInputs import keptInputs
 from PerfusionSuiteSlicer.mrml.TableNodes import textToMetrics
+from PerfusionSuiteSlicer.ui import NetworkPackages
 from PerfusionSuiteSlicer.ui.ResultFolders import fileOf
 
 
@@ -84,6 +87,41 @@ ui.previewCheckBox.checked = False
 assert preview() is None
 ui.previewCheckBox.checked = True
 
+# A network can draw the core: in a worker, so the preview shows hypoperfusion until it has done so. Without PyTorch it cannot.
+NetworkPackages.find_spec = lambda name: None
+ui.presetComboBox.currentText = "Core by a network"
+assert "needs PyTorch" in jobPanel.applyButton.toolTip, jobPanel.applyButton.toolTip
+assert not jobPanel.applyButton.enabled
+steps.photograph(desktop, module, pictures, "network-without-torch")
+NetworkPackages.find_spec = find_spec
+panel.update()
+if find_spec("torch") is not None and find_spec("safetensors") is not None and hasattr(desktop, "isEmulation"):
+    assert ui.coreSliderLabel.text == "Core: probability above:"
+    assert (ui.coreSlider.value, ui.coreSlider.maximum, ui.coreSlider.decimals) == (0.5, 0.99, 2)
+    ui.furtherCollapsibleButton.collapsed = False
+    network = steps.writeNetwork(pictures / "mine.safetensors")
+    editor = panel.thresholds.form.widgets()["core_network"]
+    editor.text = str(pictures / "nothing.safetensors")
+    editor.editingFinished.emit()
+    assert desktop.pump(10, lambda: "hypoperfusion" in ui.previewLabel.text), ui.previewLabel.text
+    assert ui.previewLabel.text.endswith("The network draws the core after Apply.")
+    assert "There is no file" in steps.apply(jobPanel, desktop)
+    editor.text = str(network)
+    editor.editingFinished.emit()
+    steps.apply(jobPanel, desktop)
+    assert metrics()["thresholds"]["core_network"] == "mine.safetensors"
+    assert core_ml() == metrics()["hypoperfusion_volume_ml"]  # 0.6 everywhere
+    assert slicer.util.getNode("patient P(core)") is jobPanel.job.nodes["map.core_probability"]
+    ui.coreSlider.value = 0.7
+    assert desktop.pump(10, lambda: "network's last run" in ui.previewLabel.text), ui.previewLabel.text
+    assert ui.previewLabel.text.startswith("Preview: core 0.0 mL")
+    steps.photograph(desktop, module, pictures, "network")
+    ui.furtherCollapsibleButton.collapsed = True
+assert "torch" not in steps.heavyModules()
+ui.presetComboBox.currentText = "ct-perfusion-auto"
+assert ui.coreSlider.value == 30.0
+assert panel.thresholds.changed() == {}
+
 # Every other threshold is in the form, is stored in the scene, and comes back from a file.
 ui.furtherCollapsibleButton.collapsed = False
 editors = panel.thresholds.form.widgets()
@@ -106,6 +144,7 @@ else:
     raise AssertionError("thresholds of another preset were mixed with those that are shown")
 steps.apply(jobPanel, desktop)
 assert metrics()["thresholds"]["severe_tmax_s"] == 8.0
+assert slicer.mrmlScene.GetFirstNodeByName("patient P(core)") is None  # no network drew these lesions
 ui.resetButton.click()
 ui.furtherCollapsibleButton.collapsed = True
 steps.apply(jobPanel, desktop)

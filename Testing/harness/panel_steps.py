@@ -8,6 +8,8 @@ The scripts are run by a harness that gives them `module`, `widget` (the panel's
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -48,6 +50,21 @@ def addMaps(slicer, truth, name):
 
     arrays = {key: np.asarray(truth.maps[key], np.float32) for key in ("tmax", "cbf", "cbv")}
     return MapNodes.mapsToNodes(slicer.mrmlScene, PerfusionMaps.from_arrays(arrays, truth.affine), name)
+
+
+def writeNetwork(path):
+    """Write a network that gives a probability of core of 0.6 everywhere, in a process that may load PyTorch."""
+    code = """if True:
+        import sys, numpy
+        from PerfusionSuiteLib.lesion.core_unet import CoreNetwork
+        from PerfusionSuiteLib.lesion.core_weights import CoreWeights, save_weights
+        state = {name: numpy.zeros_like(value.numpy()) for name, value in CoreNetwork(1).state_dict().items()}
+        state["last.bias"] = numpy.log(numpy.array([0.4, 0.6], numpy.float32))
+        save_weights(sys.argv[1], CoreWeights(state, ("rcbf",), 3.2, (64, 64, 4)))
+    """
+    python = os.environ.get("PYTHON_OF_WORKERS", sys.executable)
+    subprocess.run([python, "-c", code, str(path)], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    return path
 
 
 def nodeIDs(slicer):

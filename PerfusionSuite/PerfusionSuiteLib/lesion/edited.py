@@ -83,7 +83,7 @@ def thresholds_from_words(words: Sequence[str]) -> dict[str, Any]:
     InvalidInputError
         If a word is not of this form.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not text.strip():
