@@ -92,9 +92,11 @@ NetworkPackages.find_spec = lambda name: None
 ui.presetComboBox.currentText = "Core by a network"
 assert "needs PyTorch" in jobPanel.applyButton.toolTip, jobPanel.applyButton.toolTip
 assert not jobPanel.applyButton.enabled
+assert ui.previewLabel.text == jobPanel.applyButton.toolTip
 steps.photograph(desktop, module, pictures, "network-without-torch")
 NetworkPackages.find_spec = find_spec
 panel.update()
+assert "needs PyTorch" not in ui.previewLabel.text
 if find_spec("torch") is not None and find_spec("safetensors") is not None and hasattr(desktop, "isEmulation"):
     assert ui.coreSliderLabel.text == "Core: probability above:"
     assert (ui.coreSlider.value, ui.coreSlider.maximum, ui.coreSlider.decimals) == (0.5, 0.99, 2)

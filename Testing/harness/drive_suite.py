@@ -3,11 +3,13 @@
 
 import os
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import panel_steps as steps
 
 from PerfusionSuiteSlicer.mrml.CurveNodes import tableToInputFunction
+from PerfusionSuiteSlicer.ui import NetworkPackages
 
 assert steps.heavyModules() == [], steps.heavyModules()
 panel = widget.panel.jobPanel
@@ -51,6 +53,15 @@ ui.adcSelector.setCurrentNode(None)
 assert ui.presetComboBox.currentText == "ct-perfusion-auto"
 ui.modalityComboBox.currentText = "From the scan"
 slicer.mrmlScene.RemoveNode(diffusion)
+
+NetworkPackages.find_spec = lambda name: None
+ui.presetComboBox.currentText = "Core by a network"
+assert not panel.applyButton.enabled
+assert "needs PyTorch" in panel.applyButton.toolTip
+NetworkPackages.find_spec = find_spec
+widget.panel.update()
+assert panel.applyButton.enabled == (find_spec("torch") is not None)
+assert widget.choices.packages(widget.panel.binding.node) == ("safetensors",)
 
 ui.presetComboBox.currentText = "ADC core"
 assert not panel.applyButton.enabled

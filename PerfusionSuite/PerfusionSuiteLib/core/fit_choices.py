@@ -72,7 +72,7 @@ class FitOption:
         What settings and people call it, and what it does.
     default : object
         The method's own value.
-    kind : {"choice", "int", "float", "text"}
+    kind : {"choice", "int", "float", "text", "file"}
         What can be entered; with a default of None, nothing is entered when the method shall decide.
     choices : tuple
         For a choice: the values.
@@ -86,7 +86,7 @@ class FitOption:
     label: str
     description: str
     default: Any
-    kind: Literal["choice", "int", "float", "text"]
+    kind: Literal["choice", "int", "float", "text", "file"]
     choices: tuple[Any, ...] = ()
     low: float = 0.0
     high: float = 1.0

@@ -32,9 +32,7 @@ _ALL = (
     _number("core_cbv", "CBV", "Core by blood volume: below this, in the unit of the map.", 1.2, 0.1, 20.0),
     _number("core_adc", "ADC [1e-6 mm²/s]", "Core by diffusion: below this.", 620.0, 10.0, 3000.0),
     _number("core_probability", "Probability", "Core by a network: above this.", 0.5, 0.01, 0.99),
-    FitOption(
-        "core_network", "Network", "Core by a network: its file (.safetensors), or the name of one of ours.", "core", "text"
-    ),
+    FitOption("core_network", "Network", "Core by a network: its file (.safetensors) or name.", "core", "file"),
     _choice("core_region", "Core lies", "Where core may lie.", ("hypoperfusion", "anywhere")),
     _choice("strict", "Threshold itself is normal", "True compares with > and <, False with ≥ and ≤.", (True, False)),
     _number("severe_tmax_s", "Severe Tmax [s]", "Numerator of the hypoperfusion intensity ratio.", 10.0, 0.1, 60.0),
@@ -77,5 +75,5 @@ def _options(preset: str) -> tuple[FitOption, ...]:
 THRESHOLD_OPTIONS: Mapping[str, tuple[FitOption, ...]] = MappingProxyType({name: _options(name) for name in THRESHOLDS})
 """By preset: what the form offers, with the preset's own values."""
 
-LISTS = tuple(option.name for option in _ALL if option.kind == "text" and option.name != "core_network")
+LISTS = tuple(option.name for option in _ALL if option.kind == "text")
 """Thresholds that are lists of numbers, typed with commas."""

@@ -77,8 +77,12 @@ class LesionPanel:
         for threshold in self.thresholds.thresholds():
             if getattr(node, threshold.quantity) is None:
                 return False, _("These thresholds need a map of {name}").format(name=threshold.quantity.upper())
-        problem = self.maps.problem() or (networkProblem() if self.thresholds.isByNetwork() else "")
+        problem = self.maps.problem() or self.networkProblem()
         return not problem, problem or _("Find core and penumbra in the background")
+
+    def networkProblem(self):
+        """Return why the network that is chosen cannot draw the core here, an empty text where none is needed."""
+        return networkProblem() if self.binding.node is not None and self.thresholds.isByNetwork() else ""
 
     def update(self):
         """Show what is chosen and what can be done now."""
@@ -94,7 +98,7 @@ class LesionPanel:
             self.jobPanel.setReady(isPossible, hint)
             if node is not None:
                 isPossible = isPossible and not self.jobPanel.isRunning
-                self.preview.follow(self._mapsKey(), self._choicesKey(), isPossible, node.livePreview)
+                self.preview.follow(self._mapsKey(), self._choicesKey(), isPossible, node.livePreview, self.networkProblem())
             self.statistics.update(() if node is None else (node.tmax, node.cbf, node.cbv))
             self.picture.update()
             self.export.update()

@@ -68,9 +68,9 @@ class _Form:
         layout.setContentsMargins(0, 0, 0, 0)
         for option in options:
             editor = _EDITORS[option.kind](option, changed)
-            self.editors[option.name] = editor.widget
-            editor.widget.objectName = f"{option.name}Option"
-            editor.widget.toolTip = option.description
+            self.editors[option.name] = editor.input
+            editor.input.objectName = f"{option.name}Option"
+            editor.input.toolTip = option.description
             label = qt.QLabel(f"{option.label}:")
             label.toolTip = option.description
             layout.addRow(label, editor.widget)
@@ -92,7 +92,7 @@ class _ChoiceEditor:
 
     def __init__(self, option, changed):
         self._choices, self._undecided = option.choices, option.undecided
-        self.widget = qt.QComboBox()
+        self.widget = self.input = qt.QComboBox()
         self.widget.addItems([self._label(choice) for choice in option.choices])
         self.widget.connect("currentIndexChanged(int)", changed)
 
@@ -113,7 +113,7 @@ class _WholeEditor:
 
     def __init__(self, option, changed):
         self._mayBeNone = option.default is None
-        self.widget = qt.QSpinBox()
+        self.widget = self.input = qt.QSpinBox()
         self.widget.minimum = 0 if self._mayBeNone else int(option.low)
         self.widget.maximum = int(option.high)
         self.widget.specialValueText = _(DECIDED) if self._mayBeNone else ""
@@ -132,7 +132,7 @@ class _NumberEditor:
     def __init__(self, option, changed):
         self._option = option
         self._mayBeNone = option.default is None
-        self.widget = qt.QDoubleSpinBox()
+        self.widget = self.input = qt.QDoubleSpinBox()
         self.widget.decimals = 6 if option.low and option.low < 1e-3 else 2
         self.widget.singleStep = 10.0**-3 if self.widget.decimals == 6 else 0.1 if option.high < 100 else 10.0
         self.widget.minimum = 0.0 if self._mayBeNone else option.low
@@ -157,18 +157,43 @@ class _TextEditor:
 
     def __init__(self, option, changed):
         self._default = option.default
-        self.widget = qt.QLineEdit()
-        self.widget.placeholderText = _("random start") if option.default is None else str(option.default)
-        self.widget.connect("editingFinished()", changed)
+        self.widget = self.input = qt.QLineEdit()
+        self.input.placeholderText = _("random start") if option.default is None else str(option.default)
+        self.input.connect("editingFinished()", changed)
 
     def show(self, value):
-        self.widget.text = "" if value in (None, self._default) else str(value)
+        self.input.text = "" if value in (None, self._default) else str(value)
 
     def value(self):
-        return self.widget.text.strip() or self._default
+        return self.input.text.strip() or self._default
 
 
-_EDITORS = {"choice": _ChoiceEditor, "int": _WholeEditor, "float": _NumberEditor, "text": _TextEditor}
+class _FileEditor(_TextEditor):
+    """A text that names a file, which can be looked for."""
+
+    def __init__(self, option, changed):
+        super().__init__(option, changed)
+        self._changed = changed
+        self._title = option.label
+        self.widget = qt.QWidget()
+        layout = qt.QHBoxLayout(self.widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.input)
+        button = qt.QPushButton("...")
+        button.toolTip = _("Choose a file")
+        button.setMaximumWidth(28)
+        button.connect("clicked(bool)", self.onBrowse)
+        layout.addWidget(button)
+
+    def onBrowse(self, checked=False):
+        """Take a file that the user chooses."""
+        path = qt.QFileDialog.getOpenFileName(None, self._title, "", "safetensors (*.safetensors)")
+        if path:
+            self.input.text = path
+            self._changed()
+
+
+_EDITORS = {"choice": _ChoiceEditor, "int": _WholeEditor, "float": _NumberEditor, "text": _TextEditor, "file": _FileEditor}
 
 
 def optionsOf(text):

@@ -40,6 +40,7 @@ class PreviewSwitch:
         self._final = None
         self._shown = None
         self._wanted = None
+        self._problem = ""
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
@@ -51,13 +52,14 @@ class PreviewSwitch:
         """Whether a preview is over the slice views."""
         return self._shown is not None
 
-    def follow(self, maps, choices, isPossible, isOn):
+    def follow(self, maps, choices, isPossible, isOn, problem=""):
         """Show a preview when choices differ from those that are final.
 
         :param maps: what identifies the maps; other maps begin anew.
         :param choices: what identifies thresholds, side and regions.
         :param isPossible: whether Apply could be pressed.
         :param isOn: whether the user wants previews.
+        :param problem: what keeps these choices from being applied and is said here, an empty text for nothing.
         """
         key = (maps, choices)
         if self._final is None or self._final[0] != maps:
@@ -68,6 +70,9 @@ class PreviewSwitch:
         elif key != self._shown:
             self._wanted = key
             self._timer.start()
+        if problem or self._problem:
+            self._say(problem, isError=True)
+        self._problem = problem
 
     def end(self, key=None):
         """Take the preview away; the choices as they are now are final.
