@@ -58,7 +58,7 @@ _TABLE = (
     Quantity("rcbf", "Cerebral blood flow relative to normal tissue", "rCBF", "%", "%", "", (0, 150), "perfusion"),
     Quantity("rcbv", "Cerebral blood volume relative to normal tissue", "rCBV", "%", "%", "", (0, 200), "perfusion"),
     Quantity("adc", "Apparent diffusion coefficient", "ADC", "1e-6 mm2/s", "um2/s", "", (0, 1500), "grey"),
-    Quantity("core_probability", "Probability of infarct core by a network", "P(core)", "1", "1", "", (0, 1), "grey", "%.1f"),
+    Quantity("core_probability", "Probability of infarct core by a network", "P(core)", "1", "1", "", (0, 1), "delay", "%.1f"),
     Quantity("k2", "Leakage (T1 positive, T2* negative)", "K2", "1/s", "/s", "Q.LC1.002", (-0.05, 0.05), "delay", "%.2f"),
     Quantity("mip", "Temporal maximum", "MIP", "HU", "[hnsf'U]", "", (0, 150), "grey"),
     Quantity("mean", "Temporal mean", "Mean", "HU", "[hnsf'U]", "", (0, 80), "grey"),
