@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import cohort
+from .. import cohort, pipeline
 from ..core import InvalidInputError
+from ..core.catalog import DEFAULT_PRESET
 from ..core.files import check_output_folder
 from ..results.tables import write_rows
 from .console import ConsoleProgress
+from .lesion_options import entered_thresholds
 
 ALL_TABLE, ASL_TABLE, STATE_TABLE = "cohort.csv", "asl_cohort.csv", "cases.csv"
 _OWN_WORDS = {
@@ -163,6 +165,8 @@ def _checked_words(options: argparse.Namespace) -> list[str]:
         if path is not None and not path.is_file():
             msg = f"There is no file '{path}' ({name.replace('_', '-')}). Check the path."
             raise InvalidInputError(msg)
+    # A network of the core that no run could use would fail all of them, one after another.
+    pipeline.Settings(preset=parsed.preset or DEFAULT_PRESET, thresholds=entered_thresholds(parsed)).check_network()
     return words
 
 

@@ -109,6 +109,15 @@ def test_a_network_that_cannot_be_used_is_told_before_anything_is_read(
         assert not (tmp_path / "out").exists()
 
 
+def test_a_cohort_does_not_begin_with_a_network_that_no_scan_could_use(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--preset", "core-network", "--threshold", f"core_network={tmp_path / 'nothing.safetensors'}"]
+    assert main(["cohort", str(maps.parent), str(tmp_path / "out"), "participant", "--run", *given]) == 2
+    assert "There is no file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("package", ["torch", "safetensors"])
 def test_a_missing_package_is_told_in_a_sentence(
     package: str, maps: Path, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
