@@ -171,9 +171,12 @@ def main() -> int:
             loss = middle["t_still"] - middle["t_corrected"]
             reached = loss <= LOSS if kind == "none" else middle["r_corrected"] >= CORRELATION
             missed += not reached
-            what = f"loss of correlation with the truth {loss:.3f}, goal {LOSS:g}"
+            what = f"median loss of correlation with the truth {loss:.3f}, goal {LOSS:g}"
             if kind != "none":
-                what = f"CBF correlation with the still head {middle['r_corrected']:.3f}, goal {CORRELATION:g}"
+                found = [row["r_corrected"] for row in rows]
+                alone = sum(value >= CORRELATION for value in found)
+                what = f"median CBF correlation with the still head {middle['r_corrected']:.3f} ({min(found):.3f}-{max(found):.3f}), "
+                what += f"goal {CORRELATION:g} (met by {alone} of {len(found)} patients; without correction {middle['r_moved']:.3f})"
             print(f"  {name} {kind}: {what}: {'reached' if reached else 'missed'}", flush=True)
     return int(missed > 0)
 
