@@ -175,8 +175,8 @@ def main() -> int:
             if kind != "none":
                 found = [row["r_corrected"] for row in rows]
                 alone = sum(value >= CORRELATION for value in found)
-                what = f"median CBF correlation with the still head {middle['r_corrected']:.3f} ({min(found):.3f}-{max(found):.3f}), "
-                what += f"goal {CORRELATION:g} (met by {alone} of {len(found)} patients; without correction {middle['r_moved']:.3f})"
+                what = f"median CBF correlation with the still head {middle['r_corrected']:.3f}, goal {CORRELATION:g} "
+                what += f"({min(found):.3f}-{max(found):.3f}, {alone} of {len(found)} meet it; without {middle['r_moved']:.3f})"
             print(f"  {name} {kind}: {what}: {'reached' if reached else 'missed'}", flush=True)
     return int(missed > 0)
 
