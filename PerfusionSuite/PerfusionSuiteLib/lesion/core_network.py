@@ -60,7 +60,7 @@ def core_probability(
         QualityFinding(
             "core_by_network",
             "warning",
-            f"The core was drawn by the network '{Path(network).stem}', which learned from {known}; no threshold was applied.",
+            f"The core was drawn by the network '{Path(network).stem}' (learned from {known}); no threshold on flow was applied.",
             "Compare it with the preset 'ct-perfusion-auto' and with follow-up imaging.",
         )
     ]

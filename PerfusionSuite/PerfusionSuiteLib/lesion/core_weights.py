@@ -42,8 +42,6 @@ class CoreWeights:
         In-plane voxel size that images are brought to.
     window : tuple of int
         Voxels that are seen at once.
-    threshold : float
-        Probability above which a voxel is core.
     methods : tuple of str
         How the maps that it was trained on were made; empty when that is not known.
     provenance : mapping
@@ -54,7 +52,6 @@ class CoreWeights:
     inputs: tuple[str, ...]
     voxel_mm: float
     window: tuple[int, int, int]
-    threshold: float = 0.5
     methods: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -147,9 +144,6 @@ def raster(shape: Sequence[int], affine: FloatArray, voxel_mm: float) -> tuple[i
     return i, j, shape[2] if thick >= THIN_SLICE_MM else max(1, round(shape[2] * thick / SLICE_MM))
 
 
-_PLAIN = ("voxel_mm", "threshold")
-
-
 def save_weights(path: str | Path, weights: CoreWeights) -> Path:
     """Write weights, large arrays as 16-bit numbers.
 
@@ -165,7 +159,7 @@ def save_weights(path: str | Path, weights: CoreWeights) -> Path:
     Path
         The file.
     """
-    facts: dict[str, Any] = {name: getattr(weights, name) for name in _PLAIN}
+    facts: dict[str, Any] = {"voxel_mm": weights.voxel_mm}
     facts |= {name: list(getattr(weights, name)) for name in ("inputs", "window", "methods")}
     facts["provenance"] = dict(weights.provenance)
     tensors = {
@@ -196,7 +190,7 @@ def load_weights(name: str | Path = SHIPPED) -> CoreWeights:
     inside = resources.files(MODELS) / "models" / f"{wanted}.safetensors"
     if "/" not in wanted and "\\" not in wanted and inside.is_file():
         return _shipped(wanted)
-    return _read(Path(wanted))
+    return _read(Path(wanted).expanduser())
 
 
 @lru_cache(maxsize=2)
@@ -210,10 +204,10 @@ def _read(path: Path) -> CoreWeights:
     try:
         window = tuple(int(n) for n in facts["window"])
         inputs, methods = (tuple(str(name) for name in facts[key]) for key in ("inputs", "methods"))
-        voxel_mm, threshold = float(facts["voxel_mm"]), float(facts["threshold"])
+        voxel_mm = float(facts["voxel_mm"])
         size = (window[0], window[1], window[2])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         msg = f"The weights '{path.name}' lack their description ({error}). Train them again."
         raise InvalidInputError(msg) from error
     numbers = {key: np.asarray(value, np.float32) for key, value in tensors.items()}
-    return CoreWeights(numbers, inputs, voxel_mm, size, threshold, methods, dict(facts.get("provenance", {})))
+    return CoreWeights(numbers, inputs, voxel_mm, size, methods, dict(facts.get("provenance", {})))

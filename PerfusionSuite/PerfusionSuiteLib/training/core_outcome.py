@@ -50,7 +50,9 @@ class Facts:
     @property
     def learned_from(self) -> str:
         """Return what the network knows, in words."""
-        return f"{len(self.trained)} {'digital patients, not from infarcts' if self.simulated else 'cases of a cohort'}"
+        return (
+            f"{len(self.trained)} {'digital CT-perfusion patients, not from infarcts' if self.simulated else 'cases of a cohort'}"
+        )
 
 
 def rows_of(

@@ -18,6 +18,7 @@ from ..core.errors import CancelledError, InvalidInputError, NumericalError
 from ..core.progress import ProgressCallback, part_of
 from ..evaluation import dice
 from ..fitting.checkpoint import Checkpoint, fingerprint
+from ..lesion import find_preset
 from ..lesion.core_unet import CoreNetwork
 from ..lesion.core_weights import CoreWeights
 from .core_batches import Windows
@@ -29,6 +30,7 @@ COLUMNS = ("epoch", "seconds", "rate", "loss", "dice")
 
 KEPT_S, SCORED_EVERY, RUNNING, MOST_LOST, CLIP = 60.0, 5, 10, 20, 1.0
 LEAST_RATE_SHARE = 1e-3
+PROBABILITY = find_preset("core-network").core_probability
 
 
 @dataclass(slots=True)
@@ -284,7 +286,7 @@ def core_found(weights: CoreWeights, case: CoreCase, device: str = "auto") -> An
     """
     order = [case.inputs.index(name) for name in weights.inputs]
     found = weights.probability(np.asarray(case.image[order], np.float32), case.affine, device)
-    return (found > weights.threshold) & case.allowed
+    return (found > PROBABILITY) & case.allowed
 
 
 def _check_cases(cases: Sequence[CoreCase], plan: Plan) -> None:
