@@ -24,7 +24,7 @@ from .core import (
     part_of,
 )
 from .core.geometry import BoolArray, FloatArray, check_same_grid
-from .core.memory import release_zeros
+from .core.memory import give_back_freed, release_zeros
 from .core.series import check_enough_times
 from .settings import Settings, UserInputs
 
@@ -62,6 +62,7 @@ class Clock:
     def step(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
+        give_back_freed()
         self.seconds[name] = round(time.perf_counter() - start, 3)
 
 

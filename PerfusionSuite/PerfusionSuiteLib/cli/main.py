@@ -13,7 +13,6 @@ from typing import NoReturn
 from .. import __version__
 from ..core import InvalidInputError
 from ..core.failures import CANCELLED, failure_of
-from ..core.memory import return_freed_blocks
 from ..core.stop import StopSignals
 from . import (
     aggregate,
@@ -95,7 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbose, events = "--verbose" in words, "--json-events" in words
-    return_freed_blocks()
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     with StopSignals() as stop:
         sentence, code, error = _execute(words, stop)

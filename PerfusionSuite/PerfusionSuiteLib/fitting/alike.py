@@ -143,18 +143,20 @@ class Averaging:
         left = max(float(mesh.gather(smooth)[rank:].square().mean()), 1e-4 * variance)
         tell(0.05)
         scale, excess = 0.5 / left, SHARPNESS / math.sqrt(2.0 * rank)
-        data = raw if self.first_stride == 1 else mesh.mean_of_neighbors(raw, 1)
+        data = raw[:rank] if self.first_stride == 1 else mesh.mean_of_neighbors(raw[:rank], 1)
 
         def first(distance: Tensor) -> Tensor:
             return distance.mul_(scale).sub_(rank).clamp_min_(0.0).mul_(-excess)
 
         found, _ = self._average(smooth[:rank], data, self.first, FIRST_MM, first, lambda f: tell(0.05 + 0.35 * f))
+        del smooth
 
         def second(distance: Tensor) -> Tensor:
             return distance.mul_(-1.0 / (SPREAD * variance))
 
         data = raw if self.second_stride == 1 else mesh.mean_of_neighbors(raw, 1)
-        found, shares = self._average(found[:rank], data, self.second, SECOND_MM, second, lambda f: tell(0.4 + 0.6 * f))
+        del raw
+        found, shares = self._average(found, data, self.second, SECOND_MM, second, lambda f: tell(0.4 + 0.6 * f))
         values = mesh.gather(found)
         shares = mesh.gather(shares)[0]
         level = max(float(values[rank:].square().mean() / shares.mean()), variance)  # correlation between neighbors adds to it
@@ -171,32 +173,34 @@ class Averaging:
         result, shares = torch.zeros_like(data), torch.zeros_like(self.inside)
         edge = max(abs(step) for step in steps)
 
-        def padded(line: Tensor) -> Tensor:
-            return torch.nn.functional.pad(line, (edge, edge))
-
-        features, data, inside = padded(features), padded(data), padded(self.inside)
-        guide = None if self.guide is None else padded(self.guide)
-
         def work(block: slice) -> None:
-            start, stop = block.start, block.stop
-            here = slice(start + edge, stop + edge)
-            if not bool(inside[:, here].any()):
+            if not bool(self.inside[:, block].any()):
                 return
-            own = features[:, here]
-            total = data[:, here].clone()
+            like, values, inside = (_with_margin(line, block, edge) for line in (features, data, self.inside))
+            guide = None if self.guide is None else _with_margin(self.guide, block, edge)
+            here = slice(edge, edge + block.stop - block.start)
+            own = like[:, here]
+            total = values[:, here].clone()
             weights, squares = torch.ones_like(inside[:, here]), torch.ones_like(inside[:, here])
             for step, distance in zip(steps, far, strict=True):
-                there = slice(start + edge + step, stop + edge + step)
-                weight = likeness((features[:, there] - own).square_().sum(dim=0, keepdim=True)).sub_(0.5 * distance * distance)
+                there = slice(here.start + step, here.stop + step)
+                weight = likeness((like[:, there] - own).square_().sum(dim=0, keepdim=True)).sub_(0.5 * distance * distance)
                 if guide is not None:
                     weight.sub_(((guide[:, there] - guide[:, here]) / self.guide_hu).square_().mul_(0.5))
                 weight.exp_().mul_(inside[:, there])
-                total.addcmul_(weight, data[:, there])
+                total.addcmul_(weight, values[:, there])
                 weights.add_(weight)
                 squares.addcmul_(weight, weight)
-            result[:, start:stop] = total.div_(weights).mul_(inside[:, here])
-            shares[:, start:stop] = squares.div_(weights.square_())
+            result[:, block] = total.div_(weights).mul_(inside[:, here])
+            shares[:, block] = squares.div_(weights.square_())
 
         rows = CPU_ROWS if mesh.device.type == "cpu" else self.gpu_rows
         for_rows(mesh.size, rows, mesh.device, work, tell)
         return result, shares
+
+
+def _with_margin(line: Tensor, block: slice, edge: int) -> Tensor:
+    """Part of a line from `edge` before to `edge` after a block; zeros beyond its ends, the only place where it is copied."""
+    low, high, size = block.start - edge, block.stop + edge, line.shape[1]
+    part = line[:, max(low, 0) : min(high, size)]
+    return part if low >= 0 and high <= size else torch.nn.functional.pad(part, (max(-low, 0), max(high - size, 0)))

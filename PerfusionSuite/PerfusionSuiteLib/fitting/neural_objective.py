@@ -18,7 +18,7 @@ from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
 from .spatial_run import LEAST_VOLUME, dictionary_start
 from .spatial_solver import LARGEST_STEP, Prior, Quadratic, SpatialProblem, down, lower_inverse, up
-from .spatial_spread import misfit_over_noise, standard_deviations
+from .spatial_spread import misfit_over_noise, own_inverse, standard_deviations
 
 Tensor = Any
 
@@ -110,7 +110,7 @@ class Objective:
         task = _problem(self.data, self.data.variance, self.task.prior)
         misfit = None if self.model_factor is None else misfit_over_noise(task, line, self.model_factor)
         model = task.quadratic(line)
-        found = standard_deviations(task, line, model, maps, misfit, self.artery)
+        found = standard_deviations(task, line, own_inverse(task, model), maps, misfit, self.artery)
         volume, center, transit = _own_steps(task, model)
         left = {
             "cbf_sd": cbf * (volume - transit),
@@ -178,7 +178,8 @@ def prepare(request: FitRequest, plan: Plan, model_error: float, device: Any, pr
 def _own_steps(task: SpatialProblem, model: Quadratic) -> Tensor:
     """Gauss-Newton step that each voxel would take by itself, shape (3, N)."""
     inverse = lower_inverse(model.blocks, model.ties)
-    step = task.mesh.gather(up(inverse, down(inverse, model.slope)))
+    own = down(inverse, model.slope, torch.empty_like(model.slope))
+    step = task.mesh.gather(up(inverse, own, torch.empty_like(own)))
     largest = torch.tensor(LARGEST_STEP, dtype=step.dtype, device=step.device)[:, None]
     return torch.maximum(torch.minimum(step, largest), -largest)
 

@@ -184,21 +184,24 @@ class SpatialProblem:
         without a further product per iteration.
         """
         inverse = lower_inverse(model.blocks, model.ties)
-        right = down(inverse, model.slope)
-        solution, residual, direction = torch.zeros_like(right), right.clone(), right.clone()
+        right = down(inverse, model.slope, torch.empty_like(model.slope))
+        solution, residual, direction = torch.zeros_like(right), right, right.clone()
+        product, total = torch.empty_like(right), torch.empty_like(right)  # memory of a scan's size is made once
         square = (residual * residual).sum()
         for _ in range(iterations):
-            product = direction - down(inverse, self._neighbors(model.edges, up(inverse, direction)))
-            length = square / (direction * product).sum().clamp_min(1e-30)
-            solution.add_(direction * length)
-            residual.sub_(product * length)
-            before, square = square, (residual * residual).sum()
+            up(inverse, direction, product)
+            down(inverse, self._neighbors(model.edges, product, total), product)
+            torch.sub(direction, product, out=product)
+            length = square / torch.mul(direction, product, out=total).sum().clamp_min(1e-30)
+            solution.add_(torch.mul(direction, length, out=total))
+            residual.sub_(product.mul_(length))
+            before, square = square, torch.mul(residual, residual, out=total).sum()
             direction.mul_(square / before.clamp_min(1e-30)).add_(residual)
-        return up(inverse, solution)
+        return up(inverse, solution, product)
 
-    def _neighbors(self, edges: Tensor, line: Tensor) -> Tensor:
-        """Sum of the neighbors weighted by their edges."""
-        total = torch.zeros_like(line)
+    def _neighbors(self, edges: Tensor, line: Tensor, total: Tensor) -> Tensor:
+        """Sum of the neighbors weighted by their edges, written to `total`."""
+        total.zero_()
         for axis, step in enumerate(self.mesh.steps):
             weight = edges[axis, :, :-step]
             total[:, :-step].addcmul_(weight, line[:, step:])
@@ -231,18 +234,24 @@ def lower_inverse(blocks: Tensor, ties: Tensor) -> Tensor:
     return torch.stack([one, low, two, -(d * one + e * low) * three, -e * two * three, three])
 
 
-def down(inverse: Tensor, line: Tensor) -> Tensor:
-    """Apply the inverse factors."""
+def down(inverse: Tensor, line: Tensor, out: Tensor) -> Tensor:
+    """Apply the inverse factors; the result is written to `out`."""
     x, y, z = line
     a, b, c, d, e, f = inverse
-    return torch.stack([a * x, b * x + c * y, d * x + e * y + f * z])
+    torch.mul(a, x, out=out[0])
+    torch.mul(b, x, out=out[1]).addcmul_(c, y)
+    torch.mul(d, x, out=out[2]).addcmul_(e, y).addcmul_(f, z)
+    return out
 
 
-def up(inverse: Tensor, line: Tensor) -> Tensor:
-    """Apply the transposed inverse factors."""
+def up(inverse: Tensor, line: Tensor, out: Tensor) -> Tensor:
+    """Apply the transposed inverse factors; the result is written to `out`."""
     x, y, z = line
     a, b, c, d, e, f = inverse
-    return torch.stack([a * x + b * y + d * z, c * y + e * z, f * z])
+    torch.mul(a, x, out=out[0]).addcmul_(b, y).addcmul_(d, z)
+    torch.mul(c, y, out=out[1]).addcmul_(e, z)
+    torch.mul(f, z, out=out[2])
+    return out
 
 
 Look = Callable[[int, Quadratic, Tensor], None]

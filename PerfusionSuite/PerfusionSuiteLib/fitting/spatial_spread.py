@@ -64,10 +64,15 @@ def misfit_over_noise(task: SpatialProblem, line: Tensor, model_factor: float) -
     return float(ratio.median())
 
 
+def own_inverse(task: SpatialProblem, model: Quadratic) -> Tensor:
+    """Return the inverse factors of the voxels' own blocks, shape (6, N): all that is needed of a model in the end."""
+    return task.mesh.gather(lower_inverse(model.blocks, model.ties))
+
+
 def standard_deviations(
     task: SpatialProblem,
     line: Tensor,
-    model: Quadratic,
+    inverse: Tensor,
     maps: Mapping[str, Tensor],
     misfit: float | None,
     artery: tuple[float, float] = EXACT,
@@ -80,8 +85,8 @@ def standard_deviations(
         The scan.
     line : tensor, shape (3, size)
         Parameters that minimize the objective.
-    model : Quadratic
-        Around them.
+    inverse : tensor, shape (6, N)
+        Of the voxels' own blocks around them, see `own_inverse`.
     maps : mapping of str to tensor, shape (N,)
         ``cbf`` in mL/100 g/min, ``mtt``, ``delay`` and ``tmax`` in s.
     misfit : float or None
@@ -95,7 +100,6 @@ def standard_deviations(
         ``cbf_sd``, ``mtt_sd``, ``delay_sd``, ``tmax_sd``.
     """
     mesh, share = task.mesh, task.manifold.centre_share
-    inverse = mesh.gather(lower_inverse(model.blocks, model.ties))
     mtt, cbf = mesh.gather(line)[2].exp(), maps["cbf"]
     own = {
         "cbf": cbf * _length(inverse, 1.0, 0.0, -1.0),

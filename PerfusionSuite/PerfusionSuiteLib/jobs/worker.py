@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ..core import CancelledError, InvalidInputError, PerfusionError
 from ..core.failures import CANCELLED, INVALID_INPUT, Failure, failure_of
-from ..core.memory import return_freed_blocks
 from .folder import JobFolder
 from .report import Report
 from .stop import StopRequests
@@ -41,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if path.name != "job.json" or not path.is_file():
         sys.stderr.write("Give the path of a job file, job.json.\n")
         return INVALID_INPUT
-    return_freed_blocks()
     folder = JobFolder(path.parent)
     with StopRequests(folder.cancel_file, abandon=folder.abandon) as stop:
         report = Report(folder, sys.stdout, stop.check, stop.be_patient)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...core.memory import give_back_freed
 from ...core.progress import ProgressCallback, no_progress
 from ...core.values import Study
 from ..layout import PICTURES, Layout
@@ -89,6 +91,8 @@ def write_pictures(study: AnyStudy, folder: Path, layout: Layout, progress: Prog
     for at, name in enumerate(wanted := _pictures_of(study)):
         progress(at / len(wanted), "Pictures")
         files[name] = save(draw(scene, name), folder / layout.picture(name))
+        gc.collect()  # parts of a figure refer to each other, and their images would stay until Python looks for such circles
+        give_back_freed()
     return files
 
 
