@@ -92,7 +92,8 @@ def make_maps(
             )
 
     def read_off(made: Provenance) -> list[PerfusionMap]:  # smooth copies are made late, which keeps the memory of a fit small
-        smooth = prepare.smoothed_curves(concentration, method=FOR_PEAKS, exclude=excluded) if alone else curves
+        kind = FOR_PEAKS if settings.noise_reduction == "auto" else "none"  # who asks for none gets peaks of the scan as it is
+        smooth = prepare.smoothed_curves(concentration, method=kind, exclude=excluded) if alone else curves
         return _curve_maps(concentration, smooth, made)
 
     fitted = None
