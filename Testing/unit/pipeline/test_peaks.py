@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peaks beside a fit that looks at the noisy scan: of smoothed curves by default, of the scan as it is where that was asked for."""
+"""Peaks beside a fit that looks at the noisy scan: of smoothed curves, or of the scan as it is where that was asked for."""
 
 import numpy as np
 import pytest
@@ -22,5 +22,6 @@ def test_without_noise_reduction_the_peak_is_that_of_the_scan_as_it_is():
         frames=36,
     )
     plain, usual = (pipeline.run(scan, pipeline.Settings(method="spatial", noise_reduction=kind)) for kind in ("none", "auto"))
-    noisy, smooth = (study.maps["mip"].values[study.concentration.mask] for study in (plain, usual))
-    assert np.median(noisy - smooth) > 1.0  # noise lifts the highest of many frames
+    tissue = plain.lesions.tissue & usual.lesions.tissue
+    noisy, smooth = (study.maps["mip"].values[tissue] for study in (plain, usual))
+    assert np.mean(noisy - smooth) > 0.2  # HU: noise lifts the highest of many frames
