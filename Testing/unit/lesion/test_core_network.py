@@ -12,8 +12,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from PerfusionSuiteLib import lesion  # noqa: E402
+from PerfusionSuiteLib import lesion, phantom  # noqa: E402
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionMaps, TissueMasks  # noqa: E402
+from PerfusionSuiteLib.core.geometry import voxel_volume_ml  # noqa: E402
+from PerfusionSuiteLib.evaluation import dice  # noqa: E402
 from PerfusionSuiteLib.lesion import core_unet  # noqa: E402
 from PerfusionSuiteLib.lesion.core_image import affected_half, core_image  # noqa: E402
 from PerfusionSuiteLib.lesion.core_weights import CoreWeights, load_weights, raster, save_weights  # noqa: E402
@@ -169,3 +171,16 @@ def test_weights_that_do_not_fit_their_inputs_are_refused() -> None:
 def test_a_probability_threshold_outside_of_0_to_1_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="core_probability"):
         lesion.edited_preset("core-network", {"core_probability": 1.0})
+
+
+def test_the_network_that_comes_with_the_software_finds_the_core_of_a_digital_patient() -> None:
+    _, truth = phantom.ctp(
+        seed=8, recipe="clean", site="m1", shape=(128, 128, 8), spacing_mm=(1.7, 1.7, 10.0), interval_s=5.0, frames=10
+    )
+    maps = PerfusionMaps.from_arrays({key: truth.maps[key] for key in ("cbf", "cbv", "tmax")}, truth.affine)
+    masks = TissueMasks(*(truth.masks[name] for name in ("brain", "csf", "vessel", "bone")))
+    maps, lesions = lesion.segment(maps, masks=masks, preset="core-network", midplane=truth.midplane)
+    counted = truth.masks["scored"]
+    assert dice(lesions.core & counted, truth.masks["core"] & counted) > 0.6
+    assert lesions.core.sum() * voxel_volume_ml(truth.affine) > 5.0
+    assert "digital CT-perfusion patients" in next(f.message for f in lesions.findings if f.code == "core_by_network")
