@@ -50,6 +50,8 @@ def draw_agreement(rows: Sequence[CoreRow], path: Path) -> Path:
     right.set_ylabel("Dice")
     right.set_ylim(0.0, 1.0)
     right.set_xscale("symlog", linthresh=1.0)
+    right.set_xlim(left=0.0)
+    left.axhline(0.0, color=PAPER_INK, linewidth=0.6)
     right.set_title("Agreement by size", fontsize=10)
     for axes in (left, right):
         axes.grid(alpha=0.25)
