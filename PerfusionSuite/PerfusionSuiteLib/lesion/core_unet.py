@@ -21,6 +21,9 @@ STRIDES: tuple[tuple[int, int, int], ...] = ((2, 2, 1), (2, 2, 2), (2, 2, 2), (2
 DIVISOR = (16, 16, 4)
 """Products of the strides: windows are multiples of this."""
 
+LEAST = (32, 32, 4)
+"""Smallest window: at the bottom of the network more than one voxel must be left, or there is nothing to normalize by."""
+
 SLOPE = 0.01
 OVERLAP, BLEND_SIGMA, LEAST_BLEND = 0.5, 0.125, 1e-3
 """Of windows: shared part of their side, standard deviation of the blending weights over the side, and their smallest value."""
@@ -116,8 +119,8 @@ def probability(network: CoreNetwork, image: torch.Tensor, window: Size, half: b
 
 
 def fitting_window(shape: Sequence[int], window: Size) -> Size:
-    """Return a window that is no larger than needed for an image, and a multiple of `DIVISOR`."""
-    i, j, k = (min(-(-n // by) * by, -(-most // by) * by) for n, most, by in zip(shape, window, DIVISOR, strict=True))
+    """Return a window that is no larger than needed for an image, a multiple of `DIVISOR`, and at least `LEAST`."""
+    i, j, k = (max(least, -(-min(n, most) // by) * by) for n, most, by, least in zip(shape, window, DIVISOR, LEAST, strict=True))
     return i, j, k
 
 

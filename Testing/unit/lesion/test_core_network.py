@@ -57,6 +57,13 @@ def test_the_probability_has_the_shape_of_the_image(depth: int) -> None:
     assert bool(((found >= 0) & (found <= 1)).all())
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 40, 2), (16, 16, 4)])
+def test_images_smaller_than_a_window_have_a_probability(shape: tuple[int, int, int]) -> None:
+    found = core_unet.probability(network(1), torch.rand(1, *shape), (32, 32, 20))
+    assert found.shape == shape
+    assert bool(torch.isfinite(found).all())
+
+
 @pytest.mark.parametrize(("length", "side"), [(16, 16), (17, 16), (40, 16), (181, 96), (12, 20)])
 def test_windows_cover_an_axis_and_share_half_of_their_side(length: int, side: int) -> None:
     begun = core_unet.starts(length, side)
