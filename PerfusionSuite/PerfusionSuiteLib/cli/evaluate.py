@@ -258,7 +258,7 @@ def moved(words: str) -> tuple[str | None, float | None]:
 
 
 def analyze(series: Any, noise_reduction: str, method: str, earlier: Any, progress: ProgressCallback) -> Any:
-    """Analyze a scan with the chain; motion and vascular curves are taken over from an earlier analysis of the same scan.
+    """Analyze a scan with the chain; of a still head, vascular curves are taken over from an earlier analysis of the same scan.
 
     Parameters
     ----------
@@ -279,7 +279,8 @@ def analyze(series: Any, noise_reduction: str, method: str, earlier: Any, progre
         What ``run`` would have made.
     """
     chosen = noise_reduction or "auto"
-    if earlier is None:
+    # What a moved head leaves in curves is told by its poses, which a series that was corrected before no longer has.
+    if earlier is None or earlier.motion is None or earlier.motion.applied:
         return pipeline.run(series, pipeline.Settings(method=method, noise_reduction=chosen), progress=progress)
     settings = pipeline.Settings(method=method, noise_reduction=chosen, motion_correction=False)
     inputs = pipeline.UserInputs(aif=earlier.aif, vof=earlier.vof)

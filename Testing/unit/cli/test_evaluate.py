@@ -138,9 +138,10 @@ def test_the_design_follows_the_arguments():
     assert evaluate.moved("") == (None, None)
 
 
-def test_taking_preparation_over_from_another_method_changes_no_map(monkeypatch):
+@pytest.mark.parametrize("motion", ["drift:3", "none"])
+def test_taking_preparation_over_from_another_method_changes_no_map(monkeypatch, motion):
     monkeypatch.setitem(evaluate.evaluation.GRIDS, "small", ((64, 64, 4), (3.3, 3.3, 12.0)))
-    condition = Condition(grid="small", residue="box", interval_s=2.0, frames=22, motion="drift:3", noise_hu=1.0)
+    condition = Condition(grid="small", residue="box", interval_s=2.0, frames=22, motion=motion, noise_hu=1.0)
     series, _ = evaluate.make_patient(condition, 8, lambda fraction, stage: None)
     quiet = lambda fraction, stage: None  # noqa: E731
     first = evaluate.analyze(series, "", "csvd", None, quiet)
@@ -149,4 +150,4 @@ def test_taking_preparation_over_from_another_method_changes_no_map(monkeypatch)
     for key in ("cbf", "cbv", "tmax"):
         np.testing.assert_array_equal(second.maps[key].values, alone.maps[key].values)
     np.testing.assert_array_equal(second.lesions.hypoperfusion, alone.lesions.hypoperfusion)
-    assert second.motion is first.motion
+    assert (second.motion is first.motion) == (motion == "none")
