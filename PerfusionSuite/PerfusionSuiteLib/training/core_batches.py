@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..core.errors import InvalidInputError
 from ..lesion.core_unet import fitting_window, resampled
 from ..lesion.core_weights import raster
 from .core_cases import CoreCase
@@ -40,6 +41,9 @@ class Windows:
             self._images.append(image.half())
             self._cores.append(core.half())
             inside = torch.nonzero((image != 0).any(0))
+            if not len(inside):
+                msg = f"The maps of the case '{case.name}' are empty. Leave it out."
+                raise InvalidInputError(msg)
             wanted = torch.nonzero(allowed)
             self._places.append((inside, wanted if len(wanted) else inside))
 
@@ -68,8 +72,6 @@ class Windows:
         inside, wanted = self._places[number]
         places = wanted if _chance(draw) < self._plan.centered else inside
         middle = places[int(torch.randint(len(places), (1,), generator=draw))].double()
-        if not len(places):
-            middle = 0.5 * (torch.tensor(image.shape[1:]) - 1).double()
         both = torch.cat([image, core[None]]).to(self._device, torch.float32)
         seen = _sampled(both, _within(middle, size, image.shape[1:]), size, _change(self._plan.augmentation, draw))
         channels = seen[:-1]

@@ -154,7 +154,8 @@ def card(weights: CoreWeights, facts: Facts, rows: Sequence[CoreRow]) -> str:
     lines = ["# Infarct core", "", "Research use only. Made with:", "", f"    {facts.command}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in table]
     if rows:
-        lines += ["", "## Scores on cases that were not trained on", "", *score_table(summaries(rows))]
+        chose = ["They chose the epoch, so the scores flatter the network.", ""] if plan.select else []
+        lines += ["", "## Scores on cases that were not trained on", "", *chose, *score_table(summaries(rows))]
     lines += ["", "## Distance from the publication", "", PUBLISHED_WORDS, ""]
     return "\n".join([*lines, "## Limits", "", SIMULATED_LIMITS if facts.simulated else OWN_LIMITS, ""])
 

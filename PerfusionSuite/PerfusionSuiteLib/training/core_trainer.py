@@ -66,10 +66,10 @@ class Trainer:
         plan.check()
         _check_cases([*trained, *kept], plan)
         if not trained:
-            msg = "There is no case to learn from. Make some with 'phantom core-cases', or give a folder of own cases."
+            msg = "There is no case to learn from. Ask for digital patients (--simulated N), or give a folder of own cases (--cohort)."
             raise InvalidInputError(msg)
         if plan.select and not kept:
-            msg = "Choosing the best epoch needs a kept case. Keep one back (--held-out 1)."
+            msg = "Choosing the best epoch needs a kept case. Raise the share that is kept back (--held-out)."
             raise InvalidInputError(msg)
         self.plan, self.device = plan, device
         self._windows = Windows(trained, plan, device)

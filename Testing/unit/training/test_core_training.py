@@ -240,3 +240,9 @@ def test_a_network_is_not_scored_on_what_it_has_learned_from(tmp_path: Path, cap
     words = ["evaluate", "core", str(tmp_path / "out"), "--simulated", "1", "--seed", "400", "--weights", str(path)]
     assert main(words) != 0
     assert "has learned from the digital patient 400" in capsys.readouterr().err
+
+
+def test_a_case_without_any_map_is_refused_by_name() -> None:
+    empty = replace(case(5), image=np.zeros((3, *SHAPE)))
+    with pytest.raises(InvalidInputError, match=r"case-005.* are empty"):
+        Windows([empty], plan(), CPU)
