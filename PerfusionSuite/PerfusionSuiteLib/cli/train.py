@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..training.patients import Cohort, scans_in, usable
 from ..training.reptile import COLUMNS, Plan, Reptile
 from . import train_core, train_qtmnet
 from .console import ConsoleProgress
+from .training_files import machine_words, write_record
 
 FIRST_SEED = 200
 """Digital patients of a training without a seed; seeds below 1000 are for development."""
@@ -98,12 +98,13 @@ def execute(options: argparse.Namespace) -> int:
         scores = _scores(learner, weights, cohort, unseen)
         done, seconds = reptile.state.step, reptile.state.seconds
         training = Training(
-            plan, done, learner.inner_steps, learner.batch, seconds, names, _command(options), _machine(options)
+            plan, done, learner.inner_steps, learner.batch, seconds, names, _command(options),
+            machine_words(choose_device(options.device)),
         )  # fmt: skip
         start = learner.start(weights, provenance(training, scores))
         path = save_start(options.output / f"{options.method}.safetensors", start)
         write_card(options.output / f"{options.method}.md", start, training, scores)
-        _write_record(options.output / "training.csv", reptile)
+        write_record(options.output / "training.csv", COLUMNS, reptile.state.record)
         reptile.forget()
         console(1.0, "Done")
         console.message(f"Start and model card in {path.parent}")
@@ -196,27 +197,3 @@ def _command(options: argparse.Namespace) -> str:
     if options.voxel_mm is not None:
         words += f" --voxel-mm {' '.join(f'{v:g}' for v in options.voxel_mm)}"
     return words + "".join(f" --{name.replace('_', '-')} {getattr(options, name):g}" for name in given if getattr(options, name))
-
-
-def _machine(options: argparse.Namespace) -> str:
-    device = choose_device(options.device)
-    if device.type == "cpu":
-        import torch
-
-        return f"a CPU with {torch.get_num_threads()} threads ({platform.machine()})"
-    import torch
-
-    return str(torch.cuda.get_device_name(device))
-
-
-def _write_record(path: Path, reptile: Reptile) -> None:
-    import csv
-    import io
-
-    from ..core.files import write_text
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([f"{value:.6g}" for value in row] for row in reptile.state.record)
-    write_text(path, text.getvalue())

@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from ..fitting.devices import choose_device
 from ..lesion.core_image import INPUTS
 from ..lesion.core_weights import CoreWeights, save_weights
 from .console import ConsoleProgress
+from .training_files import machine_words, write_record
 
 if TYPE_CHECKING:
     from ..training.core_cohort import Source
@@ -112,7 +110,7 @@ def execute(options: argparse.Namespace) -> int:
         state = trainer.state
         facts = Facts(
             plan, state.epoch, state.epoch * len(trained), state.seconds, [case.name for case in trained],
-            [case.name for case in kept], options.cohort is None, _command(options), _machine(device),
+            [case.name for case in kept], options.cohort is None, _command(options), machine_words(device),
         )  # fmt: skip
         rows = rows_of(weights, kept, str(device), part_of(console, 0.95, 0.99))
         _write(finished(weights, facts, rows), card(weights, facts, rows), trainer, options.output)
@@ -187,11 +185,7 @@ def _write(weights: CoreWeights, text: str, trainer: Trainer, folder: Path) -> N
 
     save_weights(folder / "core.safetensors", weights)
     write_text(folder / "core.md", text)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([f"{value:.6g}" for value in row] for row in trainer.state.record)
-    write_text(folder / "training.csv", table.getvalue())
+    write_record(folder / "training.csv", COLUMNS, trainer.state.record)
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -205,11 +199,3 @@ def _command(options: argparse.Namespace) -> str:
         if getattr(options, name) is not None:
             words += f" --{name.replace('_', '-')} {getattr(options, name):g}"
     return words + (" --half" if options.half else "")
-
-
-def _machine(device: Any) -> str:
-    import torch
-
-    if device.type == "cpu":
-        return f"a CPU with {torch.get_num_threads()} threads ({platform.machine()})"
-    return str(torch.cuda.get_device_name(device))

@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from ..core.errors import require_package
 from ..core.files import check_output_folder, write_text
 from ..fitting.devices import choose_device
 from .console import ConsoleProgress
+from .training_files import machine_words, write_record
 
 if TYPE_CHECKING:
     from ..training.qtmnet import Trainer
@@ -101,7 +99,7 @@ def execute(options: argparse.Namespace) -> int:
     """
     require_package("torch", "train networks")
     require_package("safetensors", "write learned weights")
-    from ..training.qtmnet import Trainer
+    from ..training.qtmnet import COLUMNS, Trainer
     from ..training.qtmnet_brains import read_brains
     from ..training.qtmnet_data import load
     from ..training.qtmnet_outcome import Facts, card, finished, provenance, scored
@@ -130,12 +128,12 @@ def execute(options: argparse.Namespace) -> int:
         state = trainer.state
         done = (state.epoch, state.epoch * trainer.steps, state.seconds)
         names = (", ".join(one.name for one in brains), brain.name if brain else "")
-        facts = Facts(plan, *done, _words(trained), _words(unseen), command(options, plan), machine(device), *names)
+        facts = Facts(plan, *done, _words(trained), _words(unseen), command(options, plan), machine_words(device), *names)
         known = {"trained_seeds": [int(cubes.seeds.min()), int(cubes.seeds.max())], "brains": [one.name for one in brains]}
         weights = replace(weights, provenance={**provenance(facts, rows), **known})
         save_weights(options.output / "qtmnet.safetensors", weights)
         write_text(options.output / "qtmnet.md", card(weights, facts, rows))
-        _write_table(options.output / "training.csv", trainer)
+        write_record(options.output / "training.csv", COLUMNS, trainer.state.record)
         trainer.forget()
         console(1.0, "Done")
         for row in rows:
@@ -280,36 +278,6 @@ def command(options: argparse.Namespace, plan: Plan) -> str:
     return words
 
 
-def machine(device: Any) -> str:
-    """Name the machine of a training.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where.
-
-    Returns
-    -------
-    str
-        Processor and threads, or the GPU.
-    """
-    import torch
-
-    if device.type == "cpu":
-        return f"a shared CPU with {torch.get_num_threads()} thread(s) ({platform.machine()})"
-    return str(torch.cuda.get_device_name(device))
-
-
 def _words(cubes: Any) -> str:
     preset = cubes.facts.get("preset", "unknown")
     return f"{cubes.words()} of preset {preset}"
-
-
-def _write_table(path: Path, trainer: Trainer) -> None:
-    from ..training.qtmnet import COLUMNS
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([f"{value:.6g}" for value in row] for row in trainer.state.record)
-    write_text(path, text.getvalue())

@@ -24,6 +24,7 @@ from ..lesion.core_weights import CoreWeights
 from .core_batches import Windows
 from .core_cases import CoreCase
 from .core_plan import Plan
+from .training_state import copied, named, restore, state_arrays
 
 COLUMNS = ("epoch", "seconds", "rate", "loss", "dice")
 """Of the record: Dice on the kept cases, NaN in epochs that are not scored."""
@@ -66,7 +67,7 @@ class Trainer:
         plan.check()
         _check_cases([*trained, *kept], plan)
         if not trained:
-            msg = "There is no case to learn from. Ask for digital patients (--simulated N), or give a folder of own cases (--cohort)."
+            msg = "There is no case to learn from. Ask for digital patients (--simulated) or give own cases (--cohort)."
             raise InvalidInputError(msg)
         if plan.select and not kept:
             msg = "Choosing the best epoch needs a kept case. Raise the share that is kept back (--held-out)."
@@ -144,8 +145,7 @@ class Trainer:
         """See a window of every case; an epoch that is interrupted is done again."""
         state, plan = self.state, self.plan
         began, losses = time.perf_counter(), []
-        before = {name: value.clone() for name, value in state.network.state_dict().items()}
-        moments = _copied(state.optimizer.state_dict())
+        before = copied(state.network, state.optimizer)
         order = np.random.default_rng([plan.seed, state.epoch]).permutation(len(self._windows))
         draw = torch.Generator().manual_seed(1_000_003 * plan.seed + state.epoch)
         state.network.train()
@@ -159,8 +159,8 @@ class Trainer:
                 tell(min(share, 1.0), f"Core network, epoch {state.epoch + 1}")
                 losses.append(self._step(int(number), draw, rate))
         except (CancelledError, KeyboardInterrupt):
-            state.network.load_state_dict(before)
-            state.optimizer.load_state_dict(moments)
+            state.network.load_state_dict(before[0])
+            state.optimizer.load_state_dict(before[1])
             raise
         state.epoch += 1
         state.seconds += time.perf_counter() - began
@@ -216,11 +216,8 @@ class Trainer:
     def keep(self) -> None:
         """Write a checkpoint."""
         state = self.state
-        tensors = {f"weights/{name}": value.cpu().numpy() for name, value in state.network.state_dict().items()}
-        for name, value in (state.best or {}).items():
-            tensors[f"best/{name}"] = value.cpu().numpy()
-        for number, moments in state.optimizer.state_dict()["state"].items():
-            tensors |= {f"moments/{number}/{name}": np.asarray(value.cpu().numpy()) for name, value in moments.items()}
+        tensors = state_arrays(state.network, state.optimizer)
+        tensors |= {f"best/{name}": value.cpu().numpy() for name, value in (state.best or {}).items()}
         tensors["record"] = np.array(state.record, np.float64).reshape(-1, len(COLUMNS))
         self._keeper.save(tensors, {"epoch": state.epoch, "seconds": state.seconds})
 
@@ -230,14 +227,8 @@ class Trainer:
             return
         tensors, facts = kept
         state = self.state
-        state.network.load_state_dict(_named(tensors, "weights/"))
-        state.best = _named(tensors, "best/") or None
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _named(tensors, "moments/").items():
-            number, _, key = name.partition("/")
-            moments.setdefault(int(number), {})[key] = value
-        groups = state.optimizer.state_dict()["param_groups"]
-        state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        restore(state.network, state.optimizer, tensors)
+        state.best = named(tensors, "best/") or None
         state.epoch, state.seconds = int(facts["epoch"]), float(facts["seconds"])
         state.record = [tuple(float(v) for v in row) for row in tensors["record"]]
 
@@ -295,12 +286,3 @@ def _check_cases(cases: Sequence[CoreCase], plan: Plan) -> None:
         if missing:
             msg = f"The case '{case.name}' has no {missing[0]}, which the network shall see. Leave it out or choose other inputs."
             raise InvalidInputError(msg)
-
-
-def _named(tensors: dict[str, Any], start: str) -> dict[str, torch.Tensor]:
-    return {name[len(start) :]: torch.from_numpy(np.array(value)) for name, value in tensors.items() if name.startswith(start)}
-
-
-def _copied(state: dict[str, Any]) -> dict[str, Any]:
-    moments = {number: {name: value.clone() for name, value in row.items()} for number, row in state["state"].items()}
-    return {"state": moments, "param_groups": [dict(group) for group in state["param_groups"]]}

@@ -25,6 +25,7 @@ from .qtmnet_batches import Augmentation, Batches
 from .qtmnet_brains import PIECE, Brain, Pieces
 from .qtmnet_data import Cubes
 from .qtmnet_plan import Plan
+from .training_state import copied, restore, state_arrays
 
 COLUMNS = ("epoch", "seconds", "rate", "loss", "nrmse_percent", "bias", "brain_nrmse_percent")
 """Of the record: the last three on what is kept back, without noise; NaN in epochs that are not scored."""
@@ -165,7 +166,7 @@ class Trainer:
         """See every cube once; an epoch that is interrupted is done again."""
         state, plan = self.state, self.plan
         began, losses = time.perf_counter(), []
-        before = {name: value.clone() for name, value in state.network.state_dict().items()}, _copied(state.optimizer)
+        before = copied(state.network, state.optimizer)
         groups = self._groups()
         draw = torch.Generator().manual_seed(1_000_003 * plan.seed + state.epoch)
         state.network.train()
@@ -269,11 +270,7 @@ class Trainer:
     def keep(self) -> None:
         """Write a checkpoint."""
         state = self.state
-        tensors = {f"weights/{name}": value.cpu().numpy() for name, value in state.network.state_dict().items()}
-        for number, moments in state.optimizer.state_dict()["state"].items():
-            tensors |= {
-                f"moments/{number}/{name}": np.asarray(_array(value)) for name, value in moments.items() if value is not None
-            }
+        tensors = state_arrays(state.network, state.optimizer)
         tensors["record"] = np.array(state.record, np.float64).reshape(-1, len(COLUMNS))
         self._keeper.save(tensors, {"epoch": state.epoch, "seconds": state.seconds})
 
@@ -283,15 +280,7 @@ class Trainer:
             return
         tensors, facts = kept
         state = self.state
-        weights = {name[8:]: torch.from_numpy(value) for name, value in tensors.items() if name.startswith("weights/")}
-        state.network.load_state_dict(weights)
-        moments: dict[int, dict[str, Any]] = {}
-        for name, value in tensors.items():
-            if name.startswith("moments/"):
-                _, number, key = name.split("/")
-                moments.setdefault(int(number), {})[key] = torch.from_numpy(value)
-        groups = state.optimizer.state_dict()["param_groups"]
-        state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        restore(state.network, state.optimizer, tensors)
         state.epoch, state.seconds = int(facts["epoch"]), float(facts["seconds"])
         state.record = [tuple(float(v) for v in row) for row in tensors["record"]]
 
@@ -372,13 +361,3 @@ def knows_half(device: Any) -> bool:
         return bool(torch.cuda.is_bf16_supported())
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(known is not None and known())
-
-
-def _array(value: Any) -> NDArray[Any]:
-    return np.array(value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value)
-
-
-def _copied(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    import copy
-
-    return copy.deepcopy(optimizer.state_dict())

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every training leaves beside its weights: the record of its epochs, and words for the machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.files import write_text
+
+
+def write_record(path: Path, columns: Sequence[str], rows: Iterable[Iterable[float]]) -> Path:
+    """Write numbers as CSV.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : sequence of str
+        Names.
+    rows : iterable of iterable of float
+        A line each.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([f"{value:.6g}" for value in row] for row in rows)
+    return write_text(path, text.getvalue())
+
+
+def machine_words(device: Any) -> str:
+    """Say where a training ran.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    str
+        Processor and threads, or the GPU.
+    """
+    import torch
+
+    if device.type == "cpu":
+        return f"a CPU with {torch.get_num_threads()} thread(s) ({platform.machine()})"
+    return str(torch.cuda.get_device_name(device))
