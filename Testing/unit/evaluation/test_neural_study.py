@@ -106,9 +106,11 @@ def test_quick_means_small_phantoms_and_few_steps_of_the_published_methods() -> 
     options = build_parser().parse_args(["evaluate", "neural", "out", "--quick", "--methods", "sppinn", "nlr", "--tile-px", "8"])
     fill_in(options)
     assert options.methods == ["sppinn{steps=100}", "nlr"]
+    assert options.phantom == ("tiles",)
     assert (options.tile_px, options.tile_cbv, options.brain_slices) == (8, (4.0,), 4)
     whole = build_parser().parse_args(["evaluate", "neural", "out"])
     fill_in(whole)
+    assert whole.phantom == ("tiles", "crop")
     assert (whole.tile_px, whole.tile_cbv, whole.brain_slices) == (32, (1.0, 2.0, 3.0, 4.0, 5.0), 32)
 
 
