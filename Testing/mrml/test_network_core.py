@@ -8,6 +8,7 @@ import pytest
 
 from PerfusionSuiteLib import phantom
 from PerfusionSuiteLib.core import PerfusionMaps
+from PerfusionSuiteSlicer.headless.SliceImages import SliceView
 from PerfusionSuiteSlicer.mrml import MapNodes
 from PerfusionSuiteSlicer.mrml.LesionJob import startLesionJob, startMeasuringJob
 from PerfusionSuiteSlicer.mrml.LesionNodes import CORE, HYPOPERFUSION, segmentArray
@@ -98,3 +99,23 @@ def test_a_network_draws_the_core_and_what_it_has_drawn_is_previewed_and_found_a
     result = startLesionJob(scene, chooseRunner(), maps).wait()
     assert "map.core_probability" not in result
     assert findNode(scene, "patient", "map.core_probability") is None
+
+
+def test_what_a_network_calls_healthy_leaves_the_picture_as_it_is_and_a_probable_core_is_drawn(runtime):
+    shape, affine = (60, 60, 3), np.diag([4.0, 4.0, 8.0, 1.0])
+    affine[:3, 3] = -118.0, -118.0, -8.0
+    probable = np.full(shape, np.nan, np.float32)
+    probable[10:50, 10:50] = 0.02  # a network gives no exact zero
+    probable[14:20, 24:36] = 0.9
+    arrays = {"baseline": np.full(shape, 35.0, np.float32), "core_probability": probable}
+    nodes = MapNodes.mapsToNodes(runtime.scene, PerfusionMaps.from_arrays(arrays, affine), "patient")
+    view = SliceView(runtime, (240, 240))
+    view.show(nodes["baseline"])
+    alone = view.picture()
+    view.show(nodes["baseline"], nodes["core_probability"], opacity=1.0)
+    covered = view.picture()
+    view.close()
+    changed = (alone != covered).any(axis=2)
+    assert 0.8 * (24 * 48) < changed.sum() < 1.2 * (24 * 48)  # 6 x 12 voxels of 4 mm, a pixel each mm
+    red, green, _blue = covered[changed].mean(axis=0)
+    assert red > 2 * green

@@ -35,6 +35,9 @@ class Quantity:
         Name of the colour table (see ``core.colors``).
     label_format : str
         printf format of a legend's labels.
+    drawn_above : float
+        Viewers draw nothing up to this value of a window that begins at 0 or above: 0 where nothing flows, more where small
+        values say that there is nothing, and would only darken the image beneath.
     """
 
     key: str
@@ -46,6 +49,7 @@ class Quantity:
     display_range: tuple[float, float]
     colormap: str
     label_format: str = "%.0f"
+    drawn_above: float = 1e-6
 
 
 _TABLE = (
@@ -58,7 +62,9 @@ _TABLE = (
     Quantity("rcbf", "Cerebral blood flow relative to normal tissue", "rCBF", "%", "%", "", (0, 150), "perfusion"),
     Quantity("rcbv", "Cerebral blood volume relative to normal tissue", "rCBV", "%", "%", "", (0, 200), "perfusion"),
     Quantity("adc", "Apparent diffusion coefficient", "ADC", "1e-6 mm2/s", "um2/s", "", (0, 1500), "grey"),
-    Quantity("core_probability", "Probability of infarct core by a network", "P(core)", "1", "1", "", (0, 1), "delay", "%.1f"),
+    Quantity(
+        "core_probability", "Probability of infarct core by a network", "P(core)", "1", "1", "", (0, 1), "delay", "%.1f", 0.05
+    ),
     Quantity("k2", "Leakage (T1 positive, T2* negative)", "K2", "1/s", "/s", "Q.LC1.002", (-0.05, 0.05), "delay", "%.2f"),
     Quantity("mip", "Temporal maximum", "MIP", "HU", "[hnsf'U]", "", (0, 150), "grey"),
     Quantity("mean", "Temporal mean", "Mean", "HU", "[hnsf'U]", "", (0, 80), "grey"),

@@ -85,8 +85,8 @@ def showMap(scene: Any, node: Any, quantity: Quantity, unit: str) -> None:
         display.ApplyThresholdOff()
         display.InterpolateOn()
     else:
-        # NaN is never inside the thresholds; zero, where nothing flows, is left out unless negative values have a meaning.
-        display.SetThreshold(1e-6 if quantity.display_range[0] >= 0 else -LARGE, LARGE)
+        # NaN is never inside the thresholds; what says that there is nothing is left out unless negative values have a meaning.
+        display.SetThreshold(quantity.drawn_above if quantity.display_range[0] >= 0 else -LARGE, LARGE)
         display.ApplyThresholdOn()
         # Interpolation would eat half a voxel around each voxel that was not computed.
         display.InterpolateOff()

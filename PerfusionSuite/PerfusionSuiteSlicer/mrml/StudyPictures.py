@@ -29,7 +29,11 @@ SKULL_MM, LETTERS_MM = 20.0, 14.0
 """Skull and scalp are part of the picture, letters stand beside them: so much more than the brain on every side."""
 
 MAP_PICTURES = ("cbf", "cbv", "mtt", "tmax", "cbf_sd", "tmax_sd")
+OVERLAYS = ("tmax", "core_probability")
+"""Maps over the grey image: on its own a probability that is nearly 0 in most of the brain shows no anatomy."""
 
+SMALL = 1e-3
+"""What is not drawn up to here needs no word."""
 
 VOLUME_KEYS = {
     "core": "infarct_core_volume_ml",
@@ -116,9 +120,9 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> Pictur
         with onlyVisible(nodes):
             return sheet(headingOf(study, key), background=nodes.maps[key], legendOf=nodes.maps[key])
 
-    def overlay() -> np.ndarray:
+    def overlay(key: str) -> np.ndarray:
         with onlyVisible(nodes):
-            return sheet(headingOf(study, "tmax", " over baseline"), foreground=nodes.maps["tmax"], legendOf=nodes.maps["tmax"])
+            return sheet(headingOf(study, key, " over baseline"), foreground=nodes.maps[key], legendOf=nodes.maps[key])
 
     def lesions() -> np.ndarray:
         with onlyVisible(nodes, "lesions"):
@@ -134,8 +138,7 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> Pictur
             return sheet(regionHeading(nodes))
 
     jobs: Pictures = []
-    if "tmax" in nodes.maps:
-        jobs.append(("tmax_overlay", overlay))
+    jobs += [(f"{key}_overlay", lambda key=key: overlay(key)) for key in OVERLAYS if key in nodes.maps]
     jobs += [(key, lambda key=key: mapSheet(key)) for key in MAP_PICTURES if key in nodes.maps]
     further = (
         ("lesions", lesions, True),
@@ -152,7 +155,8 @@ def headingOf(study: Study | AslStudy, key: str, place: str = "") -> Heading:
     quantity, item = QUANTITIES[key], study.maps[key]
     low, high = quantity.display_range
     method = f", method {item.provenance.method}" if item.provenance.method else ""
-    text = f"{legendTitle(quantity, item.unit)}{place}, window {low:g} to {high:g}{method}"
+    hidden = f", up to {quantity.drawn_above:g} not drawn" if quantity.drawn_above > SMALL else ""
+    text = f"{legendTitle(quantity, item.unit)}{place}, window {low:g} to {high:g}{hidden}{method}"
     return [(text, TEXT)]
 
 
