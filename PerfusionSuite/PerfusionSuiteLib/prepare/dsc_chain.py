@@ -100,7 +100,7 @@ def prepare_dsc(
     if motion_correction:
         series, second, motion = correct_dsc_motion(series, second_echo=second, progress=part_of(progress, 0.0, 0.7))
     report(0.7, "Brain mask")
-    masks = mr_tissue_masks(series, brain=brain)
+    masks = mr_tissue_masks(series, brain=brain, second_echo=second)
     if second is not None and brain is None:
         masks = _with_both_echoes(masks, second)
     found = dsc_concentration(series, masks, second_echo=second, progress=part_of(progress, 0.75, 0.85))

@@ -24,8 +24,14 @@ LEAST_DROP_SHARE, LEAST_DROP_OVER_NOISE = 0.2, 3.0
 OPENING_MM, CLOSING_MM = 3.0, 6.0
 RIM_MM = 1.5
 LEAST_HEAD_SHARE = 0.4
-CSF_BRIGHTNESS, CSF_AREA_SHARE = 1.2, 0.45
-NO_AREA_SHARE = 0.12
+EMPTY_AREA_SHARE, NO_AREA_SHARE = 0.2, 0.12
+EMPTY_BRIGHTNESS, EMPTY_PERCENTILE, LEAST_EMPTY = 0.6, 70.0, 10
+TISSUE_AREA_SHARES = 0.5, 1.6
+LEAST_FLUID, LEAST_SHARE, LEAST_CONTRAST = 0.5, 0.3, 2.0
+"""Where brightness says that half or more of a voxel is fluid it must hold as much less contrast than tissue, and none were it
+less than 0.3: that may be wet tissue. Brightness says nothing where fluid is not brighter than tissue by twice what tissue itself
+varies (short echo and repetition times)."""
+
 SHADING_MM = 25.0
 VESSEL_AREA_RATIO, VESSEL_PEAK_RATIO, VESSEL_NOISE_RATIO = 2.0, 2.4, 4.0
 """Lower than for CT: per amount of contrast, large vessels change R2* less than capillaries do."""
@@ -63,7 +69,9 @@ class _Passage:
     noise: float
 
 
-def mr_tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) -> TissueMasks:
+def mr_tissue_masks(
+    series: PerfusionSeries, *, brain: BoolArray | None = None, second_echo: PerfusionSeries | None = None
+) -> TissueMasks:
     """Find brain, cerebrospinal fluid and large vessels in a DSC scan.
 
     Parameters
@@ -72,6 +80,8 @@ def mr_tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) 
         DSC-MRI in its steady state, motion-corrected.
     brain : ndarray of bool, shape (I, J, K), optional
         A user's brain mask; it is used as it is.
+    second_echo : PerfusionSeries, optional
+        The same frames at a later echo, which tells fluid better: it is brighter there, and contrast takes more signal away.
 
     Returns
     -------
@@ -108,7 +118,8 @@ def mr_tissue_masks(series: PerfusionSeries, *, brain: BoolArray | None = None) 
         msg = "No brain was found: nothing with signal loses it as the bolus passes. Give a brain mask or check the series."
         raise InvalidInputError(msg)
     vessel = _find_vessels(passage, mask, spacing)
-    csf = _find_csf(passage, mask, spacing) & ~vessel
+    later = passage if second_echo is None else _summarise(second_echo, head, frames, curve, spacing)
+    csf = _find_csf(later, mask, spacing) & ~vessel
     return TissueMasks(mask, csf, vessel, np.zeros_like(mask), findings)
 
 
@@ -193,17 +204,40 @@ def _find_vessels(passage: _Passage, brain: BoolArray, spacing: FloatArray) -> B
 
 
 def _find_csf(passage: _Passage, brain: BoolArray, spacing: FloatArray) -> BoolArray:
-    """Fluid: brighter than tissue around it (the coil's shading divided out) and nearly without contrast."""
-    area = smooth_in_plane(np.where(brain, passage.area, 0.0).astype(np.float32), 1.0, spacing)
-    typical = float(np.median(passage.area[brain]))
-    tissue = brain & (passage.area > 0.5 * typical)
-    shading = _local_mean(passage.baseline, tissue, spacing)
-    bright = passage.baseline > CSF_BRIGHTNESS * shading
-    little, none = area < CSF_AREA_SHARE * typical, area < NO_AREA_SHARE * typical
+    """Fluid: as bright as what holds no contrast (the coil's shading divided out), and with as little contrast as that leaves.
+
+    How bright fluid is depends on field, echo and repetition time, so that the scan itself tells it. Tissue that died is no
+    brighter than before, and holds some contrast until the scan ends.
+    """
+    typical = max(float(np.median(passage.area[brain])), 1e-6)
+    area = smooth_in_plane(np.where(brain, passage.area, 0.0).astype(np.float32), 1.0, spacing) / typical
+    tissue = brain & (area > TISSUE_AREA_SHARES[0]) & (area < TISSUE_AREA_SHARES[1])
+    shading = np.maximum(_local_mean(passage.baseline, tissue, spacing), np.float32(1e-6))
+    bright = (passage.baseline / shading).astype(np.float32)
+    none = area < NO_AREA_SHARE
+    share = _fluid_share(bright, tissue, shrink(brain, 2.0 * float(spacing[:2].min()), spacing) & (area < EMPTY_AREA_SHARE))
+    if share is None:
+        fluid = none & (bright > EMPTY_BRIGHTNESS)
+    else:
+        left = (np.minimum(share, 1.0) - LEAST_SHARE) / (1.0 - LEAST_SHARE)
+        fluid = ((share > LEAST_FLUID) & (area < left)) | (none & (share > 0))
     rim = brain & ~shrink(brain, float(spacing[:2].min()), spacing)
-    thin = rim & (area < RIM_AREA_SHARE * typical)  # brain shares these voxels with the fluid and the bone around it
-    fluid: BoolArray = brain & ((bright & little) | (none & (passage.baseline > 0.9 * shading)) | thin)
-    return fluid
+    thin = rim & (area < RIM_AREA_SHARE)  # brain shares these voxels with the fluid and the bone around it
+    found: BoolArray = brain & (fluid | thin)
+    return found
+
+
+def _fluid_share(bright: NDArray[np.float32], tissue: BoolArray, empty: BoolArray) -> NDArray[np.float32] | None:
+    """Return how much of each voxel is fluid by its brightness; None where brightness does not tell fluid from tissue."""
+    pure = bright[empty & (bright > EMPTY_BRIGHTNESS)]
+    if pure.size < LEAST_EMPTY or not tissue.any():
+        return None
+    middle = float(np.median(bright[tissue]))
+    contrast = float(np.percentile(pure, EMPTY_PERCENTILE)) - middle
+    if contrast < LEAST_CONTRAST * 1.4826 * float(np.median(np.abs(bright[tissue] - middle))):
+        return None
+    share: NDArray[np.float32] = ((bright - middle) / contrast).astype(np.float32)
+    return share
 
 
 def _local_mean(image: NDArray[np.float32], mask: BoolArray, spacing: FloatArray) -> NDArray[np.float32]:

@@ -206,10 +206,35 @@ def test_brain_fluid_and_vessels_are_found(noisy):
     brain = truth.masks["brain"]
     assert 2 * (masks.brain & brain).sum() / (masks.brain.sum() + brain.sum()) > 0.94
     assert (masks.csf & truth.masks["pure"]).sum() < 0.01 * truth.masks["pure"].sum()
-    assert masks.csf[truth.fractions["csf"] > 0.9].mean() > 0.6
+    assert masks.csf[(truth.fractions["csf"] > 0.9) & masks.brain].mean() > 0.85
     vessel = truth.fractions["artery"] + truth.fractions["vein"]
     assert vessel[masks.vessel].mean() > 5 * vessel[masks.tissue].mean()
     assert not masks.bone.any()
+
+
+@pytest.mark.parametrize("brightness", [0.85, 1.0, 1.12, 1.3, 1.8])
+def test_fluid_is_found_however_bright_it_is_and_dead_tissue_stays(brightness):
+    rng = np.random.default_rng(1)
+    amount = rng.uniform(0.9, 1.1, (32, 32, 4)).astype(np.float32)
+    amount[8:16, 10:18], amount[19:25, 10:20] = 0.0, 0.2
+    level = np.where(amount == 0.0, brightness, 1.0)
+    series = head_of(0.0 * TIMES, noise=4.0, shape=amount.shape)
+    data = series.data * level[..., None] * np.exp(-0.03 * 12.0 * amount[..., None] * bolus())
+    masks = mr_tissue_masks(replace(series, data=data.astype(np.float32)))
+    assert masks.csf[10:14, 12:16].mean() > 0.9
+    assert not masks.csf[20:24, 11:19].any()
+    assert not masks.csf[8:24, 20:24].any()
+
+
+def test_the_later_echo_tells_fluid_that_the_earlier_one_does_not():
+    size = {"shape": (72, 72, 6), "spacing_mm": (3.2, 3.2, 12.0)}
+    series, truth = phantom.dsc_echoes(seed=12, site="m1", motion="none", dual_echo=True, **size)
+    first, second = (drop_dummies(s) for s in series)
+    fluid = truth.fractions["csf"] > 0.9
+    masks = mr_tissue_masks(first, second_echo=second)
+    assert masks.csf[fluid & masks.brain].mean() > 0.85
+    assert masks.csf[truth.masks["scored"] & masks.brain].mean() < 0.01
+    assert mr_tissue_masks(first).csf[truth.masks["scored"] & masks.brain].mean() < 0.01
 
 
 def test_a_users_brain_mask_wins(noisy):
