@@ -35,6 +35,9 @@ CENTER = (-3.33, 5.0, 1.79)
 GAIN = (0.6, 3.0, 0.4)
 """What an output of one adds to each."""
 
+ADDED = "beside"
+"""Of the voxels: what is added to the network's parameters, where a field has it (voxels that a border runs through)."""
+
 BLOCK_POINTS = 1 << 15
 
 
@@ -220,12 +223,13 @@ def parameters_at(
         np.asarray(field.weights[f"level{at}"], np.float32).reshape(lattice.count, -1) for at, lattice in enumerate(lattices)
     ]
     maps = {name.removeprefix("map_"): values for name, values in field.weights.items() if name.startswith("map_")}
-    fine = np.concatenate([field.weights["finest"], *(values[:, None] for values in maps.values())], axis=1)
+    features = field.weights["finest"].shape[1]
+    added = np.asarray(field.weights.get(ADDED, np.zeros((len(field.weights["finest"]), 3))), np.float32)
+    fine = np.concatenate([field.weights["finest"], added, *(values[:, None] for values in maps.values())], axis=1)
     dense = np.zeros((field.mask.size, fine.shape[1]), np.float32)
     dense[field.mask.ravel()] = fine
-    features = field.weights["finest"].shape[1]
     turn = np.asarray(field.settings["lattice_from_voxel"], np.float64)
-    parameters = np.empty((len(points), 3), np.float32)
+    family, parameters = str(field.settings["family"]), np.empty((len(points), 3), np.float32)
     more = np.empty((len(points), len(maps)), np.float32)
     for start in range(0, len(points), BLOCK_POINTS):
         tell(start / len(points), "Sampling the field")
@@ -233,8 +237,8 @@ def parameters_at(
         near = interpolated(dense, field.mask, points[here])
         places = points[here] @ turn[:3, :3].T + turn[:3, 3]
         coarse = [lattice.weights(places) @ table for lattice, table in zip(lattices, tables, strict=True)]
-        parameters[here] = perceptron(np.concatenate([*coarse, near[:, :features]], axis=1), field.weights)
-        more[here] = near[:, features:]
-    family = str(field.settings["family"])
+        learned = perceptron(np.concatenate([*coarse, near[:, :features]], axis=1), field.weights)
+        parameters[here] = bounded(learned, field.settings["bounds"], family) + near[:, features : features + 3]
+        more[here] = near[:, features + 3 :]
     found = flow_mtt_delay(bounded(parameters, field.settings["bounds"], family), family)
     return {**found, **{name: more[:, at] for at, name in enumerate(maps)}}

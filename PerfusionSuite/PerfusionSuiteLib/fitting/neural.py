@@ -22,7 +22,7 @@ _OWN: Mapping[str, Any] = MappingProxyType(
 )
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
-    {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("borders", "outer", "inner")}, **_OWN}
+    {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("outer", "inner")}, **_OWN}
 )
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``random``, ``neural`` (what was learned on
 simulated patients: fewer steps), or a file of ``perfusion-suite train``. Steps (None: 60 from a learned start, 100 from a random

@@ -19,13 +19,13 @@ from ..deconvolution.maps import spread
 from .checkpoint import Checkpoint, request_fingerprint
 from .devices import choose_device, with_fallback
 from .field_sampling import maps_of
-from .lattice_field import Lattice, frame_lattices, lattices_of, parameters_at
+from .lattice_field import ADDED, Lattice, frame_lattices, lattices_of, parameters_at
 from .lattice_network import Adam, LatticeNetwork
 from .neural import NeuralPlan
 from .neural_learner import Learner
 from .neural_objective import Objective, prepare
 from .request import FitRequest, Fitted
-from .spatial_run import facts_of, quality_codes, tell_family
+from .spatial_run import facts_of, parted, quality_codes, tell_family
 from .standard_frame import standard_affine
 from .start_file import Start, load_start
 
@@ -111,17 +111,24 @@ def _run(request: FitRequest, plan: NeuralPlan, start: Start | None, device: Any
     learner.resume(checkpoint)
     learner.learn(request, checkpoint, part_of(request.progress, 0.3, 0.9))
     tell(0.9, "Maps")
-    field = _field(request, objective, learner, placing, plan)
-    maps = _maps(request, objective, learner, field)
+    theta = learner.theta()
+    whole = parted(request, objective.data, plan.objective, theta) if plan.objective.borders else theta
+    field = _field(request, objective, learner, placing, plan, whole)
+    maps = _maps(request, objective, field, whole)
     maps["shape"] = np.asarray(objective.data.manifold.table.shape)
     checkpoint.clear()
     return Fitted(maps, field)
 
 
-def _field(request: FitRequest, objective: Objective, learner: Learner, placing: Placing, plan: NeuralPlan) -> FittedField:
-    """Put what was learned together, with the standard deviations as maps of their own."""
+def _field(
+    request: FitRequest, objective: Objective, learner: Learner, placing: Placing, plan: NeuralPlan, whole: Tensor
+) -> FittedField:
+    """Put together what was learned, what the sides of borders add to it, and the standard deviations as maps of their own."""
+    theta = learner.theta()
     weights: dict[str, NDArray[Any]] = learner.network.arrays()
-    weights |= {f"map_{name}": values for name, values in objective.deviations(learner.theta()).items()}
+    if plan.objective.borders:
+        weights[ADDED] = (whole - theta).T.cpu().numpy().copy()
+    weights |= {f"map_{name}": values for name, values in objective.deviations(theta, whole).items()}
     first = placing.lattices[0]
     settings = {
         **request.settings,
@@ -144,9 +151,9 @@ def _field(request: FitRequest, objective: Objective, learner: Learner, placing:
     )  # fmt: skip
 
 
-def _maps(request: FitRequest, objective: Objective, learner: Learner, field: FittedField) -> dict[str, NDArray[Any]]:
+def _maps(request: FitRequest, objective: Objective, field: FittedField, whole: Tensor) -> dict[str, NDArray[Any]]:
     """Sample the field at the voxels of the scan: the maps are by definition what the stored field gives."""
     columns = maps_of(parameters_at(field, np.argwhere(field.mask).astype(float)), request.factor)
     maps = {name: spread(request.problem, objective.placed(values)) for name, values in columns.items()}
-    maps["quality"] = spread(request.problem, quality_codes(objective.data, learner.theta()), QualityCode.OUTSIDE_MASK)
+    maps["quality"] = spread(request.problem, quality_codes(objective.data, whole), QualityCode.OUTSIDE_MASK)
     return maps

@@ -18,7 +18,7 @@ from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
 from .spatial_run import LEAST_VOLUME, dictionary_start
 from .spatial_solver import LARGEST_STEP, Prior, Quadratic, SpatialProblem, down, lower_inverse, up
-from .spatial_spread import misfit_over_noise, own_inverse, standard_deviations
+from .spatial_spread import Averaged, misfit_over_noise, own_inverse, standard_deviations
 
 Tensor = Any
 
@@ -98,19 +98,34 @@ class Objective:
         step = _own_steps(self.task, model)
         return ((1.0 - share) * step + share * (guess - theta)) / unit.square(), model.objective, model.misfit
 
-    def deviations(self, theta: Tensor) -> dict[str, NDArray[np.float32]]:
-        """Return standard deviations of the maps at parameters of shape (3, N), by quantity, shape (N,).
+    def deviations(self, theta: Tensor, whole: Tensor) -> dict[str, NDArray[np.float32]]:
+        """Return standard deviations of the maps.
 
         Those of the spatial fit, and how far each voxel still is from its minimum: a short fit does not get there.
+
+        Parameters
+        ----------
+        theta : tensor, shape (3, N)
+            Parameters that the network gives.
+        whole : tensor, shape (3, N)
+            Those of the maps: voxels between two tissues are explained by both.
+
+        Returns
+        -------
+        dict of ndarray, shape (N,)
+            By quantity.
         """
         line = self.task.mesh.scatter(theta)
-        share, mtt = self.task.manifold.centre_share, theta[2].exp()
-        cbf, delay = (theta[0] - theta[2]).exp() * self.factor, theta[1] - share * mtt
+        share, mtt = self.task.manifold.centre_share, whole[2].exp()
+        cbf, delay = (whole[0] - whole[2]).exp() * self.factor, whole[1] - share * mtt
         maps = {"cbf": cbf, "mtt": mtt, "delay": delay, "tmax": delay + 0.5 * mtt}
         task = _problem(self.data, self.data.variance, self.task.prior)
-        misfit = None if self.model_factor is None else misfit_over_noise(task, line, self.model_factor)
+        averaged = None
+        if self.model_factor is not None:
+            averaged = Averaged(misfit_over_noise(task, line, self.model_factor), self.data.noise_sd)
         model = task.quadratic(line)
-        found = standard_deviations(task, line, own_inverse(task, model), maps, misfit, self.artery)
+        inverse = own_inverse(task, model, tied=averaged is None)
+        found = standard_deviations(task, line, inverse, maps, averaged, self.artery)
         volume, center, transit = _own_steps(task, model)
         left = {
             "cbf_sd": cbf * (volume - transit),

@@ -24,7 +24,7 @@ from .request import FitRequest, Fitted
 from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
 from .spatial_solver import Prior, Quadratic, SpatialProblem, minimise
-from .spatial_spread import misfit_over_noise, own_inverse, standard_deviations
+from .spatial_spread import Averaged, misfit_over_noise, own_inverse, standard_deviations
 from .spatial_start import Dictionary
 
 Tensor = Any
@@ -80,13 +80,13 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
         tell(0.5 + 0.45 * step / plan.outer, "Spatial fit")
 
     theta, model = minimise(task, dictionary_start(task), plan.outer, plan.inner, look)
-    inverse = own_inverse(task, model)
+    inverse = own_inverse(task, model, tied=not plan.average)
     del model
     give_back_freed()
-    misfit = misfit_over_noise(task, theta, plan.model_factor) if plan.average else None
+    averaged = Averaged(misfit_over_noise(task, theta, plan.model_factor), data.noise_sd) if plan.average else None
     single = shared(request, data, plan, task.mesh.gather(theta)) if plan.average else task.mesh.gather(theta)
     found = parted(request, data, plan, single) if plan.borders else single
-    columns = _columns(task, theta, found, inverse, (request.factor, misfit, plan.artery_error))
+    columns = _columns(task, theta, found, inverse, (request.factor, averaged, plan.artery_error))
     maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
     maps["quality"] = spread(request.problem, quality_codes(data, found), QualityCode.OUTSIDE_MASK)
     parameters = np.stack([_placed(row, data.finite) for row in found.cpu().numpy()], axis=1)
@@ -160,15 +160,15 @@ def _columns(
     line: Tensor,
     theta: Tensor,
     inverse: Tensor,
-    known: tuple[float, float | None, tuple[float, float]],
+    known: tuple[float, Averaged | None, tuple[float, float]],
 ) -> dict[str, NDArray[np.float32]]:
-    """Maps of the voxels of the mesh in physical units; known are the factor of flow, the misfit, and the artery's error."""
-    factor, misfit, artery = known
+    """Maps of the voxels of the mesh in physical units; known: factor of flow, what averaging left, the artery's error."""
+    factor, averaged, artery = known
     mtt = theta[2].exp()
     delay = theta[1] - task.manifold.centre_share * mtt
     cbf = (theta[0] - theta[2]).exp() * factor
     found = {"cbf": cbf, "cbv": theta[0].exp() * (factor / 60.0), "mtt": mtt, "delay": delay, "tmax": delay + 0.5 * mtt}
-    found.update(standard_deviations(task, line, inverse, found, misfit, artery))
+    found.update(standard_deviations(task, line, inverse, found, averaged, artery))
     empty = theta[0] < EMPTY_LOG_VOLUME
     found = {name: values if name == "cbv" else values.masked_fill(empty, float("nan")) for name, values in found.items()}
     return {name: values.float().cpu().numpy() for name, values in found.items()}

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Standard deviations of a spatial fit: noise, tissues mixed near edges, and the arterial input. Needs PyTorch."""
+"""Standard deviations of a spatial fit: noise, tissues mixed by averaging, and the arterial input. Needs PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -15,16 +16,26 @@ from .spatial_solver import Quadratic, SpatialProblem, lower_inverse
 
 Tensor = Any
 
-OWN: Mapping[str, float] = MappingProxyType({"cbf": 1.05, "mtt": 0.7, "delay": 0.6, "tmax": 1.03})
-"""What the spreads of the voxels' own blocks are multiplied with."""
+VOLUME = 0.54
+"""Share of a single voxel's error of blood volume that averaging leaves in flow. It does not shrink with the number of voxels
+averaged: the noisier a scan, the more unlike the volumes that are taken for alike."""
 
-GUIDED = 0.83
-"""Factor of that of flow where edges of the static image keep tissues apart."""
+GUIDED = 0.7
+"""Factor of this where edges of the static image keep tissues apart."""
 
-ROUGHNESS = 0.2
+LIKENESS = 0.034
+"""What transit times pooled over alike tissue are off, as a share of flow."""
+
+SINGLE: Mapping[str, float] = MappingProxyType({"mtt": 0.1, "delay": 0.094})
+"""Share of a single voxel's error that pooling leaves in transit time and delay."""
+
+AVERAGED = 0.61
+"""Share of what curves as they were averaged (and their mixtures, by `model_factor`) leave open about Tmax."""
+
+ROUGHNESS: Mapping[str, float] = MappingProxyType({"cbf": 0.43, "mtt": 2.3, "delay": 1.64, "tmax": 0.84})
 """What the scatter of a map among the nearest voxels is multiplied with: near edges averaging mixes tissues. All were read
-off analytic brains cut to the lesion (seeds 11 and 12, 2 and 4 HU, box and exponential residues), so that 68 % intervals hold the
-truth in each of them."""
+off an analytic brain (seed 11, 2 and 4 HU, box and exponential residues), cut to the lesion and in whole slices, so that 68 %
+intervals hold the truth in normal tissue, penumbra and core of each of them."""
 
 USUAL_MISFIT = 3.0
 """Misfit over noise that mixed tissues lead to; where curves miss their model by more, spreads grow."""
@@ -64,9 +75,40 @@ def misfit_over_noise(task: SpatialProblem, line: Tensor, model_factor: float) -
     return float(ratio.median())
 
 
-def own_inverse(task: SpatialProblem, model: Quadratic) -> Tensor:
-    """Return the inverse factors of the voxels' own blocks, shape (6, N): all that is needed of a model in the end."""
-    return task.mesh.gather(lower_inverse(model.blocks, model.ties))
+def own_inverse(task: SpatialProblem, model: Quadratic, *, tied: bool) -> Tensor:
+    """Return the inverse factors of the voxels' own blocks: all that is needed of a model in the end.
+
+    Parameters
+    ----------
+    task : SpatialProblem
+        The scan.
+    model : Quadratic
+        Around the parameters that minimize the objective.
+    tied : bool
+        Whether the smoothness holds a voxel to its neighbors. It does not tell more of a voxel that was averaged with them.
+
+    Returns
+    -------
+    tensor, shape (6, N)
+        See `spatial_solver.lower_inverse`.
+    """
+    return task.mesh.gather(lower_inverse(model.blocks, model.ties if tied else torch.zeros_like(model.ties)))
+
+
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    """What is known of curves that were averaged with alike neighbors.
+
+    Parameters
+    ----------
+    misfit : float
+        From `misfit_over_noise`.
+    noise_sd : float
+        Of a sample of a single voxel.
+    """
+
+    misfit: float
+    noise_sd: float
 
 
 def standard_deviations(
@@ -74,10 +116,10 @@ def standard_deviations(
     line: Tensor,
     inverse: Tensor,
     maps: Mapping[str, Tensor],
-    misfit: float | None,
+    averaged: Averaged | None,
     artery: tuple[float, float] = EXACT,
 ) -> dict[str, Tensor]:
-    """Put together what a fit cannot know: noise, tissues mixed near edges, and the arterial input.
+    """Put together what a fit cannot know: noise, tissues mixed by averaging, and the arterial input.
 
     Parameters
     ----------
@@ -86,11 +128,11 @@ def standard_deviations(
     line : tensor, shape (3, size)
         Parameters that minimize the objective.
     inverse : tensor, shape (6, N)
-        Of the voxels' own blocks around them, see `own_inverse`.
+        Of the voxels' own blocks around them, see `own_inverse`: tied without averaging, untied with it.
     maps : mapping of str to tensor, shape (N,)
         ``cbf`` in mL/100 g/min, ``mtt``, ``delay`` and ``tmax`` in s.
-    misfit : float or None
-        From `misfit_over_noise` when alike neighbors were averaged; without averaging the blocks hold all there is.
+    averaged : Averaged or None
+        When alike neighbors were averaged; without averaging the blocks hold all there is.
     artery : tuple of float
         See `artery_error`.
 
@@ -107,20 +149,34 @@ def standard_deviations(
         "delay": _length(inverse, 0.0, 1.0, -share * mtt),
         "tmax": _length(inverse, 0.0, 1.0, (0.5 - share) * mtt),
     }
-    squares = {name: values.square() for name, values in own.items()}
-    if misfit is not None:
-        more = max(1.0, misfit / USUAL_MISFIT)
-        rough = _scatter(mesh, torch.stack([cbf.clamp_min(LEAST_FLOW).log(), *(maps[name] for name in own if name != "cbf")]))
-        rough[0] *= cbf
-        if task.relaxed is not None:
-            squares["cbf"] = GUIDED**2 * squares["cbf"]
-        for at, name in enumerate(own):
-            squares[name] = more * OWN[name] ** 2 * squares[name] + (ROUGHNESS * rough[at]).square()
+    if averaged is not None:
+        own["cbf"] = cbf * inverse[0]  # of volume alone: transit times were pooled
+        squares = _of_averages(task, own, maps, averaged)
+    else:
+        squares = {name: values.square() for name, values in own.items()}
     for name, values in (("cbf", cbf), ("mtt", maps["mtt"])):  # what an artery's shape lacks in flow it has in transit time
         squares[name] = squares[name] + (artery[0] * values).square()
     for name in ("delay", "tmax"):
         squares[name] = squares[name] + artery[1] ** 2
     return {f"{name}_sd": values.sqrt() for name, values in squares.items()}
+
+
+def _of_averages(
+    task: SpatialProblem, own: Mapping[str, Tensor], maps: Mapping[str, Tensor], averaged: Averaged
+) -> dict[str, Tensor]:
+    """Squared errors of maps of averaged curves, from the spreads that their own blocks give."""
+    cbf = maps["cbf"]
+    rough = _scatter(task.mesh, torch.stack([cbf.clamp_min(LEAST_FLOW).log(), *(maps[name] for name in own if name != "cbf")]))
+    rough[0] *= cbf
+    single = (averaged.noise_sd**2 / task.variance).clamp_min(1.0)
+    volume = VOLUME if task.relaxed is None else GUIDED * VOLUME
+    noise = {
+        "cbf": volume**2 * single * own["cbf"].square() + (LIKENESS * cbf).square(),
+        **{name: factor**2 * single * own[name].square() for name, factor in SINGLE.items()},
+        "tmax": AVERAGED**2 * own["tmax"].square(),
+    }
+    more = max(1.0, averaged.misfit / USUAL_MISFIT)
+    return {name: more * noise[name] + (ROUGHNESS[name] * rough[at]).square() for at, name in enumerate(own)}
 
 
 def _scatter(mesh: Mesh, values: Tensor) -> Tensor:
