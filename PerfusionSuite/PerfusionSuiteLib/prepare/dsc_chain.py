@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import GridMismatchError
 from ..core.findings import QualityFinding
-from ..core.geometry import BoolArray
+from ..core.geometry import BoolArray, voxel_sizes
 from ..core.progress import ProgressCallback, part_of
 from ..core.series import PerfusionSeries
 from ..core.values import Concentration, MotionReport, TissueMasks
@@ -19,9 +19,16 @@ from .dsc_frames import drop_dummies
 from .dsc_motion import correct_dsc_motion
 from .leakage import correct_leakage
 from .mr_masks import LOST_SIGNAL_SHARE, mr_tissue_masks
+from .skull import smooth_in_plane
 from .timing import common_times, regular_times
 
 FIRST_FRAMES = 5
+NOISE_MM, NOISE_RATIO, NOISE_OVER_PEAK = 3.0, 2.5, 0.5
+"""Voxels whose noise, averaged over some millimeters, is 2.5 times that of the brain and half of what tissue reaches at its peak
+tell nothing: their Tmax is a lottery."""
+
+TOLD_ML = 1.0
+
 LEAKAGE = ("none", "bsw", "bidirectional")
 """Choices for the correction of leakage."""
 
@@ -105,6 +112,9 @@ def prepare_dsc(
         masks = _with_both_echoes(masks, second)
     found = dsc_concentration(series, masks, second_echo=second, progress=part_of(progress, 0.75, 0.85))
     concentration, k2 = found.concentration, None
+    if brain is None:
+        masks, left_out = _without_noise(masks, concentration)
+        concentration = replace(concentration, findings=(*concentration.findings, *left_out))
     if leakage != "none":
         result = correct_leakage(
             concentration, masks, model=leakage, saturated=found.saturated, progress=part_of(progress, 0.85, 1.0)
@@ -120,6 +130,32 @@ def _with_both_echoes(masks: TissueMasks, second: PerfusionSeries) -> TissueMask
     level = np.median(second.data[..., :FIRST_FRAMES], axis=-1)
     lit = level > LOST_SIGNAL_SHARE * float(np.median(level[masks.brain]))
     return replace(masks, brain=masks.brain & lit, csf=masks.csf & lit, vessel=masks.vessel & lit)
+
+
+def _without_noise(masks: TissueMasks, concentration: Concentration) -> tuple[TissueMasks, tuple[QualityFinding, ...]]:
+    """Leave out of the brain where little signal, above all over air, makes curves of noise."""
+    spacing = voxel_sizes(concentration.affine)
+    inside = masks.brain & concentration.mask
+    known = inside & ~masks.vessel
+    variance = concentration.data[..., : concentration.baseline_frames].var(axis=-1)
+    total = smooth_in_plane(np.where(known, variance, 0.0).astype(np.float32), NOISE_MM, spacing)
+    weight = smooth_in_plane(known.astype(np.float32), NOISE_MM, spacing)
+    noise = np.sqrt(total / np.maximum(weight, 1e-3))
+    tissue = masks.tissue & concentration.mask
+    peak = np.median(_tallest(concentration.data[tissue])) if tissue.any() else np.inf
+    lost = known & (noise > max(NOISE_RATIO * float(np.median(noise[inside])), NOISE_OVER_PEAK * float(peak)))
+    kept = replace(masks, brain=masks.brain & ~lost, csf=masks.csf & ~lost)
+    if (volume_ml := float(lost.sum() * np.prod(spacing)) / 1e3) < TOLD_ML:
+        return kept, ()
+    text = f"{volume_ml:.0f} mL of brain were left out: little signal is left there, as near air, and its curves are noise."
+    advice = "A lesion there cannot be seen; a shorter echo time shows more of it."
+    return kept, (QualityFinding("signal_lost", "info", text, advice),)
+
+
+def _tallest(curves: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the largest mean of three frames of each curve."""
+    tallest: NDArray[np.float32] = ((curves[:, :-2] + curves[:, 1:-1] + curves[:, 2:]) / np.float32(3.0)).max(axis=1)
+    return tallest
 
 
 def _same_frames(second: PerfusionSeries, series: PerfusionSeries) -> PerfusionSeries:

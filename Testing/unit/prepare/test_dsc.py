@@ -227,8 +227,7 @@ def test_fluid_is_found_however_bright_it_is_and_dead_tissue_stays(brightness):
 
 
 def test_the_later_echo_tells_fluid_that_the_earlier_one_does_not():
-    size = {"shape": (72, 72, 6), "spacing_mm": (3.2, 3.2, 12.0)}
-    series, truth = phantom.dsc_echoes(seed=12, site="m1", motion="none", dual_echo=True, **size)
+    series, truth = phantom.dsc_echoes(seed=12, site="m1", motion="none", dual_echo=True, **SIZE)
     first, second = (drop_dummies(s) for s in series)
     fluid = truth.fractions["csf"] > 0.9
     masks = mr_tissue_masks(first, second_echo=second)
@@ -268,6 +267,21 @@ def test_where_only_the_second_echo_has_lost_its_signal_is_no_brain_either():
     given = np.zeros(brain.shape, bool)
     given[6:20, 6:20] = True
     assert (prepare_dsc(echoes[0], second_echo=later, motion_correction=False, brain=given).masks.brain == given).all()
+
+
+def test_where_little_signal_makes_curves_of_noise_is_left_out_and_told():
+    echoes = [head_of(5.0 * bolus(), te=te, noise=6.0, shape=(40, 40, 6)) for te in (0.012, 0.04)]
+    rng = np.random.default_rng(7)
+    data = echoes[1].data.copy()
+    weak = 0.2 * data[24:32, 24:32]
+    data[24:32, 24:32] = np.abs(weak + 15.0 * rng.standard_normal(weak.shape))
+    found = prepare_dsc(echoes[0], second_echo=replace(echoes[1], data=data), motion_correction=False)
+    assert not found.masks.brain[26:30, 26:30].any()
+    assert found.masks.brain[8:20, 8:20].all()
+    assert "signal_lost" in {f.code for f in found.concentration.findings}
+    whole = prepare_dsc(echoes[0], second_echo=echoes[1], motion_correction=False)
+    assert whole.masks.brain[24:32, 24:32].all()
+    assert "signal_lost" not in {f.code for f in whole.concentration.findings}
 
 
 def test_the_edge_of_a_moving_head_is_not_taken_for_an_artery():
