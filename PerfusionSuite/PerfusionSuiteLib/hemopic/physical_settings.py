@@ -78,9 +78,6 @@ INPUTS = ("reference", "aif")
 AUTO = "auto"
 VOXEL = "voxel"
 DISPERSIONS = (0.0, 0.25, 0.5)
-AUTO = "auto"
-VOXEL = "voxel"
-DISPERSIONS = (0.0, 0.25, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
