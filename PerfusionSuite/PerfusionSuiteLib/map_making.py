@@ -26,6 +26,7 @@ from .core import (
     part_of,
 )
 from .core.geometry import BoolArray, FloatArray
+from .core.memory import sparse_zeros
 from .core.quantities import unit_of
 from .preparation import Clock, Prepared
 from .regional_meaning import findings_of
@@ -80,28 +81,14 @@ def make_maps(
     ready = 0.1 if settings.noise_reduction_used == "none" else 0.5
     excluded = masks.csf | masks.vessel | masks.bone
     alone = settings.on_grid and settings.noise_reduction_used == "none"
-    curves = np.empty((0, times.size), np.float32)
-    if not alone:
-        with clock.step("noise"):
-            curves = prepare.smoothed_curves(
-                concentration,
-                method=settings.noise_reduction_used,
-                exclude=excluded,
-                progress=part_of(progress, 0.0, ready),
-                **settings.noise_options,
-            )
-
-    def read_off(made: Provenance) -> list[PerfusionMap]:  # smooth copies are made late, which keeps the memory of a fit small
-        kind = FOR_PEAKS if settings.noise_reduction == "auto" else "none"  # who asks for none gets peaks of the scan as it is
-        smooth = prepare.smoothed_curves(concentration, method=kind, exclude=excluded) if alone else curves
-        return _curve_maps(concentration, smooth, made)
-
+    with clock.step("noise"):
+        curves, read_off = _quiet_curves(concentration, excluded, settings, alone, part_of(progress, 0.0, ready))
     fitted = None
     with clock.step("maps"):
         if regional.is_regional(settings.method):
             later = part_of(progress, ready, 1.0)
             found = regional.fit_regions(concentration, aif, settings, inputs, masks, provenance, later, watch)
-            return found.maps.added(*read_off(found.provenance)), found.regions
+            return found.maps.added(*_as_maps(read_off, concentration, found.provenance)), found.regions
         if settings.on_grid:
             arrays, fitted = _whole_volume(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
         else:
@@ -117,7 +104,22 @@ def make_maps(
         units={key: unit_of(key, settings.density) for key in known},
         quality=None if quality is None else _on_grid(quality, mask, deconvolution.QualityCode.OUTSIDE_MASK),
     )
-    return maps.added(*read_off(provenance)), fitted
+    return maps.added(*_as_maps(read_off, concentration, provenance)), fitted
+
+
+def _quiet_curves(
+    concentration: Concentration, excluded: BoolArray, settings: Settings, alone: bool, progress: ProgressCallback
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Reduce noise; return the curves for a method, none for one that looks at the scan alone, and what is read off them.
+
+    It is read off before a fit, which needs the memory of smooth copies.
+    """
+    if not alone:
+        kind, options = settings.noise_reduction_used, settings.noise_options
+    else:  # who asks for none gets peaks of the scan as it is
+        kind, options = FOR_PEAKS if settings.noise_reduction == "auto" else "none", {}
+    curves = prepare.smoothed_curves(concentration, method=kind, exclude=excluded, progress=progress, **options)
+    return curves[:0].copy() if alone else curves, _read_off(concentration, curves)
 
 
 def _whole_volume(
@@ -132,7 +134,7 @@ def _whole_volume(
     mask = concentration.mask
     data = concentration.data
     if settings.noise_reduction_used != "none":
-        data = np.zeros_like(data)
+        data = sparse_zeros(data.shape)
         data[mask] = curves
     arrays, fitted = fitting.fit(
         data, aif.values, concentration.times_s, method=settings.method, mask=mask, affine=concentration.affine,
@@ -171,8 +173,8 @@ def _on_grid(values: NDArray[Any], mask: BoolArray, empty: float = np.nan) -> ND
     return volume
 
 
-def _curve_maps(raw: Concentration, curves: NDArray[np.float32], provenance: Provenance) -> list[PerfusionMap]:
-    """Maps read off the curves themselves: time to peak, temporal maximum and baseline."""
+def _read_off(raw: Concentration, curves: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """What is read off the curves themselves: time to peak, temporal maximum and mean."""
     peak_at, maximum = np.empty(curves.shape[0], np.float32), np.empty(curves.shape[0], np.float32)
     kernel = np.array([0.25, 0.5, 0.25], np.float32)
     for start in range(0, curves.shape[0], 16384):  # in parts, which keeps the working copies small
@@ -181,17 +183,20 @@ def _curve_maps(raw: Concentration, curves: NDArray[np.float32], provenance: Pro
         filtered = kernel[0] * padded[:, :-2] + kernel[1] * padded[:, 1:-1] + kernel[2] * padded[:, 2:]
         peak_at[here] = raw.times_s[filtered.argmax(axis=1)]
         maximum[here] = filtered.max(axis=1)
-    if raw.unit != "HU":  # contrast darkens MR: signal and change of relaxation cannot be added
-        found = {"ttp": _on_grid(peak_at, raw.mask), "mip": _on_grid(maximum, raw.mask, 0.0), "baseline": raw.baseline}
-        units = {"ttp": "s", "mip": raw.unit, "baseline": "a.u."}
-        return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance, units[key]) for key, v in found.items()]
-    values = {
-        "ttp": _on_grid(peak_at, raw.mask),
-        "mip": raw.baseline + _on_grid(maximum, raw.mask, 0.0),
-        "mean": raw.baseline + raw.data.mean(axis=3),
-        "baseline": raw.baseline,
-    }
-    return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance) for key, v in values.items()]
+    found = {"ttp": _on_grid(peak_at, raw.mask), "mip": _on_grid(maximum, raw.mask, 0.0)}
+    if raw.unit == "HU":  # contrast darkens MR: signal and change of relaxation cannot be added
+        found["mip"] += raw.baseline
+        found["mean"] = raw.baseline + raw.data.mean(axis=3)
+    return found
+
+
+def _as_maps(found: dict[str, NDArray[np.float32]], raw: Concentration, provenance: Provenance) -> list[PerfusionMap]:
+    """Maps of what was read off the curves, and the baseline."""
+    values = {**found, "baseline": raw.baseline}
+    if raw.unit == "HU":
+        return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance) for key, v in values.items()]
+    units = {"ttp": "s", "mip": raw.unit, "baseline": "a.u."}
+    return [PerfusionMap(v, raw.affine, QUANTITIES[key], None, provenance, units[key]) for key, v in values.items()]
 
 
 def with_further_maps(

@@ -13,6 +13,7 @@ from typing import NoReturn
 from .. import __version__
 from ..core import InvalidInputError
 from ..core.failures import CANCELLED, failure_of
+from ..core.memory import share_one_heap
 from ..core.stop import StopSignals
 from . import (
     aggregate,
@@ -92,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code: 0 done, 2 invalid input, 3 cancelled, 4 out of memory, 5 numerical failure, 1 unexpected.
     """
+    share_one_heap()
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbose, events = "--verbose" in words, "--json-events" in words
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..core import CancelledError, InvalidInputError, PerfusionError
 from ..core.failures import CANCELLED, INVALID_INPUT, Failure, failure_of
+from ..core.memory import share_one_heap
 from .folder import JobFolder
 from .report import Report
 from .stop import StopRequests
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
+    share_one_heap()
     words = list(sys.argv[1:] if arguments is None else arguments)
     path = Path(words[0]) if len(words) == 1 else Path()
     if path.name != "job.json" or not path.is_file():

@@ -130,7 +130,7 @@ def show_image(
     axes.set_facecolor(FILM)
     width, height = size_mm
     axes.imshow(
-        np.asarray(picture, float), cmap=map_colors(colormap), vmin=limits[0], vmax=limits[1], extent=(0.0, width, height, 0.0)
+        np.asarray(picture, np.float32), cmap=map_colors(colormap), vmin=limits[0], vmax=limits[1], extent=(0.0, width, height, 0.0)
     )
     axes.set_aspect("equal")
     axes.set_axis_off()
@@ -152,9 +152,9 @@ def show_color(axes: Any, mask: BoolArray, size_mm: tuple[float, float], color: 
     opacity : float
         0 to 1.
     """
-    layer = np.zeros((*mask.shape, 4))
-    layer[..., :3] = color
-    layer[..., 3] = mask * opacity
+    layer = np.zeros((*mask.shape, 4), np.uint8)  # a figure keeps what it shows, and pages of panels add up
+    layer[..., :3] = 255.0 * np.asarray(color)
+    layer[..., 3] = mask * (255.0 * opacity)
     axes.imshow(layer, extent=(0.0, size_mm[0], size_mm[1], 0.0), interpolation="nearest")
 
 
@@ -176,13 +176,20 @@ def outline(axes: Any, mask: BoolArray, size_mm: tuple[float, float], color: Any
     """
     if not mask.any():
         return
+    from contourpy import LineType, contour_generator
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path as Line
+
     rows, columns = mask.shape
     # One voxel of background all around closes outlines at the edge of the picture.
     x = (np.arange(-1, columns + 1) + 0.5) * size_mm[0] / columns
     y = (np.arange(-1, rows + 1) + 0.5) * size_mm[1] / rows
-    height = np.pad(mask, 1).astype(float)
-    axes.contour(x, y, height, levels=[0.5], colors=["black"], linewidths=[width + 1.0], alpha=0.6)
-    axes.contour(x, y, height, levels=[0.5], colors=[color], linewidths=[width])
+    # Lines found once and by themselves: contours of axes keep grids of numbers as large as the picture, one for each of them.
+    found = contour_generator(x, y, np.pad(mask, 1).astype(float), line_type=LineType.SeparateCode).lines(0.5)
+    paths = [Line(points, codes) for points, codes in zip(*found, strict=True)]
+    for ink, wide, opacity in (("black", width + 1.0, 0.6), (color, width, 1.0)):
+        look = {"facecolors": "none", "edgecolors": [ink], "linewidths": [wide], "alpha": opacity, "zorder": 2}
+        axes.add_collection(PathCollection(paths, **look), autolim=False)
     axes.set_xlim(0.0, size_mm[0])
     axes.set_ylim(size_mm[1], 0.0)
 
