@@ -129,9 +129,8 @@ def show_image(
     """
     axes.set_facecolor(FILM)
     width, height = size_mm
-    axes.imshow(
-        np.asarray(picture, np.float32), cmap=map_colors(colormap), vmin=limits[0], vmax=limits[1], extent=(0.0, width, height, 0.0)
-    )
+    shown = np.asarray(picture, np.float32)
+    axes.imshow(shown, cmap=map_colors(colormap), vmin=limits[0], vmax=limits[1], extent=(0.0, width, height, 0.0))
     axes.set_aspect("equal")
     axes.set_axis_off()
 
