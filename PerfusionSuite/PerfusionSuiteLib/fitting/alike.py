@@ -110,7 +110,7 @@ class Averaging:
     ) -> None:
         self.first, self.first_stride = window(FIRST_MM, spacing_mm, 0)
         self.second, self.second_stride = window(SECOND_MM, spacing_mm, 1 if mask.shape[2] > 1 else 0)
-        reach = np.abs(np.array([*self.first, *self.second])).max(axis=0)
+        reach = np.abs(np.array([(0, 0, 0), *self.first, *self.second])).max(axis=0)
         self.mesh = Mesh(mask, spacing_mm, device, (int(reach[0]), int(reach[1]), max(1, int(reach[2]))))
         self.spacing_mm, self.guide_hu, self.gpu_rows = spacing_mm, guide_hu, gpu_rows or GPU_ROWS
         self.passes = max(1, round(2.0 * (SMOOTHING_MM / float(min(spacing_mm[:2]))) ** 2))
@@ -171,7 +171,7 @@ class Averaging:
         steps = [(i * mesh.shape[1] + j) * mesh.shape[2] + k for i, j, k in offsets]
         far = [math.hypot(i * self.spacing_mm[0], j * self.spacing_mm[1]) / (SIGMA_SHARE * radius_mm) for i, j, _ in offsets]
         result, shares = torch.zeros_like(data), torch.zeros_like(self.inside)
-        edge = max(abs(step) for step in steps)
+        edge = max((abs(step) for step in steps), default=0)  # voxels wider than the radius have no neighbors in plane
 
         def work(block: slice) -> None:
             if not bool(self.inside[:, block].any()):

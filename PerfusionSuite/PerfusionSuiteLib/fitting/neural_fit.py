@@ -25,7 +25,8 @@ from .neural import NeuralPlan
 from .neural_learner import Learner
 from .neural_objective import Objective, prepare
 from .request import FitRequest, Fitted
-from .spatial_run import facts_of, parted, quality_codes, tell_family
+from .spatial import Plan
+from .spatial_run import facts_of, parted, quality_codes, shared, tell_family
 from .standard_frame import standard_affine
 from .start_file import Start, load_start
 
@@ -111,8 +112,7 @@ def _run(request: FitRequest, plan: NeuralPlan, start: Start | None, device: Any
     learner.resume(checkpoint)
     learner.learn(request, checkpoint, part_of(request.progress, 0.3, 0.9))
     tell(0.9, "Maps")
-    theta = learner.theta()
-    whole = parted(request, objective.data, plan.objective, theta) if plan.objective.borders else theta
+    whole = _whole(request, objective, plan.objective, learner.theta())
     field = _field(request, objective, learner, placing, plan, whole)
     maps = _maps(request, objective, field, whole)
     maps["shape"] = np.asarray(objective.data.manifold.table.shape)
@@ -120,13 +120,19 @@ def _run(request: FitRequest, plan: NeuralPlan, start: Start | None, device: Any
     return Fitted(maps, field)
 
 
+def _whole(request: FitRequest, objective: Objective, plan: Plan, theta: Tensor) -> Tensor:
+    """Parameters of the maps: those of the network, transit times shared by alike tissue, borders explained by both sides."""
+    single = shared(request, objective.data, plan, theta) if plan.average else theta
+    return parted(request, objective.data, plan, single) if plan.borders else single
+
+
 def _field(
     request: FitRequest, objective: Objective, learner: Learner, placing: Placing, plan: NeuralPlan, whole: Tensor
 ) -> FittedField:
-    """Put together what was learned, what the sides of borders add to it, and the standard deviations as maps of their own."""
+    """Put together what was learned, what alike tissue and borders add to it, and standard deviations as maps of their own."""
     theta = learner.theta()
     weights: dict[str, NDArray[Any]] = learner.network.arrays()
-    if plan.objective.borders:
+    if plan.objective.average or plan.objective.borders:
         weights[ADDED] = (whole - theta).T.cpu().numpy().copy()
     weights |= {f"map_{name}": values for name, values in objective.deviations(theta, whole).items()}
     first = placing.lattices[0]

@@ -47,9 +47,9 @@ def border(share: float) -> np.ndarray:
     return curves
 
 
-def run(curves: np.ndarray, **settings: Any) -> dict[str, np.ndarray]:
+def run(curves: np.ndarray, method: str = "spatial", **settings: Any) -> dict[str, np.ndarray]:
     return fit(
-        curves, artery(TIMES), TIMES, method="spatial", affine=AFFINE, density=1.0, hematocrit_factor=1.0,
+        curves, artery(TIMES), TIMES, method=method, affine=AFFINE, density=1.0, hematocrit_factor=1.0,
         settings={"family": "box", **settings},
     )[0]  # fmt: skip
 
@@ -69,6 +69,14 @@ class TestMixture:
         noisy = border(0.5) + np.random.default_rng(1).normal(0.0, 1.0, (15, 9, 3, TIMES.size))
         true = 0.5 * (EARLY[0] + LATE[0])
         with_parts, without = (np.abs(run(noisy, borders=borders)["cbf"][7] - true).mean() for borders in (True, False))
+        assert with_parts < 0.8 * without
+
+    def test_is_told_better_by_a_neural_field_with_both_tissues_too(self) -> None:
+        noisy = border(0.5) + np.random.default_rng(1).normal(0.0, 1.0, (15, 9, 3, TIMES.size))
+        true = 0.5 * (EARLY[0] + LATE[0])
+        with_parts, without = (
+            np.abs(run(noisy, "neural", borders=borders, steps=200)["cbf"][7] - true).mean() for borders in (True, False)
+        )
         assert with_parts < 0.8 * without
 
     def test_pure_tissue_stays_what_it_is(self) -> None:

@@ -60,6 +60,16 @@ def test_the_same_seed_gives_the_same_maps_bit_for_bit(fitted: Any) -> None:
     assert not np.array_equal(other["cbf"], fitted[0]["cbf"], equal_nan=True)
 
 
+def test_what_alike_tissue_and_borders_add_is_stored_with_the_field(tmp_path: Path) -> None:
+    noisy = scan(noise=3.0)
+    maps, field = run(noisy, average=True, borders=True)
+    bare, _ = run(noisy, average=True, borders=False)
+    assert not np.array_equal(maps["cbf"], bare["cbf"], equal_nan=True)
+    found = sample(load_field(save_field(field, tmp_path / "field.safetensors")))
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, maps[name])
+
+
 def test_a_stored_field_gives_the_very_same_maps_and_others_at_any_resolution(fitted: Any, tmp_path: Path) -> None:
     maps, field = fitted
     again = load_field(save_field(field, tmp_path / "field.safetensors"))

@@ -57,3 +57,15 @@ def test_smoothness_makes_no_average_more_certain() -> None:
     inner = scan.masks["scored"] & ~scan.masks["hypoperfusion"]
     ratio = np.median(smooth["tmax_sd"][inner] / usual["tmax_sd"][inner])
     assert 0.85 < ratio < 1.15
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_voxels_wider_than_any_average_are_fitted_by_themselves(slices: int) -> None:
+    scan = scan_of("crop", "box", 2.0, 31, crop=True)
+    curves = scan.concentration
+    found = fit(
+        curves.data[20:36, 20:36, :slices], scan.aif, curves.times_s, method="spatial", affine=np.diag([8.0, 8.0, 10.0, 1.0]),
+        settings={"family": "box"}, device="cpu",
+    )[0]  # fmt: skip
+    assert np.isfinite(found["cbf"]).mean() > 0.95
+    assert (found["cbf_sd"][np.isfinite(found["cbf"])] > 0).all()
