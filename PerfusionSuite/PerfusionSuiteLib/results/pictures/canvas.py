@@ -187,8 +187,8 @@ def outline(axes: Any, mask: BoolArray, size_mm: tuple[float, float], color: Any
     found = contour_generator(x, y, np.pad(mask, 1).astype(float), line_type=LineType.SeparateCode).lines(0.5)
     paths = [Line(points, codes) for points, codes in zip(*found, strict=True)]
     for ink, wide, opacity in (("black", width + 1.0, 0.6), (color, width, 1.0)):
-        look = {"facecolors": "none", "edgecolors": [ink], "linewidths": [wide], "alpha": opacity, "zorder": 2}
-        axes.add_collection(PathCollection(paths, **look), autolim=False)
+        lines = PathCollection(paths, facecolors="none", edgecolors=[ink], linewidths=[wide], alpha=opacity, zorder=2)
+        axes.add_collection(lines, autolim=False)
     axes.set_xlim(0.0, size_mm[0])
     axes.set_ylim(size_mm[1], 0.0)
 
