@@ -312,9 +312,21 @@ def _parse_header(content: bytes, name: str) -> NDArray[Any]:
                 continue
             header = np.frombuffer(content, layout.newbyteorder(cast(Any, order)), 1)[0]
             if header["sizeof_hdr"] == size and int(header["datatype"]) in _TYPES and 1 <= header["dim"][0] <= 7:
+                _check_layout(header, size, name)
                 return cast(NDArray[Any], header)
     msg = f"'{name}' is not a NIfTI volume of a numeric type. Convert it to .nii or .nii.gz."
     raise InvalidInputError(msg)
+
+
+def _check_layout(header: NDArray[Any], size: int, name: str) -> None:
+    """Refuse headers that would let numbers be read from the wrong place."""
+    sizes = header["dim"][1 : 1 + int(header["dim"][0])]
+    if float(header["vox_offset"]) < size or (sizes < 1).any():
+        msg = (
+            f"The NIfTI header of '{name}' contradicts itself (size {' x '.join(str(n) for n in sizes)}, numbers from byte "
+            f"{float(header['vox_offset']):g}). Convert the scan again."
+        )
+        raise InvalidInputError(msg)
 
 
 def _describe(header: NDArray[Any], packed: bool = False) -> NiftiHeader:

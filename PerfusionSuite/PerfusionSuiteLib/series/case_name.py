@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,15 @@ from .sidecar import read_sidecar
 NEUTRAL = "case"
 _SUFFIXES = (".nii.gz", ".seq.nrrd", ".nii", ".nrrd", ".nhdr", ".dcm")
 _NIFTI = (".nii.gz", ".nii")
-_IDENTIFYING = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber")
-_GENERIC = {"anon", "anonymous", "case", "patient", "sub", "subject"}
+_NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName")
+_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber")
+_BIRTH_DATE = "PatientBirthDate"
+_GENERIC = {"anon", "anonymous", "case", "patient", "sub", "subject", "ct", "mr", "dr", "de", "of"}
 _SHORTEST = 3
+_SHORTEST_NAME = 2
+_SHORTEST_NUMBER = 6
+_SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae", "ß": "ss"})
+_PLAIN = str.maketrans({"ø": "o", "æ": "ae", "ł": "l", "đ": "d"})
 
 
 def case_name(place: Path, dicom_file: Path | None, notes: Notes, nifti_file: Path | None = None) -> str:
@@ -89,7 +96,7 @@ def _plain_name(place: Path) -> str:
 
 def _identifiers(path: Path) -> set[str]:
     """Names and numbers of the patient in lower case; they never leave this file."""
-    tags: list[str] = [*_IDENTIFYING, "PatientIdentityRemoved"]
+    tags: list[str] = [*_NAMES, *_NUMBERS, _BIRTH_DATE, "PatientIdentityRemoved"]
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
     except (OSError, InvalidDicomError, ValueError):
@@ -100,11 +107,37 @@ def _identifiers(path: Path) -> set[str]:
 
 
 def _words_of(header: Any) -> set[str]:
-    """Words of the fields that name a patient."""
-    words = {word for tag in _IDENTIFYING for word in re.split(r"[\W_]+", str(header.get(tag, "")).lower())}
-    return {word for word in words - _GENERIC if len(word) >= _SHORTEST}
+    """Words of the fields that name a patient, in every way that a folder may be spelled."""
+    words = {word for tag in _NAMES for word in _spellings(_text(header, tag)) if len(word) >= _SHORTEST_NAME}
+    words |= {word for tag in _NUMBERS for word in _spellings(_text(header, tag)) if len(word) >= _SHORTEST}
+    born = re.sub(r"\D", "", _text(header, _BIRTH_DATE))
+    words |= {born, born[6:] + born[4:6] + born[:4]} if len(born) == 8 else set()
+    return words - _GENERIC
+
+
+def _text(header: Any, tag: str) -> str:
+    value = header.get(tag)
+    return "" if value is None else str(value)
+
+
+def _spellings(text: str) -> set[str]:
+    """Words of a text as names of folders have them: without accents, or with umlauts written as two letters."""
+    composed = unicodedata.normalize("NFC", text.casefold())
+    return {word for form in (composed.translate(_SPELLED), composed) for word in re.split(r"[\W_]+", _unaccented(form)) if word}
+
+
+def _unaccented(text: str) -> str:
+    apart = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in apart if not unicodedata.combining(letter)).translate(_PLAIN)
 
 
 def _holds(name: str, identifiers: set[str]) -> bool:
-    words = set(re.split(r"[\W_]+", name.lower()))
-    return bool(words & identifiers) or any(len(word) > _SHORTEST and word in name.lower() for word in identifiers)
+    if _spellings(name) & identifiers:
+        return True
+    joined, digits = _unaccented(name.casefold()), re.sub(r"\D", "", name)
+    return any(
+        # Names in other scripts are short and follow each other without a gap.
+        ((len(word) > _SHORTEST or not word.isascii()) and word in joined)
+        or (word.isdigit() and len(word) >= _SHORTEST_NUMBER and word in digits)
+        for word in identifiers
+    )

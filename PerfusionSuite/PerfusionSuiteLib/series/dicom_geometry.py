@@ -45,7 +45,7 @@ def grid_of(slices: list[ImageHeader], notes: Notes) -> FloatArray:
     lps[:3, 0], lps[:3, 1] = directions[0] * image.spacing[1], directions[1] * image.spacing[0]
     lps[:3, 3] = places[0]
     if len(slices) == 1:
-        lps[:3, 2] = directions[2] * _single_step(image)
+        lps[:3, 2] = directions[2] * _single_step(image, notes)
     else:
         lps[:3, 2] = (places[-1] - places[0]) / (len(slices) - 1)
         _check_line(places, lps, notes)
@@ -53,9 +53,13 @@ def grid_of(slices: list[ImageHeader], notes: Notes) -> FloatArray:
     return check_affine(LPS_TO_RAS @ lps)
 
 
-def _single_step(image: ImageHeader) -> float:
+def _single_step(image: ImageHeader, notes: Notes) -> float:
     steps = [step for step in (image.slice_spacing, image.thickness) if np.isfinite(step) and step > 0]
-    return float(steps[0]) if steps else 1.0
+    if steps:
+        return float(steps[0])
+    message = "The scan is one slice whose thickness is not known; 1 mm was taken, so that volumes in mL are wrong."
+    notes.find("unknown_thickness", "error", message, "Use the original series, or judge areas and ratios only.")
+    return 1.0
 
 
 def _check_line(places: FloatArray, lps: FloatArray, notes: Notes) -> None:

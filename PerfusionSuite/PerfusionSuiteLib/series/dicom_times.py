@@ -162,9 +162,7 @@ def _compare_with_given(stack: Stack, values: FloatArray, interval_s: float | No
         return
     found = typical_interval(stack.slice_of, values)
     notes.decide(f"The given interval of {interval_s:g} s was not needed, since the files hold times.")
-    if abs(found - interval_s) > 0.05 * interval_s:
-        message = f"The given interval of {interval_s:g} s was not used: the files say {found:.3g} s."
-        notes.find("interval_differs", "warning", message, "Check which of the two is right.")
+    notes.other_interval("the files say", found, interval_s)
 
 
 def _note_rounding(stack: Stack, values: FloatArray, notes: Notes) -> None:

@@ -87,6 +87,7 @@ def read_frames(paths: tuple[Path, ...], *, kind: str, interval_s: float | None,
     """
     sidecar = read_sidecar(paths[0]) if kind == "nifti" else {}
     source, times = _times(paths, kind, interval_s)
+    notes.other_interval(f"{source} say", float(np.median(np.diff(times))), interval_s)
     read = read_nifti_frame if kind == "nifti" else read_nrrd_frame
     first, affine = read(paths[0])
     data = sparse_zeros((*first.shape, len(paths)))

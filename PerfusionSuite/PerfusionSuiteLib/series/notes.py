@@ -46,3 +46,19 @@ class Notes:
             See `QualityFinding`.
         """
         self.findings.append(QualityFinding(code, severity, message, advice))
+
+    def other_interval(self, where: str, found_s: float, given_s: float | None) -> None:
+        """Note that a given interval was not used, since the files say another one.
+
+        Parameters
+        ----------
+        where : str
+            What says it, such as ``the files say``.
+        found_s : float, s
+            Typical time between frames.
+        given_s : float, s, optional
+            What the user gave.
+        """
+        if given_s is not None and abs(found_s - given_s) > 0.05 * given_s:
+            message = f"The given interval of {given_s:g} s was not used: {where} {found_s:.3g} s."
+            self.find("interval_differs", "warning", message, "Check which of the two is right.")

@@ -20,7 +20,7 @@ from .candidates import SeriesCandidate
 from .dicom import Scan
 from .nifti import why_not
 from .notes import Notes
-from .nrrd_times import TimeFields, nrrd_times
+from .nrrd_times import GIVEN, TimeFields, nrrd_times
 from .raw_stream import StoredNumbers, read_numbers
 
 _TYPES = {
@@ -206,6 +206,8 @@ def read_nrrd(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
     source, times = nrrd_times(fields, interval_s)
     data = _data(path, header, header.sizes, axis)
     notes.decide(f"Frame times come from {source}.")
+    if times.size > 1 and not source.startswith(GIVEN):
+        notes.other_interval("the NRRD file says", float(np.median(np.diff(times))), interval_s)
     slice_times = _slice_times(header, notes)
     echo, repetition, flip = (
         _number(header.pairs.get(f"MultiVolume.DICOM.{name}", "")) for name in ("EchoTime", "RepetitionTime", "FlipAngle")
@@ -219,6 +221,11 @@ def read_nrrd(path: Path, *, interval_s: float | None, notes: Notes) -> Scan:
         repetition_time_s=repetition / 1000.0 if repetition == repetition else None,
         details={"flip_angle_deg": flip} if flip == flip else {},
     )
+    if "space" not in header.fields:
+        message = "The NRRD file does not name its space; left, posterior, superior was taken, as most programs do."
+        notes.find(
+            "unknown_orientation", "warning", message, "Check the side in the pictures, or save the scan again from 3D Slicer."
+        )
     return Scan(data, _affine(header), times, modality, rescaled=True, acquisition=acquisition, dicom={})
 
 

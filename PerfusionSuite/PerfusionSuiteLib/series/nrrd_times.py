@@ -22,6 +22,9 @@ UNITS = {
 }  # fmt: skip
 """Seconds of each unit of time."""
 
+GIVEN = "the given interval"
+"""How the source begins when the user, and not the file, says the times."""
+
 _LONGEST_STEP_S = 100.0
 _STAMP = re.compile(r"^Seq_Frame(\d+)_Timestamp$")
 _PLAIN_KEYS = ("timing", "times", "frame times", "frametimes", "volumetiming")
@@ -90,7 +93,7 @@ def nrrd_times(fields: TimeFields, interval_s: float | None) -> tuple[str, Float
     if interval_s is None:
         msg = f"The NRRD file holds no frame times (index values). {GIVE_INTERVAL}"
         raise TimingError(msg)
-    return f"the given interval of {interval_s:g} s", _regular(fields.frames, interval_s)
+    return f"{GIVEN} of {interval_s:g} s", _regular(fields.frames, interval_s)
 
 
 def _labels(fields: TimeFields) -> tuple[str, list[str], str]:
@@ -127,7 +130,7 @@ def _listed(fields: TimeFields, name: str, words: list[str], unit: str, interval
             named = f"the unit '{unit}'" if unit else "no unit of time"
             msg = f"'{name}' of the NRRD file has {named} and may only count frames. {GIVE_INTERVAL}"
             raise TimingError(msg)
-        return f"the given interval of {interval_s:g} s", _regular(fields.frames, interval_s)
+        return f"{GIVEN} of {interval_s:g} s", _regular(fields.frames, interval_s)
     seconds: FloatArray = numbers * factor
     # Labels of a DICOM clock count from midnight and may pass it.
     seconds = unwrap_midnight(seconds) if np.isfinite(seconds).all() and seconds.max() <= DAY_S else seconds

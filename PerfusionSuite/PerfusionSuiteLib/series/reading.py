@@ -344,7 +344,7 @@ def _modality(found: Scan, wanted: str) -> Modality:
             return "ctp"
         msg = "The file does not say whether it is CT or MR, and no air lies near -1000 HU. Give the modality (ctp or dsc)."
         raise InvalidInputError(msg)
-    if found.dicom and known is not None and known != wanted:
+    if known is not None and known != wanted:
         msg = f"Modality '{wanted}' was asked for, but the series is {found.dicom_modality}. Choose another series or '{known}'."
         raise InvalidInputError(msg)
     return cast(Modality, wanted)

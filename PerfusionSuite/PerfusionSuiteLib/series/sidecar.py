@@ -124,14 +124,17 @@ def file_times(
         values = sidecar.get(name)
         if isinstance(values, list):
             times = _listed(values, name, frames) + _half_durations(sidecar, name, frames)
-            _compare(float(np.median(np.diff(times))) if frames > 1 else 0.0, name, interval_s, notes)
+            notes.other_interval(f"{name} says", float(np.median(np.diff(times))) if frames > 1 else 0.0, interval_s)
             origin = sidecar.get("TimeSource")
             words = f"{name} of the JSON sidecar" + (f", from {origin}" if isinstance(origin, str) and origin else "")
             return _decided(words, times - times[0], notes)
+        if values is not None and name != "AcquisitionTime":  # of which converters write only the first
+            msg = f"'{name}' of the JSON sidecar is no list. Give one number in seconds for each frame."
+            raise TimingError(msg)
     step = sidecar.get("RepetitionTime")
     if isinstance(step, int | float) and not isinstance(step, bool) and step > 0:
         _check_seconds(float(step), "RepetitionTime")
-        _compare(float(step), "RepetitionTime", interval_s, notes)
+        notes.other_interval("RepetitionTime says", float(step), interval_s)
         return _decided("RepetitionTime of the JSON sidecar", _regular(frames, float(step)), notes)
     if interval_s is not None:
         return _decided(f"the given interval of {interval_s:g} s", _regular(frames, interval_s), notes)
@@ -189,9 +192,3 @@ def _check_seconds(step: float, name: str) -> None:
     if not np.isfinite(step) or step > _LONGEST_STEP_S:
         msg = f"{name} gives {step:g} s between frames, so it seems to be in milliseconds. Divide by 1000: BIDS wants seconds."
         raise TimingError(msg)
-
-
-def _compare(step: float, name: str, interval_s: float | None, notes: Notes) -> None:
-    if interval_s is not None and abs(step - interval_s) > 0.05 * interval_s:
-        message = f"The given interval of {interval_s:g} s was not used: {name} says {step:.3g} s."
-        notes.find("interval_differs", "warning", message, "Check which of the two is right.")

@@ -74,3 +74,31 @@ def test_a_damaged_sidecar_names_nobody_and_is_left_to_the_reader(tmp_path):
     (tmp_path / "scan.nii.gz").write_bytes(b"")
     (tmp_path / "scan.json").write_text("{")
     assert not is_called_after_patient(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("Xu^Bo", "xu_bo"),
+        ("Li^Na", "2024 Li Na CTP"),
+        ("Müller^Jürgen", "Mueller"),
+        ("Mueller^Juergen", "Müller_CTP"),
+        ("Müller^Jürgen", "Mu\u0308ller"),  # as macOS stores it
+        ("MULLER^JURGEN", "Müller"),
+        ("Sørensen^Åse", "sorensen"),
+        ("Wang^XiaoDong=王^小東", "王小東"),
+        ("Kim^Chulsoo=김^철수", "김철수"),
+    ],
+)
+def test_names_are_found_however_they_are_spelled(dicom_file, name, folder):
+    assert case_name(*dicom_file(folder, PatientName=name, SpecificCharacterSet="ISO_IR 192"), Notes()) == "case"
+
+
+@pytest.mark.parametrize("folder", ["19500312", "1950-03-12", "born 12.03.1950"])
+def test_the_date_of_birth_is_found_however_it_is_written(dicom_file, folder):
+    assert case_name(*dicom_file(folder, PatientBirthDate="19500312"), Notes()) == "case"
+
+
+@pytest.mark.parametrize("folder", ["CT", "mr-perfusion", "sub-01", "baseline scan of 2024"])
+def test_short_words_that_are_no_names_stay(dicom_file, folder):
+    assert case_name(*dicom_file(folder, PatientName="De Groot^Jan^^Dr", PatientID="01"), Notes()) == folder

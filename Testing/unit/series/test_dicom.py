@@ -256,3 +256,21 @@ def test_itk_sees_the_same_grid(tmp_path: Path, head: PerfusionSeries, edit_file
     lps[:3, 3] = image.GetOrigin()
     check_same_grid("ITK", head.shape, np.diag([-1, -1, 1, 1]) @ lps, head.shape, head.affine)
     shutil.rmtree(tmp_path)
+
+
+def test_one_slice_of_unknown_thickness_is_told_since_its_volumes_mean_nothing(
+    tmp_path: Path, head: PerfusionSeries, edit_files
+) -> None:
+    write_dicom(replace(head, data=head.data[:, :, :1]), tmp_path)
+    known = series.read(tmp_path)
+    assert np.linalg.norm(known.affine[:3, 2]) == pytest.approx(5.0, abs=1e-3)
+
+    def strip(dataset: pydicom.Dataset) -> None:
+        for name in ("SliceThickness", "SpacingBetweenSlices"):
+            if name in dataset:
+                delattr(dataset, name)
+
+    edit_files(tmp_path, strip)
+    found = series.read(tmp_path)
+    finding = next(finding for finding in found.source.findings if finding.code == "unknown_thickness")
+    assert finding.severity == "error"

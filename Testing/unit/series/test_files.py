@@ -111,6 +111,7 @@ BAD_TIMES: dict[str, tuple[dict[str, object], str]] = {
     "too few": ({"VolumeTiming": [0, 2, 4]}, "14 frames but 3 frame times"),
     "equal": ({"VolumeTiming": [0.0] * 14}, "must increase"),
     "words": ({"VolumeTiming": ["soon"] * 14}, "missing"),
+    "no list": ({"VolumeTiming": "2.0 s"}, "is no list"),
     "nested": ({"VolumeTiming": [[1]] * 14}, "no time"),
     "too short": ({"RepetitionTime": 0.002}, "in seconds"),
 }
@@ -140,6 +141,8 @@ def test_modality_comes_from_the_values_or_must_be_given(tmp_path: Path, head: P
     assert series.read(path, interval_s=2.0, modality="dsc").modality == "dsc"
     sidecar(path, Modality="MR", EchoTime=0.03)
     assert series.read(path, interval_s=2.0).acquisition.echo_times_s == (0.03,)
+    with pytest.raises(InvalidInputError, match="'ctp' was asked for, but the series is MR"):
+        series.read(path, interval_s=2.0, modality="ctp")
     with pytest.raises(InvalidInputError, match="'pet' cannot be read"):
         series.read(path, interval_s=2.0, modality="pet")
     with pytest.raises(InvalidInputError, match="which of its 14 volumes are controls and labels"):
@@ -206,6 +209,19 @@ def test_a_cut_off_nifti_file_is_refused(tmp_path: Path, head: PerfusionSeries) 
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(InvalidInputError, match="ends early"):
         series.read(path, interval_s=2.0)
+
+
+@pytest.mark.parametrize(("place", "value"), [(108, 0.0), (46, -20)], ids=["numbers within the header", "negative size"])
+def test_a_nifti_header_that_contradicts_itself_is_refused(
+    tmp_path: Path, head: PerfusionSeries, place: int, value: float
+) -> None:
+    path = write_nifti(head, tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    kind = np.float32 if isinstance(value, float) else np.int16
+    content[place : place + np.dtype(kind).itemsize] = np.array(value, kind).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"header of 'a\.nii' contradicts itself"):
+        series.read(path, modality="ctp")
 
 
 def test_a_bids_folder_with_one_file_is_enough(tmp_path: Path, head: PerfusionSeries) -> None:
@@ -363,6 +379,14 @@ class TestOneFilePerFrame:
         found = series.read(tmp_path)
         assert found.modality == "dsc"
         assert found.acquisition.echo_times_s == (0.03,)
+
+    def test_a_given_interval_that_their_sidecars_contradict_is_told(self, tmp_path: Path, head: PerfusionSeries) -> None:
+        self.write(tmp_path, head)
+        for t in range(14):
+            sidecar(tmp_path / f"frame{t + 1}.nii.gz", AcquisitionTime=f"10:00:{2 * t:02d}", Modality="CT")
+        found = series.read(tmp_path, interval_s=1.0)
+        np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-6)
+        assert codes(found) == {"interval_differs"}
 
     def test_a_frame_that_lies_elsewhere_is_refused(self, tmp_path: Path, head: PerfusionSeries) -> None:
         self.write(tmp_path, head)

@@ -86,6 +86,23 @@ def test_times_without_a_unit_need_an_interval(tmp_path: Path, head: PerfusionSe
     np.testing.assert_allclose(series.read(path, interval_s=1.9).times_s, 0.95 * head.times_s, atol=1e-9)
 
 
+def test_a_given_interval_that_the_file_contradicts_is_told(tmp_path: Path, head: PerfusionSeries) -> None:
+    path = write(tmp_path / "a.nrrd", head, UNITS, SEQUENCE_TIMES)
+    found = series.read(path, interval_s=3.0)
+    np.testing.assert_allclose(found.times_s, head.times_s, atol=1e-6)
+    assert [finding.code for finding in found.source.findings] == ["interval_differs"]
+    assert "the NRRD file says 2 s" in found.source.findings[0].message
+    assert not series.read(path, interval_s=2.0).source.findings
+
+
+def test_a_file_that_does_not_name_its_space_says_so(tmp_path: Path, head: PerfusionSeries) -> None:
+    path = write(tmp_path / "a.nrrd", head, UNITS, SEQUENCE_TIMES)
+    path.write_bytes(path.read_bytes().replace(b"space: left-posterior-superior", b"space dimension: 3"))
+    found = series.read(path)
+    np.testing.assert_allclose(found.affine, head.affine, atol=1e-6)
+    assert [finding.code for finding in found.source.findings] == ["unknown_orientation"]
+
+
 BAD = {
     "wrong unit": ((UNITS.replace('"s"', '"min"'), SEQUENCE_TIMES), {}, "seems wrong"),
     "words": ((UNITS, "axis 0 index values:=" + " ".join(["a"] * 14)), {}, "no number"),
