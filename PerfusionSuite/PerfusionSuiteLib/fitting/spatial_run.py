@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.geometry import voxel_sizes
-from ..core.memory import give_back_freed, set_aside
+from ..core.memory import give_back_freed
 from ..core.progress import no_progress, part_of
 from ..deconvolution.codes import QualityCode
 from ..deconvolution.maps import spread
@@ -62,7 +62,6 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
     tell = request.progress or no_progress
     data = read_scan(request, plan, device, part_of(request.progress, 0.0, 0.4), rows)
     tell_family(request, data)
-    set_aside(request.problem.flat)  # from here on the few numbers of each curve stand for it
     give_back_freed()
     prior = Prior(
         plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME
