@@ -228,12 +228,23 @@ def _curve_maker(
     own = getattr(_module(field), "curves_at", None)
     if own is not None:
         return lambda here: np.asarray(own(field, points[here], times, device=device), np.float32)
-    parameters = _forward(field, "parameters_at")(field, points, device=device)
-    model = CurveModel(
-        field.times_s, field.aif, str(field.settings.get("family", "box")), float(field.settings.get("dispersion", 0.0))
-    )
-    flow, mtt, delay = (parameters[name] for name in ("flow", "mtt", "delay"))
-    return lambda here: model.curves(flow[here], mtt[here], delay[here], times)
+    explain = getattr(_module(field), "explanations_at", None)
+    if explain is None:
+        parameters = _forward(field, "parameters_at")(field, points, device=device)
+        kinds = [(str(field.settings.get("family", "box")), parameters, np.ones(len(points), np.float32))]
+    else:
+        kinds = explain(field, points)
+    dispersion = float(field.settings.get("dispersion", 0.0))
+    models = [CurveModel(field.times_s, field.aif, family, dispersion) for family, _, _ in kinds]
+
+    def make(here: slice) -> NDArray[np.float32]:
+        parts = [
+            weight[here, None] * model.curves(values["flow"][here], values["mtt"][here], values["delay"][here], times)
+            for model, (_, values, weight) in zip(models, kinds, strict=True)
+        ]
+        return np.asarray(np.sum(parts, axis=0), np.float32)
+
+    return make
 
 
 def _points(

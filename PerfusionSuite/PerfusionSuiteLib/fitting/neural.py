@@ -22,7 +22,7 @@ _OWN: Mapping[str, Any] = MappingProxyType(
 )
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
-    {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("outer", "inner")}, **_OWN}
+    {**{name: value for name, value in spatial.OPTIONS.items() if name not in ("tissues", "outer", "inner")}, **_OWN}
 )
 """Those of the objective as for `spatial.OPTIONS`. Where the network starts: ``random``, ``neural`` (what was learned on
 simulated patients: fewer steps), or a file of ``perfusion-suite train``. Steps (None: 60 from a learned start, 100 from a random
@@ -86,7 +86,8 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> NeuralPlan:
     InvalidInputError
         If one cannot be used.
     """
-    objective = spatial.checked_plan({**spatial.OPTIONS, **{k: settings[k] for k in OPTIONS if k not in _OWN}}, frames)
+    own = {name: settings[name] for name in OPTIONS if name not in _OWN}
+    objective = spatial.checked_plan({**spatial.OPTIONS, "tissues": False, **own}, frames)
     start = str(settings["start"])
     cold = start == "random"
     usual = {

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ Values = NDArray[np.float32]
 PARAMETERS = ("log_volume", "center_s", "log_mtt")
 """What is interpolated: log of blood volume (share of tissue, without hematocrit and density), mean arrival of the residue's
 center in s, log of the mean transit time in s."""
+
+WHITE = tuple(f"white_{name}" for name in PARAMETERS)
+GRAY_SHARE = "gray_share"
+"""The same of a second explanation of each voxel, where white matter has a residue of its own, and how much the first counts."""
 
 BLOCK_POINTS = 1 << 17
 
@@ -45,6 +50,45 @@ def flow_mtt_delay(parameters: NDArray[Any], family: str) -> dict[str, Values]:
     return {name: values.astype(np.float32) for name, values in found.items()}
 
 
+def mixed(first: Mapping[str, Any], second: Mapping[str, Any], share: Any) -> dict[str, Any]:
+    """Mix two explanations of the same voxels: flow, blood volume and delay by the share of each.
+
+    Parameters
+    ----------
+    first, second : mapping of str to ndarray or tensor, shape (n,)
+        ``flow``, ``mtt`` and ``delay``.
+    share : ndarray or tensor, shape (n,)
+        How much the first counts.
+
+    Returns
+    -------
+    dict of ndarray or tensor, shape (n,)
+        The same three; the transit time is volume over flow.
+    """
+    flow = share * first["flow"] + (1.0 - share) * second["flow"]
+    volume = share * first["flow"] * first["mtt"] + (1.0 - share) * second["flow"] * second["mtt"]
+    return {"flow": flow, "mtt": volume / flow, "delay": share * first["delay"] + (1.0 - share) * second["delay"]}
+
+
+@dataclass(frozen=True, slots=True)
+class White:
+    """A second explanation of each voxel, for white matter with a residue of its own.
+
+    Parameters
+    ----------
+    parameters : ndarray, shape (M, 3)
+        In the order of `PARAMETERS`.
+    family : str
+        Its residue.
+    gray_share : ndarray, shape (M,)
+        How much the first explanation counts.
+    """
+
+    parameters: NDArray[Any]
+    family: str
+    gray_share: NDArray[Any]
+
+
 def make_field(
     method: str,
     request: FitRequest,
@@ -52,6 +96,7 @@ def make_field(
     *,
     family: str,
     dispersion: float = 0.0,
+    white: White | None = None,
     extra: Mapping[str, NDArray[Any]] | None = None,
     settings: Mapping[str, Any] | None = None,
     history: Mapping[str, NDArray[np.float64]] | None = None,
@@ -70,6 +115,8 @@ def make_field(
         Residue that was used, see `response_table.shape_of`.
     dispersion : float
         Share of a positive delay that is spread by the vessels.
+    white : White, optional
+        Second explanation; parameters and family are then those of gray matter.
     extra : mapping of str to ndarray, shape (M,), optional
         Further maps that shall be sampled along, such as ``cbf_sd``.
     settings : mapping, optional
@@ -85,6 +132,9 @@ def make_field(
     mask = request.mask
     i, j, k = mask.shape
     columns = dict(zip(PARAMETERS, np.asarray(parameters, np.float32).T, strict=True)) | dict(extra or {})
+    if white is not None:
+        columns |= dict(zip(WHITE, np.asarray(white.parameters, np.float32).T, strict=True)) | {GRAY_SHARE: white.gray_share}
+        settings = {**(settings or {}), "white_family": white.family}
     weights = {}
     for name, column in columns.items():
         weights[name] = np.full(mask.shape, np.nan, np.float32)
@@ -117,6 +167,45 @@ def parameters_at(
     dict of ndarray, shape (n,)
         ``flow`` in 1/s, ``mtt`` and ``delay`` in s, and the maps that were stored along.
     """
+    names, found = _sampled(field, points, progress)
+    column = {name: found[:, at] for at, name in enumerate(names)}
+    kinds = _kinds(field, column)
+    whole = kinds[0][1] if len(kinds) == 1 else mixed(kinds[0][1], kinds[1][1], column[GRAY_SHARE])
+    own = {*PARAMETERS, *WHITE, GRAY_SHARE}
+    return {**whole, **{name: values for name, values in column.items() if name not in own}}
+
+
+def explanations_at(field: FittedField, points: FloatArray) -> list[tuple[str, dict[str, Values], Values]]:
+    """Return what explains the curves of a field at any points: one explanation, or one each for gray and white matter.
+
+    Parameters
+    ----------
+    field : FittedField
+        Of kind ``raster``.
+    points : ndarray, shape (n, 3)
+        Voxel coordinates, each within half a voxel of the mask.
+
+    Returns
+    -------
+    list of (str, dict of ndarray, ndarray)
+        Residue, ``flow``, ``mtt`` and ``delay``, and how much it counts, each of shape (n,).
+    """
+    names, found = _sampled(field, points, None)
+    column = {name: found[:, at] for at, name in enumerate(names)}
+    share = column.get(GRAY_SHARE, np.ones(len(points), np.float32))
+    return [(*kind, weight) for kind, weight in zip(_kinds(field, column), (share, 1.0 - share), strict=False)]
+
+
+def _kinds(field: FittedField, column: Mapping[str, Values]) -> list[tuple[str, dict[str, Values]]]:
+    """Residue and tissue model of each explanation."""
+    kinds: list[tuple[tuple[str, ...], str]] = [(PARAMETERS, str(field.settings["family"]))]
+    if GRAY_SHARE in column:
+        kinds.append((WHITE, str(field.settings["white_family"])))
+    return [(family, flow_mtt_delay(np.stack([column[name] for name in names], 1), family)) for names, family in kinds]
+
+
+def _sampled(field: FittedField, points: FloatArray, progress: ProgressCallback | None) -> tuple[list[str], Values]:
+    """Everything that a field holds, interpolated between voxels."""
     tell = progress or no_progress
     names = [*PARAMETERS, *(name for name in field.weights if name not in PARAMETERS)]
     # Voxels without a value, outside the mask or never fitted, take no part.
@@ -128,8 +217,7 @@ def parameters_at(
         tell(start / len(points), "Sampling the field")
         here = slice(start, start + BLOCK_POINTS)
         found[here] = interpolated(table, valid, points[here])
-    maps = {name: found[:, at] for at, name in enumerate(names) if name not in PARAMETERS}
-    return {**flow_mtt_delay(found[:, :3], str(field.settings["family"])), **maps}
+    return names, found
 
 
 def interpolated(table: Values, valid: NDArray[np.bool_], points: FloatArray) -> Values:

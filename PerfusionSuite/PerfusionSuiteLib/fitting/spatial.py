@@ -23,6 +23,7 @@ from .response_table import shape_of
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "family": "auto",
+        "tissues": True,
         "dispersion": 0.0,
         "rank": 10,
         "average": True,
@@ -43,7 +44,8 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "inner": 12,
     }
 )
-"""Residue: ``auto``, ``box``, ``exponential`` or ``gamma:K``; share of a delay that is dispersion. Directions in which curves are
+"""Residue: ``auto``, ``box``, ``exponential`` or ``gamma:K``; whether gray and white matter, as the static image shows them, may
+have one each (with ``auto``); share of a delay that is dispersion. Directions in which curves are
 told (8 or more; 12 to be exact). Whether alike neighbors are averaged before and transit times pooled over alike tissue after
 (`pooled_transit`), and by what factor the noise that is left counts then, for averaging mixes tissues. Smoothness of ln CBV,
 centre time and ln MTT, and the differences between neighbors from which on it counts as an edge (ln, s, ln). Log-normal prior of
@@ -59,6 +61,7 @@ class Plan:
     """Checked settings of a fit; see `OPTIONS`."""
 
     family: str
+    tissues: bool
     dispersion: float
     rank: int
     average: bool
@@ -155,7 +158,7 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> Plan:
         raise InvalidInputError(msg)
     noise = None if settings["noise_sd"] is None else _number(settings, "noise_sd", 1e-12, 1e12)
     return Plan(
-        family, _number(settings, "dispersion", 0.0, 0.9), _whole(settings, "rank", 4, 40),
+        family, _flag(settings, "tissues"), _number(settings, "dispersion", 0.0, 0.9), _whole(settings, "rank", 4, 40),
         _flag(settings, "average"), _number(settings, "model_factor", 0.01, 1e4), _three(settings, "smoothness", 0.0),
         _three(settings, "scales", 1e-3), _number(settings, "typical_mtt_s", 1.5, 20.0),
         _number(settings, "mtt_spread", 0.05, 5.0),

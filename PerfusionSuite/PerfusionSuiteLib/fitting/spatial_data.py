@@ -25,6 +25,7 @@ from .request import FitRequest
 from .residue_choice import FAMILIES, Evidence, choose_family
 from .response_table import ResponseTable
 from .spatial import Plan
+from .tissue_classes import gray_share
 
 Tensor = Any
 
@@ -35,6 +36,25 @@ LEAST_NOISE = 1e-5
 
 TRUSTED_SHARE = 0.4
 """A static image guides when its noise is at most this share of the difference that counts as an edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tissue:
+    """A kind of tissue with a residue of its own.
+
+    Parameters
+    ----------
+    family : str
+        Its residue.
+    manifold : Manifold
+        The surface of that.
+    share : tensor, shape (N,)
+        How much of each voxel is of this kind.
+    """
+
+    family: str
+    manifold: Manifold
+    share: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,8 @@ class SpatialData:
         Its name.
     relaxed : tensor, shape (3, size), optional
         Factor of the edges of blood volume, below 1 where the static image has an edge.
+    tissues : tuple of Tissue
+        Gray and white matter, when each was found to have a residue of its own.
     """
 
     manifold: Manifold
@@ -72,6 +94,7 @@ class SpatialData:
     evidence: Evidence | None
     family: str
     relaxed: Tensor | None
+    tissues: tuple[Tissue, ...] = ()
 
 
 def read_scan(
@@ -100,7 +123,7 @@ def read_scan(
     progress(0.0, "Response table")
     names = FAMILIES if plan.family == "auto" else (plan.family,)
     manifolds = _manifolds(request, plan, names, device, gpu_rows)
-    few, noise, rest, finite = _compressed(request, manifolds[0], part_of(progress, 0.05, 0.25))
+    few, noise, rest, mean, finite = _compressed(request, manifolds[0], part_of(progress, 0.05, 0.25))
     set_aside(request.problem.flat)  # from here on the few numbers of each curve stand for it
     give_back_freed()
     if not finite.any():
@@ -115,17 +138,22 @@ def read_scan(
     if plan.average:
         averaging = Averaging(mask, spacing, device, guide, plan.guide_hu, gpu_rows)
         averages = _averaged(averaging, few, noise, plan, variance, part_of(progress, 0.25, 0.9))
-    evidence, best = None, 0
+    evidence, gray, best = None, None, 0
     if len(names) > 1:
         progress(0.9, "Choosing the residue")
         priors = (plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S)
-        evidence = choose_family(names, manifolds, averages.few, averages.variance, priors)
+        gray = _gray(request, mask, spacing, mean) if plan.tissues else None
+        evidence = choose_family(names, manifolds, averages.few, averages.variance, priors, gray)
         best = names.index(evidence.family)
     mesh = Mesh(mask, spacing, device)
     progress(1.0, "Choosing the residue")
     return SpatialData(
         manifolds[best], mesh, averages.few, averages.variance, math.sqrt(variance), finite, evidence, names[best],
         None if guide is None else relaxed_edges(mesh, guide, plan.guide_hu),
+        () if evidence is None or evidence.tissues is None or gray is None else tuple(
+            Tissue(family, manifolds[names.index(family)], torch.from_numpy(share).to(device))
+            for family, share in zip(evidence.tissues, (gray, 1.0 - gray), strict=True)
+        ),
     )  # fmt: skip
 
 
@@ -145,20 +173,33 @@ def _manifolds(request: FitRequest, plan: Plan, names: tuple[str, ...], device: 
 
 def _compressed(
     request: FitRequest, manifold: Manifold, progress: ProgressCallback
-) -> tuple[Tensor, Tensor, Tensor, NDArray[np.bool_]]:
-    """Project all curves, block by block; of the finite ones return numbers, noise and remaining squares."""
+) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float32], NDArray[np.bool_]]:
+    """Project all curves, block by block; of the finite ones return numbers, noise, remaining squares and means in time."""
     problem = request.problem
     parts: list[tuple[Tensor, ...]] = []
-    finite = np.ones(problem.count, bool)
+    finite, mean = np.ones(problem.count, bool), np.empty(problem.count, np.float32)
     for start in range(0, problem.count, BLOCK_ROWS):
         progress(start / problem.count, "Compressing the curves")
         stop = min(start + BLOCK_ROWS, problem.count)
-        few, rest, noise = manifold.compress(torch.from_numpy(problem.curves(start, stop)).to(manifold.device))
+        curves = problem.curves(start, stop)
+        mean[start:stop] = curves.mean(axis=1)
+        few, rest, noise = manifold.compress(torch.from_numpy(curves).to(manifold.device))
         good = torch.isfinite(few).all(dim=1)
         finite[start:stop] = good.cpu().numpy()
         parts.append((few, noise, rest) if bool(good.all()) else (few[good], noise[good], rest[good]))
     few, noise, rest = (torch.cat(column) for column in zip(*parts, strict=True))
-    return few, noise, rest, finite
+    return few, noise, rest, mean[finite], finite
+
+
+def _gray(
+    request: FitRequest, mask: NDArray[np.bool_], spacing: NDArray[Any], mean: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """Share of gray matter by the static image without what contrast adds to it."""
+    if request.guide is None:
+        return None
+    plain = np.array(request.guide, np.float32)
+    plain[mask] -= mean
+    return gray_share(plain, mask, spacing)
 
 
 def _noise_variance(rest: Tensor, manifold: Manifold, request: FitRequest, plan: Plan) -> float:

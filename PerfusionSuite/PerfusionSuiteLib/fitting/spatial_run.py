@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 
 from ..core.geometry import voxel_sizes
 from ..core.memory import give_back_freed
-from ..core.progress import no_progress, part_of
+from ..core.progress import ProgressCallback, part_of
 from ..deconvolution.codes import QualityCode
 from ..deconvolution.maps import spread
 from .border_voxels import REACH, unmixed
 from .devices import choose_device, with_fallback
 from .mesh import Mesh
 from .pooled_transit import Curves, pooled_transit
-from .raster_field import make_field
+from .raster_field import White, make_field, mixed
 from .request import FitRequest, Fitted
 from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
@@ -59,25 +60,61 @@ def run(request: FitRequest, plan: Plan) -> Fitted:
 
 def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
     """Fit on a device, with at most so many voxels at once on a GPU."""
-    tell = request.progress or no_progress
     data = read_scan(request, plan, device, part_of(request.progress, 0.0, 0.4), rows)
     tell_family(request, data)
     give_back_freed()
+    history: dict[str, list[float]] = {"step": [], "seconds": [], "loss": [], "data": [], "smoothness": []}
+    if not data.tissues:
+        found = _explained(request, plan, data, history, part_of(request.progress, 0.4, 1.0))
+        return _fitted(request, plan, data, found, None, history)
+    gray, white = (
+        _explained(
+            request, plan, replace(data, manifold=tissue.manifold, family=tissue.family), history,
+            part_of(request.progress, 0.4 + 0.3 * n, 0.7 + 0.3 * n),
+        )
+        for n, tissue in enumerate(data.tissues)
+    )  # fmt: skip
+    return _fitted(request, plan, data, gray, white, history)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a fit with one kind of residue found.
+
+    Parameters
+    ----------
+    family : str
+        The residue.
+    theta : tensor, shape (3, N)
+        Parameters of the voxels with finite curves.
+    columns : dict of ndarray, shape (N,)
+        Maps in physical units.
+    """
+
+    family: str
+    theta: Tensor
+    columns: dict[str, NDArray[np.float32]]
+
+
+def _explained(
+    request: FitRequest, plan: Plan, data: SpatialData, history: dict[str, list[float]], tell: ProgressCallback
+) -> Explained:
+    """Fit with one kind of residue, going on with the record of losses."""
     prior = Prior(
         plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME
     )  # fmt: skip
     task = SpatialProblem(data.manifold, data.mesh, data.few, data.variance, prior, data.relaxed)
-    tell(0.4, "Start")
-    history: dict[str, list[float]] = {"step": [], "seconds": [], "loss": [], "data": [], "smoothness": []}
-    began = time.perf_counter()
+    tell(0.0, "Start")
+    began, before = time.perf_counter(), len(history["step"])
+    earlier = history["seconds"][-1] if before else 0.0
 
     def look(step: int, model: Quadratic, theta: Tensor) -> None:
         parts = {"loss": model.objective, "data": model.misfit, "smoothness": model.objective - model.misfit}
-        for name, value in {"step": step, "seconds": time.perf_counter() - began, **parts}.items():
+        for name, value in {"step": before + step, "seconds": earlier + time.perf_counter() - began, **parts}.items():
             history[name].append(float(value))
-        request.watch.loss(step, plan.outer, parts)
+        request.watch.loss(before + step, plan.outer * max(1, len(data.tissues)), parts)
         request.watch.preview(lambda: _preview(request, task, theta, data.finite))
-        tell(0.5 + 0.45 * step / plan.outer, "Spatial fit")
+        tell(0.15 + 0.75 * step / plan.outer, "Spatial fit")
 
     theta, model = minimise(task, dictionary_start(task), plan.outer, plan.inner, look)
     inverse = own_inverse(task, model, tied=not plan.average)
@@ -86,17 +123,44 @@ def _run_on(request: FitRequest, plan: Plan, device: Any, rows: int) -> Fitted:
     averaged = Averaged(misfit_over_noise(task, theta, plan.model_factor), data.noise_sd) if plan.average else None
     single = shared(request, data, plan, task.mesh.gather(theta)) if plan.average else task.mesh.gather(theta)
     found = parted(request, data, plan, single) if plan.borders else single
-    columns = _columns(task, theta, found, inverse, (request.factor, averaged, plan.artery_error))
-    maps = {name: spread(request.problem, _placed(values, data.finite)) for name, values in columns.items()}
-    maps["quality"] = spread(request.problem, quality_codes(data, found), QualityCode.OUTSIDE_MASK)
-    parameters = np.stack([_placed(row, data.finite) for row in found.cpu().numpy()], axis=1)
+    return Explained(data.family, found, _columns(task, theta, found, inverse, (request.factor, averaged, plan.artery_error)))
+
+
+def _fitted(
+    request: FitRequest, plan: Plan, data: SpatialData, found: Explained, white: Explained | None, history: Any
+) -> Fitted:
+    """Maps and field of one explanation, or of those of gray and of white matter."""
+
+    def placed(values: Any) -> NDArray[np.float32]:
+        return _placed(np.asarray(values, np.float32), data.finite)
+
+    def parameters(one: Explained) -> NDArray[np.float32]:
+        return np.stack([placed(row) for row in one.theta.cpu().numpy()], axis=1)
+
+    columns, second = found.columns, None
+    if white is not None:
+        share = data.tissues[0].share.cpu().numpy()
+        columns = _mixed(found.columns, white.columns, share)
+        second = White(parameters(white), white.family, placed(share))
+    maps = {name: spread(request.problem, placed(values)) for name, values in columns.items()}
+    maps["quality"] = spread(request.problem, quality_codes(data, found.theta), QualityCode.OUTSIDE_MASK)
     field = make_field(
-        "spatial", request, parameters, family=data.family, dispersion=plan.dispersion,
-        extra={name: _placed(columns[name], data.finite) for name in ("cbf_sd", "tmax_sd")},
+        "spatial", request, parameters(found), family=found.family, dispersion=plan.dispersion, white=second,
+        extra={name: placed(columns[name]) for name in ("cbf_sd", "tmax_sd")},
         settings=facts_of(data), history={name: np.array(values) for name, values in history.items()},
     )  # fmt: skip
     maps["shape"] = np.asarray(data.manifold.table.shape)
     return Fitted(maps, field)
+
+
+def _mixed(
+    gray: dict[str, NDArray[np.float32]], white: dict[str, NDArray[np.float32]], share: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """Maps of voxels of both tissues; the errors of both explanations are alike and not independent."""
+    found = {name: share * gray[name] + (1.0 - share) * white[name] for name in gray}
+    first, second = ({"flow": one["cbf"], "mtt": one["mtt"], "delay": one["delay"]} for one in (gray, white))
+    whole = mixed(first, second, share)
+    return found | {"mtt": whole["mtt"], "tmax": whole["delay"] + 0.5 * whole["mtt"]}
 
 
 def quality_codes(data: SpatialData, theta: Tensor) -> NDArray[np.uint8]:
@@ -111,7 +175,7 @@ def facts_of(data: SpatialData) -> dict[str, Any]:
     """What a field remembers of the choices of a fit."""
     facts: dict[str, Any] = {"measured_noise_sd": data.noise_sd, "guided": data.relaxed is not None}
     if data.evidence is not None:
-        facts["residual_variance"] = dict(data.evidence.residual)
+        facts["evidence_against"] = dict(data.evidence.against)
     return facts
 
 
@@ -119,14 +183,22 @@ def tell_family(request: FitRequest, data: SpatialData) -> None:
     """Say which residue was chosen and what the others would leave."""
     if data.evidence is None:
         return
-    others = ", ".join(f"{name} {value:.2f}" for name, value in data.evidence.residual.items())
+    others = ", ".join(f"{name} {value:.2f}" for name, value in data.evidence.against.items())
     request.watch.note(
         "residue_chosen",
-        f"The residue '{data.family}' was chosen by the scan (what each leaves, relative to the best for each curve: {others}).",
+        f"The residue '{data.family}' was chosen by the scan (what speaks against each: {others}).",
         "Set the option family to keep another one; transit times and flow depend on it.",
         "info",
-        **{f"residual_{name}": value for name, value in data.evidence.residual.items()},
+        **{f"against_{name}": value for name, value in data.evidence.against.items()},
     )
+    if data.tissues:
+        gray, white = data.tissues
+        request.watch.note(
+            "residues_by_tissue",
+            f"Gray matter was fitted with the residue '{gray.family}', white matter with '{white.family}' (by the static image).",
+            "Set the option tissues to false to use one for all.",
+            "info",
+        )
 
 
 def dictionary_start(task: SpatialProblem) -> Tensor:
