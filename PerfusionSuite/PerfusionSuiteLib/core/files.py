@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -171,6 +172,22 @@ def _move(source: Path, place: Path, undo: list[tuple[Path, Path]]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     source.replace(place)
     undo.append((source, place))
+
+
+def folder_name(text: str) -> str:
+    """Return a name that every file system takes: scans of 3D Slicer are called ``301: CTP``, which Windows refuses.
+
+    Parameters
+    ----------
+    text : str
+        Any name.
+
+    Returns
+    -------
+    str
+        The same with ``_`` for what is forbidden somewhere; ``case`` when nothing is left.
+    """
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text).strip(" .") or "case"
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core.catalog import Choice
+from PerfusionSuiteLib.core.files import folder_name
 
 from .ReportPackages import offerReportPackages
 from .ResultFolders import fileOf, keepFolder, newFolder
@@ -67,7 +68,7 @@ class LesionExport:
 
     def folder(self):
         """Return the folder that files of the study that is shown are written to."""
-        return str(Path(self._ui.exportPathLineEdit.currentPath) / self._getLesions()[1].replace("/", "_"))
+        return str(Path(self._ui.exportPathLineEdit.currentPath) / folder_name(self._getLesions()[1]))
 
     def onExportFiles(self, checked=False):
         """Write maps, masks, tables and report."""

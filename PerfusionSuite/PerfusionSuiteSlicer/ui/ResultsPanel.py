@@ -134,10 +134,10 @@ class ResultsPanel:
 
     def onSaveButton(self):
         """Copy the files of the study to the folder that was chosen."""
-        from PerfusionSuiteLib.core.files import staged_folder
+        from PerfusionSuiteLib.core.files import folder_name, staged_folder
         from PerfusionSuiteLib.results.layout import Layout
 
-        target = Path(self._ui.resultsPathLineEdit.currentPath) / self._study.name.replace("/", "_")
+        target = Path(self._ui.resultsPathLineEdit.currentPath) / folder_name(self._study.name)
         with slicer.util.tryWithErrorDisplay(_("The results could not be saved."), waitCursor=True):
             # What was saved here before is replaced as a whole: masks of two runs must not lie side by side.
             with staged_folder(target, outdated=Layout("flat", "case").every_name()) as staging:

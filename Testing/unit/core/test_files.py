@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib.core import InvalidInputError
-from PerfusionSuiteLib.core.files import plain, staged_folder, write_json, written_beside
+from PerfusionSuiteLib.core.files import folder_name, plain, staged_folder, write_json, written_beside
 
 
 def test_numbers_that_json_cannot_hold_become_null(tmp_path):
@@ -55,3 +55,18 @@ def test_an_unwritable_place_is_one_sentence(tmp_path):
     blocker.write_text("")
     with pytest.raises(InvalidInputError, match="Choose another output folder"), staged_folder(blocker / "out"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("301: CTP 1/2", "301_ CTP 1_2"),
+        ("brain", "brain"),
+        ('a"b?c*', "a_b_c_"),
+        ("..", "case"),
+        ("scan. ", "scan"),
+        ("Kopf ä", "Kopf ä"),
+    ],
+)
+def test_names_of_scans_become_folders_on_every_system(text, name):
+    assert folder_name(text) == name
