@@ -8,9 +8,12 @@ import pytest
 
 from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteSlicer.mrml.AslInputs import aslInputs
+from PerfusionSuiteSlicer.mrml.LesionNodes import fillSegmentation, segmentArray
 from PerfusionSuiteSlicer.mrml.MapUnits import unitProblem
+from PerfusionSuiteSlicer.mrml.RegionJobs import startStatisticsJob
+from PerfusionSuiteSlicer.mrml.ScanFacts import scanFacts
 from PerfusionSuiteSlicer.mrml.SequenceNodes import seriesToSequence
-from PerfusionSuiteSlicer.mrml.StudyJob import userInputs
+from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob, userInputs
 from PerfusionSuiteSlicer.mrml.TissueLabels import tissueLabels
 from PerfusionSuiteSlicer.mrml.VolumeArrays import setVolume
 
@@ -64,3 +67,55 @@ def test_a_volume_that_a_transform_moves_is_refused_until_it_is_hardened(scene, 
     assert "Harden it first" in unitProblem(node, "adc", "1e-6 mm2/s")
     node.SetAndObserveTransformNodeID(None)
     assert unitProblem(node, "adc", "1e-6 mm2/s") == ""
+
+
+def moved(scene, node):
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registration")
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return node
+
+
+class Catcher:
+    """Takes a job instead of starting it."""
+
+    def start(self, spec, **_callbacks):
+        self.spec = spec
+
+
+@pytest.fixture
+def region(scene, a_ctp_series):
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
+    fillSegmentation(node, {"Normal": np.ones(a_ctp_series.shape, bool)}, a_ctp_series.affine, {"Normal": (1, 0, 0)}, None)
+    return node
+
+
+def test_a_region_or_map_that_a_transform_moves_is_not_measured_at_its_old_place(scene, region, a_ctp_series):
+    shape, affine = a_ctp_series.shape, a_ctp_series.affine
+    node = volume(scene, np.full(shape, 800.0, np.float32), affine)
+    assert segmentArray(region, "Normal", shape, affine).all()
+    startStatisticsJob(scene, Catcher(), region, [node])
+    moved(scene, node)
+    with pytest.raises(InvalidInputError, match="'given' is moved by the transform 'registration'"):
+        startStatisticsJob(scene, Catcher(), region, [node])
+    node.SetAndObserveTransformNodeID(None)
+    moved(scene, region)
+    with pytest.raises(InvalidInputError, match="'drawn' is moved by the transform 'registration'"):
+        startStatisticsJob(scene, Catcher(), region, [node])
+
+
+def test_volumes_of_one_name_are_both_measured(scene, region, a_ctp_series):
+    nodes = [volume(scene, np.full(a_ctp_series.shape, value, np.float32), a_ctp_series.affine) for value in (1.0, 2.0)]
+    for node in nodes:
+        node.SetName("ADC")
+    catcher = Catcher()
+    startStatisticsJob(scene, catcher, region, nodes)
+    assert sorted(float(image.max()) for image in catcher.spec.inputs["images"].values()) == [1.0, 2.0]
+
+
+def test_a_scan_that_is_shown_moved_is_refused_since_its_results_would_lie_elsewhere(scene, a_ctp_series):
+    scan, browser = seriesToSequence(scene, a_ctp_series, "scan")
+    assert scanFacts(scan).problem == ""
+    moved(scene, browser.GetProxyNode(scan))
+    assert "'scan' is shown moved by the transform 'registration'" in scanFacts(scan).problem
+    with pytest.raises(InvalidInputError, match="which results would not follow"):
+        startStudyJob(scene, Catcher(), scan, {})

@@ -14,7 +14,7 @@ from PerfusionSuiteLib.core import InvalidInputError, LesionMasks, QualityFindin
 from PerfusionSuiteLib.core.colors import LESION_COLORS
 
 from .StudyRoles import ANATOMY, LESIONS, factsOf, nodeFor, setFacts
-from .VolumeArrays import affineOf, maskArray, maskImage
+from .VolumeArrays import affineOf, maskArray, maskImage, transformProblem
 
 CORE, PENUMBRA, HYPOPERFUSION = "Core", "Penumbra", "Hypoperfusion"
 LESION_SEGMENTS = {HYPOPERFUSION: "hypoperfusion", PENUMBRA: "penumbra", CORE: "core"}
@@ -174,8 +174,10 @@ def segmentArray(node: Any, segmentID: str, shape: tuple[int, ...], affine: Any)
     Raises
     ------
     InvalidInputError
-        If the segmentation has no such segment.
+        If the segmentation has no such segment, or a transform moves it.
     """
+    if moved := transformProblem(node):
+        raise InvalidInputError(moved)
     segmentation = node.GetSegmentation()
     if segmentation.GetSegmentIndex(segmentID) < 0:
         known = ", ".join(segmentation.GetSegmentIDs()) or "none"

@@ -15,6 +15,7 @@ from PerfusionSuiteLib.core import QUANTITIES, PerfusionMap
 
 from .LossNodes import CHART, STEP, lossesToNodes
 from .MapNodes import mapToNode, renewLegend
+from .SequenceNodes import proxyOfScan
 from .StudyRoles import nodesOfStudy, removeNode
 from .ViewLayouts import LOSS_PLOT, viewsOf
 from .VolumeArrays import affineOf
@@ -141,17 +142,6 @@ class LiveFit:
         if view is not None:
             view.RotateToVolumePlane(node)
         renewLegend(self._scene, node)  # a view only shows the legend of what it shows already
-
-
-def proxyOfScan(scene: Any, scan: Any) -> Any:
-    """Return the volume in which a browser shows the frames of a scan, None when there is none."""
-    if scan is None or not scan.IsA("vtkMRMLSequenceNode"):
-        return scan
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
-        browser = scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode")
-        if browser.IsSynchronizedSequenceNode(scan, True):
-            return browser.GetProxyNode(scan)
-    return None
 
 
 def _setShown(view: Any, shown: Any) -> None:

@@ -23,7 +23,7 @@ from .StudyFolder import fileNodes
 from .StudyJob import StudyJob
 from .StudyRoles import ANATOMY, LESIONS, STUDY, factsOf, nodeFor, nodesOfStudy
 from .TableNodes import columnValues, setTable
-from .VolumeArrays import affineOf, volumeArray
+from .VolumeArrays import affineOf, transformProblem, volumeArray
 
 ROLE_START = "table.statistics"
 TEXT_COLUMNS = ("region", "map", "unit")
@@ -130,9 +130,12 @@ def _imagesOf(nodes: Sequence[Any]) -> tuple[dict[str, np.ndarray], dict[str, st
     images: dict[str, np.ndarray] = {}
     units: dict[str, str] = {}
     for node in nodes:
+        if moved := transformProblem(node):
+            raise InvalidInputError(moved)
         facts = factsOf(node)
         known = QUANTITIES.get(facts.get("quantity", ""))
         name = node.GetName() if known is None or known.symbol in images else known.symbol
+        name = name if name not in images else f"{name} ({node.GetID()})"  # volumes may share a name
         coded = node.GetVoxelValueUnits()
         coded = "" if coded is None else coded.GetCodeMeaning() or coded.GetCodeValue() or ""
         item = PerfusionMap(volumeArray(node).astype(np.float32), affineOf(node), known or QUANTITIES["baseline"])

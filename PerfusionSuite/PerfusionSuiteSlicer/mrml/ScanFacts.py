@@ -12,7 +12,7 @@ from PerfusionSuiteLib.core import InvalidInputError
 from PerfusionSuiteLib.core.series import check_enough_times
 
 from .AslSequences import aslInWords, isAsl
-from .SequenceNodes import frameTimes, isMultiVolume, modalityFromValues, multiVolumeLabels
+from .SequenceNodes import frameTimes, isMultiVolume, modalityFromValues, multiVolumeLabels, scanTransformProblem
 from .StudyRoles import factsOf
 
 KINDS = {"ctp": "CT perfusion", "dsc": "DSC-MRI", "asl": "Arterial spin labeling"}
@@ -72,7 +72,11 @@ def scanFacts(node: Any, modality: str | None = None, interval_s: float | None =
         origin = (facts.get("acquisition") or {}).get("time_source") or f"index '{_indexName(node)}' in {unit or 'no unit'}"
         origin += "".join(f"; {finding.message}" for finding in findings)
     lines = [words, f"Times from: {origin}", KINDS.get(kind, "")]
-    problem = "" if kind in KINDS else f"It is not known what kind of scan '{node.GetName()}' is. Choose CT perfusion or DSC-MRI."
+    problem = (
+        scanTransformProblem(node)
+        if kind in KINDS
+        else f"It is not known what kind of scan '{node.GetName()}' is. Choose CT perfusion or DSC-MRI."
+    )
     decisions = tuple((facts.get("source") or {}).get("decisions", ()))
     return ScanFacts(kind, "\n".join(filter(None, lines)), problem, decisions)
 
@@ -86,7 +90,7 @@ def _aslFacts(node: Any, facts: dict[str, Any], count: int, size: str, modality:
         problem = f"'{node.GetName()}' is an ASL scan: choose arterial spin labeling or 'from the scan' as its kind."
         return ScanFacts("asl", f"{count} volumes of {size}", problem)
     words = f"{aslInWords(facts, count, size)}\n{KINDS['asl']}"
-    return ScanFacts("asl", words, "", tuple(facts["source"]["decisions"]))
+    return ScanFacts("asl", words, scanTransformProblem(node), tuple(facts["source"]["decisions"]))
 
 
 def _frames(node: Any) -> tuple[list[str], str, str]:

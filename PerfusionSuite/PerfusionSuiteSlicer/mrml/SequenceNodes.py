@@ -245,6 +245,33 @@ def sequenceFrames(node: Any) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     return data, affine, [node.GetNthIndexValue(index) for index in range(count)], node.GetIndexUnit() or ""
 
 
+def proxyOfScan(scene: Any, scan: Any) -> Any:
+    """Return the volume in which a browser shows the frames of a scan, None when there is none."""
+    if scan is None or not scan.IsA("vtkMRMLSequenceNode"):
+        return scan
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
+        browser = scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode")
+        if browser.IsSynchronizedSequenceNode(scan, True):
+            return browser.GetProxyNode(scan)
+    return None
+
+
+def scanTransformProblem(scan: Any) -> str:
+    """Return why results would lie elsewhere than a scan is shown, an empty text when they would not.
+
+    :param scan: vtkMRMLSequenceNode, whose frames are shown by a volume that a transform may move, or vtkMRMLMultiVolumeNode.
+    """
+    scene = scan.GetScene()
+    shown = None if scene is None else proxyOfScan(scene, scan)
+    transform = None if shown is None else shown.GetParentTransformNode()
+    if transform is None:
+        return ""
+    return (
+        f"'{scan.GetName()}' is shown moved by the transform '{transform.GetName()}', which results would not follow. "
+        "Take it out of the transform (module Transforms) and put the results beneath it afterwards."
+    )
+
+
 def isMultiVolume(node: Any) -> bool:
     """Say whether a node is the older 4D node of Slicer: one image with several numbers per voxel."""
     return bool(node.GetAttribute("MultiVolume.FrameLabels"))

@@ -22,7 +22,7 @@ from .AslSequences import isAsl, sequenceToAsl
 from .CurveNodes import tableToInputFunction
 from .MapUnits import gridOfScan
 from .MarkupNodes import pointPositions
-from .SequenceNodes import sequenceToSeries
+from .SequenceNodes import scanTransformProblem, sequenceToSeries
 from .StudyScene import studyToScene
 from .TissueLabels import tissueLabels
 from .VolumeArrays import affineOf, transformProblem, volumeArray
@@ -309,6 +309,8 @@ def startStudyJob(
         job = StudyJob(scene, None, name, progress, finished, watcher)
     else:
         _checkMethod(choices.get("method"), scan)
+        if moved := scanTransformProblem(scan):
+            raise InvalidInputError(moved)
         kind = None if modality == "auto" else modality
         series = sequenceToAsl(scan) if isAsl(scan) else sequenceToSeries(scan, modality=kind, interval_s=interval_s or None)
         spec = JobSpec("run", settings, {"series": series, **given}, folder)
