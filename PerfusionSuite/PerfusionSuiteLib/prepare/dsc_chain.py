@@ -17,7 +17,9 @@ from ..core.values import Concentration, MotionReport, TissueMasks
 from .dsc import check_dsc, dsc_concentration
 from .dsc_frames import drop_dummies
 from .dsc_motion import correct_dsc_motion
+from .dsc_signal import echo_time
 from .leakage import correct_leakage
+from .motion_leaks import without_leaks
 from .mr_masks import LOST_SIGNAL_SHARE, mr_tissue_masks
 from .skull import smooth_in_plane
 from .timing import common_times, regular_times
@@ -28,6 +30,9 @@ NOISE_MM, NOISE_RATIO, NOISE_OVER_PEAK = 3.0, 2.5, 0.5
 tell nothing: their Tmax is a lottery."""
 
 TOLD_ML = 1.0
+LEAK_NOISE = 4.0
+"""Noise for which `without_leaks` was made, to which curves are scaled for it."""
+
 
 LEAKAGE = ("none", "bsw", "bidirectional")
 """Choices for the correction of leakage."""
@@ -112,6 +117,9 @@ def prepare_dsc(
         masks = _with_both_echoes(masks, second)
     found = dsc_concentration(series, masks, second_echo=second, progress=part_of(progress, 0.75, 0.85))
     concentration, k2 = found.concentration, None
+    if second is None and motion is not None and motion.applied:
+        # Of two echoes the ratio is taken, in which both lose alike beside edges.
+        concentration = _without_remaining_motion(concentration, series, motion, masks)
     if brain is None:
         masks, left_out = _without_noise(masks, concentration)
         concentration = replace(concentration, findings=(*concentration.findings, *left_out))
@@ -130,6 +138,23 @@ def _with_both_echoes(masks: TissueMasks, second: PerfusionSeries) -> TissueMask
     level = np.median(second.data[..., :FIRST_FRAMES], axis=-1)
     lit = level > LOST_SIGNAL_SHARE * float(np.median(level[masks.brain]))
     return replace(masks, brain=masks.brain & lit, csf=masks.csf & lit, vessel=masks.vessel & lit)
+
+
+def _without_remaining_motion(
+    concentration: Concentration, series: PerfusionSeries, motion: MotionReport, masks: TissueMasks
+) -> Concentration:
+    """Take out what moving thick slices back left beside edges: its course is that of the pose, but looks like a late bolus."""
+    scale = LEAK_NOISE / max(concentration.noise_sd, 1e-6)
+    level = np.maximum(concentration.baseline, LOST_SIGNAL_SHARE * float(np.median(concentration.baseline[masks.brain])))
+    gain = (scale / echo_time(series) / level).astype(np.float32)
+    scaled = replace(concentration, data=concentration.data * np.float32(scale))
+    cleaned, count = without_leaks(scaled, motion, series.times_s, ~masks.tissue, LEAK_NOISE, gain=gain, overwrite=True)
+    if not count:
+        return concentration
+    cleaned.data[...] /= np.float32(scale)
+    text = f"In {count} voxels beside steep edges what the moved head left was estimated and taken out."
+    finding = QualityFinding("motion_leaks", "info", text, "Look twice at lesions that follow the edge of the brain.")
+    return replace(cleaned, findings=(*concentration.findings, finding))
 
 
 def _without_noise(masks: TissueMasks, concentration: Concentration) -> tuple[TissueMasks, tuple[QualityFinding, ...]]:

@@ -66,6 +66,7 @@ def without_leaks(
     other: BoolArray,
     noise_sd: float,
     *,
+    gain: NDArray[np.float32] | None = None,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> tuple[Concentration, int]:
@@ -83,6 +84,8 @@ def without_leaks(
         What is no tissue and says nothing about it (fluid, vessels, bone).
     noise_sd : float, HU
         Noise of a sample.
+    gain : ndarray, shape (I, J, K), optional
+        By how much a curve changes where the image changes by one; 1 when it is left out.
     overwrite : bool
         Change the given curves themselves, which saves their size in memory.
     progress : callable, optional
@@ -109,6 +112,8 @@ def without_leaks(
     apart = _apart(poses, motion.center_mm)
     index = np.flatnonzero(concentration.mask)
     guess = LEFT_SHARE * _lost(concentration, poses, apart)[concentration.mask]
+    if gain is not None:
+        guess = guess * gain[concentration.mask]
     suspect = guess > LEAST_OVER_NOISE * noise_sd
     clean = ~suspect & ~other[concentration.mask]
     if not suspect.any() or clean.sum() < concentration.times_s.size:

@@ -11,9 +11,12 @@ from scipy.spatial.transform import Rotation
 
 from PerfusionSuiteLib import phantom
 from PerfusionSuiteLib.core import InvalidInputError
+from PerfusionSuiteLib.prepare.dsc import dsc_concentration
+from PerfusionSuiteLib.prepare.dsc_chain import prepare_dsc
 from PerfusionSuiteLib.prepare.dsc_frames import drop_dummies
 from PerfusionSuiteLib.prepare.dsc_motion import correct_dsc_motion, move_cubic
 from PerfusionSuiteLib.prepare.rigid import Pose
+from PerfusionSuiteLib.prepare.skull import shrink
 
 SIZE = {"shape": (72, 72, 10), "spacing_mm": (3.0, 3.0, 6.0), "frames": 30, "interval_s": 2.4, "recipe": "typical", "site": "m1"}
 
@@ -45,6 +48,18 @@ def test_a_known_motion_is_recovered_although_contrast_passes(nodding):
     assert np.max(errors) < 0.9
     assert moved.data.min() >= 0
     assert moved.times_s.size + len(report.dropped) == series.times_s.size
+
+
+def test_what_motion_leaves_at_the_edge_of_the_brain_is_taken_out_and_told(nodding):
+    series, _, _ = nodding
+    found = prepare_dsc(series)
+    assert "motion_leaks" in {f.code for f in found.concentration.findings}
+    assert found.motion is not None and found.motion.applied
+    untouched = dsc_concentration(found.series, found.masks).concentration
+    late = untouched.times_s > untouched.times_s[-1] - 15.0
+    edge = found.masks.brain & ~shrink(found.masks.brain, 3.0, np.array(SIZE["spacing_mm"]))
+    tails = [np.std(c.data[edge][:, late].mean(axis=1)) for c in (found.concentration, untouched)]
+    assert tails[0] < 0.9 * tails[1]
 
 
 def test_a_still_head_is_returned_untouched():

@@ -115,3 +115,21 @@ def test_curves_are_overwritten_only_when_allowed(overwrite):
     assert np.array_equal(concentration.data, before) is not overwrite
     assert np.shares_memory(found.data, concentration.data) is overwrite
     assert not np.array_equal(found.data[beside], before[beside])
+
+
+def test_curves_of_another_unit_than_the_image_tell_how_they_follow_it():
+    concentration, _, _ = scan(leak_hu=25.0)
+    other = Concentration(
+        concentration.data,
+        concentration.affine,
+        TIMES,
+        concentration.mask,
+        0.1 * concentration.baseline,
+        "1/s",
+        baseline_frames=6,
+    )
+    found, count = steadied(concentration)
+    told, same = steadied(other, gain=np.full(concentration.mask.shape, 10.0, np.float32))
+    assert same == pytest.approx(count, rel=0.01)
+    np.testing.assert_allclose(told.data, found.data, atol=0.05)
+    assert np.abs(steadied(other)[0].data - found.data).max() > 0.05
