@@ -20,6 +20,7 @@ from .core import (
     TissueMasks,
     part_of,
 )
+from .lesion.core_network import check_modality
 from .measurement import compared, ct_like
 from .settings import LaterScan, UserInputs
 
@@ -37,6 +38,7 @@ def analyze_maps(
     core: Any | None = None,
     hypoperfusion: Any | None = None,
     findings: Sequence[QualityFinding] = (),
+    device: str = "auto",
     progress: ProgressCallback | None = None,
 ) -> results.MapStudy:
     """Segment and measure finished maps.
@@ -63,6 +65,8 @@ def analyze_maps(
         Lesions as they were edited by hand, which are measured as they are.
     findings : sequence of QualityFinding
         What is known about the maps: how they were imported.
+    device : str
+        Where a network that draws the core runs: ``auto``, ``cpu`` or ``cuda[:n]``.
     progress : callable, optional
         Progress.
 
@@ -81,6 +85,8 @@ def analyze_maps(
     given = inputs or UserInputs()
     method = method or maps["tmax"].provenance.method if "tmax" in maps else method
     settings = _settings(method, preset, thresholds)
+    by_network = settings.preset_used.core_rule == "network" and core is None
+    doubts = check_modality(settings.preset_used.core_network, modality) if by_network else ()
     share = 0.6 if isinstance(given.follow_up, PerfusionSeries) else 0.1
     later = _later(given.follow_up, settings, part_of(progress, 0.0, share))
     part_of(progress, share, 1.0)(0.1, "Core and penumbra")
@@ -98,13 +104,15 @@ def analyze_maps(
         side=given.side,
         sss=given.sss,
         torcula=given.torcula,
+        core=core,
+        device=device,
     )
     lesions = _edited(lesions, {"core": core, "hypoperfusion": hypoperfusion})
     change = None
     if later is not None:
         lesions, change = compared(lesions, image, later, modality=modality, method=method)
     part_of(progress, share, 1.0)(0.6, "Metrics")
-    found = tuple(dict.fromkeys((*findings, *_of_curves(given), *lesions.findings)))
+    found = tuple(dict.fromkeys((*findings, *doubts, *_of_curves(given), *lesions.findings)))
     used = {"preset": preset, "thresholds": dict(settings.thresholds), **({"method": method} if method else {})}
     metrics = lesion.metrics(
         maps,

@@ -21,6 +21,7 @@ from .core import (
     TissueMasks,
 )
 from .core.geometry import BoolArray
+from .lesion.core_network import check_modality
 from .settings import LaterScan, Settings, UserInputs
 
 
@@ -103,7 +104,10 @@ def find_lesions(
         side=inputs.side,
         sss=inputs.sss,
         torcula=inputs.torcula,
+        device=settings.device,
     )
+    if settings.preset_used.core_rule == "network":
+        lesions = replace(lesions, findings=(*lesions.findings, *check_modality(settings.preset_used.core_network, modality)))
     numbers = None
     if later is not None:
         lesions, numbers = compared(lesions, image, later, modality=modality, method=method or settings.method)
@@ -145,7 +149,7 @@ def later_scan(
         If the maps cannot be segmented.
     """
     preset = settings.preset_used
-    _, lesions = lesion.segment(maps, masks=masks, preset=preset, method=method)
+    _, lesions = lesion.segment(maps, masks=masks, preset=preset, method=method, device=settings.device)
     image = None
     if "baseline" in maps:
         brain = lesions.extra.get("brain", lesions.tissue)

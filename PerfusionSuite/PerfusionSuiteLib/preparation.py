@@ -26,6 +26,7 @@ from .core import (
 from .core.geometry import BoolArray, FloatArray, check_same_grid
 from .core.memory import give_back_freed, release_zeros
 from .core.series import check_enough_times
+from .lesion.core_network import check_modality
 from .settings import Settings, UserInputs
 
 VESSEL_SHARE = 0.2
@@ -79,6 +80,8 @@ def check_inputs(series: PerfusionSeries, settings: Settings, inputs: UserInputs
     if settings.preset_used.core_rule == "adc" and inputs.adc is None:
         msg = f"The preset '{settings.preset}' needs a map of apparent diffusion (ADC). Give one, or choose another preset."
         raise InvalidInputError(msg)
+    if settings.preset_used.core_rule == "network":
+        check_modality(settings.preset_used.core_network, series.modality)
     for name in ("brain_mask", "roi_mask", "contra_mask", "sss", "torcula", "adc", "tissue_labels"):
         volume = getattr(inputs, name)
         if volume is not None:

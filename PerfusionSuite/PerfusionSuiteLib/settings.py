@@ -119,7 +119,8 @@ class Settings:
             return
         methods()[self.method].complete(self.method_options)  # an unknown option is told now, not after minutes of work
         prepare.NOISE_METHODS[self.noise_reduction_used].check(self.noise_options)
-        if self.device.startswith("cuda") and self.method not in GPU_METHODS:
+        by_network = self.preset_used.core_rule == "network"  # which a GPU helps, whatever made the maps
+        if self.device.startswith("cuda") and self.method not in GPU_METHODS and not by_network:
             msg = f"The method '{self.method}' computes on the CPU only. Leave out the device, or choose auto or cpu."
             raise InvalidInputError(msg)
 

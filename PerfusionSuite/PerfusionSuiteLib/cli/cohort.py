@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import cohort, pipeline
+from .. import cohort
 from ..core import InvalidInputError
-from ..core.catalog import DEFAULT_PRESET
 from ..core.files import check_output_folder
+from ..lesion.core_network import check_modality
 from ..results.tables import write_rows
+from .asl_options import expects_asl
 from .console import ConsoleProgress
-from .lesion_options import entered_thresholds
+from .run import settings_from
 
 ALL_TABLE, ASL_TABLE, STATE_TABLE = "cohort.csv", "asl_cohort.csv", "cases.csv"
 _OWN_WORDS = {
@@ -165,8 +166,12 @@ def _checked_words(options: argparse.Namespace) -> list[str]:
         if path is not None and not path.is_file():
             msg = f"There is no file '{path}' ({name.replace('_', '-')}). Check the path."
             raise InvalidInputError(msg)
-    # A network of the core that no run could use would fail all of them, one after another.
-    pipeline.Settings(preset=parsed.preset or DEFAULT_PRESET, thresholds=entered_thresholds(parsed)).check_network()
+    if not expects_asl(parsed):
+        # Settings that no run could use would fail all of them, one after another.
+        settings = settings_from(parsed)
+        settings.check_packages()
+        if options.modality != "auto" and settings.preset_used.core_rule == "network":
+            check_modality(settings.preset_used.core_network, options.modality)
     return words
 
 

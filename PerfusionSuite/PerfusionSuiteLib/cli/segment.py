@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import finished_maps, pipeline, results
 from ..core import InvalidInputError, LesionMasks, part_of
+from ..core.choosing import check_device
 from ..core.files import check_output_folder, staged_folder
 from ..results.map_files import MAP_KEYS
 from .console import ConsoleProgress
@@ -48,6 +50,7 @@ def add_parser(commands: Any) -> None:
         "--method", metavar="NAME", choices=tuple(pipeline.methods()),
         help="how the maps were made, when no metrics.json says so ('methods' lists the names)",
     )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda[:n], for a network that draws the core")
     parser.add_argument("--case-id", metavar="NAME", help="de-identified name of the case (default: name of the folder)")
     parser.add_argument("--layout", choices=("flat", "bids"), default="flat", help="names of the files (default flat)")
     parser.add_argument("--json-events", action="store_true", help="print progress as JSON lines")
@@ -110,8 +113,11 @@ def segmented(found: results.FinishedMaps, options: argparse.Namespace, console:
     method, thresholds = options.method or found.method, entered_thresholds(options)
     preset = options.preset or "ct-perfusion-auto"
     known = method if method in pipeline.methods() else pipeline.DEFAULT_METHOD
+    check_device(options.device)
     settings = pipeline.Settings(method=known, preset=preset, thresholds=thresholds)
     settings.check_network()
+    if settings.preset_used.core_rule == "network":
+        settings = replace(settings, device=options.device)
     share = follow_up_share(options.followup)
     later = read_follow_up(options.followup, settings, part_of(console, 0.0, share))
     given = given_by_user(options, found.maps.shape, found.maps.affine)
@@ -126,6 +132,7 @@ def segmented(found: results.FinishedMaps, options: argparse.Namespace, console:
         modality=found.modality,
         case_id=options.case_id or found.case_id,
         findings=found.findings,
+        device=options.device,
         progress=part_of(console, share, 0.6),
     )
 

@@ -214,6 +214,7 @@ def segment(spec: JobSpec, report: Report) -> dict[str, Any]:
     study = finished_maps.analyze_maps(
         given["maps"],
         inputs=pipeline.UserInputs(**{name: given[name] for name in _OF_MAPS if name in given}),
+        device=spec.device,
         progress=part_of(report.progress, 0.0, 0.8),
         **arrays,
         **choices,

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray
 from ..core.quantities import QUANTITIES
@@ -15,9 +18,52 @@ from .core_image import affected_half, core_image
 from .core_weights import load_weights
 from .reference import Reference
 
+NAMES: Mapping[str, str] = MappingProxyType({"ctp": "CT perfusion", "dsc": "DSC-MRI", "asl": "ASL"})
+
+
+def check_modality(network: str, modality: str) -> tuple[QualityFinding, ...]:
+    """Refuse a network that has learned from scans of another kind.
+
+    Parameters
+    ----------
+    network : str
+        Weights: a file, or the name of some that come with the software.
+    modality : str
+        Of the scan that the maps come from; empty when it is not known.
+
+    Returns
+    -------
+    tuple of QualityFinding
+        What the user has to answer for, when nobody says of what kind the maps, or those of the training, are.
+
+    Raises
+    ------
+    InvalidInputError
+        If both are known and differ, or there are no such weights.
+    """
+    known, name = load_weights(network).modality, Path(network).stem
+    learned = f"the network '{name}' has learned from {NAMES.get(known, known)}"
+    if known and modality and known != modality:
+        other = f"but these maps are of {NAMES.get(modality, modality)}"
+        msg = f"T{learned[1:]}, {other}. Choose another preset, or a network trained on such maps ('train core')."
+        raise InvalidInputError(msg)
+    if known and modality:
+        return ()
+    text = f"The network '{name}' does not say whether it has learned from CT perfusion or DSC-MRI."
+    if known:
+        text = f"Nobody says what kind of scan these maps come from; {learned}."
+    advice = "Make sure that both are of one kind; cores in maps of another kind mean nothing."
+    return (QualityFinding("core_network_modality", "warning", text, advice),)
+
 
 def core_probability(
-    maps: PerfusionMaps, tissue: BoolArray, reference: Reference, midplane: FloatArray, network: str, method: str
+    maps: PerfusionMaps,
+    tissue: BoolArray,
+    reference: Reference,
+    midplane: FloatArray,
+    network: str,
+    method: str,
+    device: str = "auto",
 ) -> tuple[PerfusionMap, list[QualityFinding]]:
     """Return how probable it is that tissue is core.
 
@@ -35,6 +81,8 @@ def core_probability(
         Weights: a file, or the name of some that come with the software.
     method : str
         How the maps were made.
+    device : str
+        ``auto``, ``cpu`` or ``cuda[:n]``.
 
     Returns
     -------
@@ -52,7 +100,7 @@ def core_probability(
     """
     weights = load_weights(network)
     flow = maps.get("cbf") or maps["rcbf"]
-    found = weights.probability(core_image(maps, reference.mask, weights.inputs), maps.affine)
+    found = weights.probability(core_image(maps, reference.mask, weights.inputs), maps.affine, device)
     found[~affected_half(tissue, maps.affine, midplane, reference.side, flow.values)] = 0.0
     values = np.where(tissue, found, np.float32(np.nan)).astype(np.float32)
     known = str(weights.provenance.get("learned_from", "cases that its file does not name"))

@@ -44,6 +44,8 @@ class CoreWeights:
         Voxels that are seen at once.
     methods : tuple of str
         How the maps that it was trained on were made; empty when that is not known.
+    modality : str
+        Of the scans that it was trained on: ``ctp`` or ``dsc``; empty when that is not known.
     provenance : mapping
         Data, seeds, command, scores, as plain values.
     """
@@ -53,6 +55,7 @@ class CoreWeights:
     voxel_mm: float
     window: tuple[int, int, int]
     methods: tuple[str, ...] = ()
+    modality: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def network(self, device: Any) -> Any:
@@ -159,7 +162,7 @@ def save_weights(path: str | Path, weights: CoreWeights) -> Path:
     Path
         The file.
     """
-    facts: dict[str, Any] = {"voxel_mm": weights.voxel_mm}
+    facts: dict[str, Any] = {"voxel_mm": weights.voxel_mm, "modality": weights.modality}
     facts |= {name: list(getattr(weights, name)) for name in ("inputs", "window", "methods")}
     facts["provenance"] = dict(weights.provenance)
     tensors = {
@@ -210,4 +213,6 @@ def _read(path: Path) -> CoreWeights:
         msg = f"The weights '{path.name}' lack their description ({error}). Train them again."
         raise InvalidInputError(msg) from error
     numbers = {key: np.asarray(value, np.float32) for key, value in tensors.items()}
-    return CoreWeights(numbers, inputs, voxel_mm, size, methods, dict(facts.get("provenance", {})))
+    provenance = dict(facts.get("provenance", {}))
+    modality = str(facts.get("modality") or ("ctp" if provenance.get("simulated") else ""))  # digital patients are CT
+    return CoreWeights(numbers, inputs, voxel_mm, size, methods, modality, provenance)

@@ -48,6 +48,8 @@ def segment(
     side: str | None = None,
     sss: Any | None = None,
     torcula: Any | None = None,
+    core: Any | None = None,
+    device: str = "auto",
 ) -> tuple[PerfusionMaps, LesionMasks]:
     """Segment hypoperfusion, core and penumbra.
 
@@ -75,6 +77,10 @@ def segment(
         The affected side of the patient, when it is known better than from the hypoperfused fractions.
     sss, torcula : array-like of bool, shape (I, J, K), optional
         Superior sagittal sinus and torcula as drawn by the user; they replace the regions that are found.
+    core : array-like of bool, shape (I, J, K), optional
+        Core as drawn by the user; no rule looks for one then, and no network runs.
+    device : str
+        Where a network runs: ``auto``, ``cpu`` or ``cuda[:n]``.
 
     Returns
     -------
@@ -107,11 +113,14 @@ def segment(
     )  # fmt: skip
     relative, findings = _relative_maps(maps, reference, preset)
     maps = maps.added(*relative)
-    if preset.core_rule == "network":
-        probable, told = core_probability(maps, counted.tissue, reference, sides.plane, preset.core_network, method)
+    if preset.core_rule == "network" and core is None:
+        probable, told = core_probability(maps, counted.tissue, reference, sides.plane, preset.core_network, method, device)
         maps, findings = maps.added(probable), findings + told
     hypoperfusion = without_small_clusters(low_flow, voxel_volume_ml(maps.affine), preset.min_cluster_ml)
-    core = core_tissue(maps, preset, counted.tissue, hypoperfusion, factor)
+    if core is not None:
+        core = check_mask("core mask", core, maps.shape)
+    else:
+        core = core_tissue(maps, preset, counted.tissue, hypoperfusion, factor)
     findings += _core_findings(core, hypoperfusion, preset, maps)
     extra = {f"{name}_region": given[name] for name in ("roi", "contra") if name in given}
     extra |= venous_regions(maps, counted.brain, sides.plane, vessel=counted.vessel, vof=vof).masks

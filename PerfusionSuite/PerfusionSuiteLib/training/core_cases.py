@@ -114,7 +114,7 @@ def simulated_case(seed: int, *, method: str | None = None, progress: ProgressCa
     study = pipeline.run(scan, Settings(method=method), progress=part_of(progress, 0.6, 1.0), overwrite_series=True)
     seen = seen_truth(study, truth)
     site = str(truth.parameters["lesion"]["site"])
-    facts = {"method": method, "seed": seed, "noise_hu": noise, "interval_s": interval, "site": site}
+    facts = {"method": method, "modality": "ctp", "seed": seed, "noise_hu": noise, "interval_s": interval, "site": site}
     return case_of(f"simulated-{seed:04d}", study.maps, study.lesions, seen.masks["core"], seen.masks["scored"], facts)
 
 

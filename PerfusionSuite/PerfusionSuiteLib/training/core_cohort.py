@@ -74,7 +74,7 @@ def own_case(folder: Path, name: str) -> CoreCase:
     read = results.read_finished_maps(folder)
     core = results.read_on_grid(folder / INFARCT, "infarct", read.maps.shape, read.maps.affine) > 0
     maps, lesions = lesion.segment(read.maps, masks=read.masks, method=read.method or None)
-    return case_of(name, maps, lesions, core, lesions.tissue, {"method": read.method})
+    return case_of(name, maps, lesions, core, lesions.tissue, {"method": read.method, "modality": read.modality})
 
 
 def prepared_cases(

@@ -90,7 +90,7 @@ class LesionJob(StudyJob):
             }
             fileNodes(scene, name, nodes)
             earlier = nodesOfStudy(scene, name).get(f"map.{PROBABILITY}")
-            if earlier is not None and PROBABILITY not in result["maps"]:
+            if earlier is not None and PROBABILITY not in result["maps"] and self.edited is None:
                 removeNode(scene, earlier)  # a network's core, and these lesions are others
         return {f"map.{key}": node for key, node in self.mapNodes.items()} | nodes
 

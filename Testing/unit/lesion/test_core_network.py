@@ -154,12 +154,16 @@ def test_core_lies_in_hypoperfusion_unless_asked_otherwise(tmp_path: Path) -> No
 
 
 def test_weights_return_from_a_file(tmp_path: Path) -> None:
-    saved = weights_of(("rcbf",), methods=("bayes", "spatial"), provenance={"learned_from": "two cases"})
+    saved = weights_of(("rcbf",), methods=("bayes", "spatial"), modality="dsc", provenance={"learned_from": "two cases"})
     read = load_weights(save_weights(tmp_path / "own.safetensors", saved))
-    plain = ("inputs", "voxel_mm", "window", "methods", "provenance")
+    plain = ("inputs", "voxel_mm", "window", "methods", "modality", "provenance")
     assert {name: getattr(read, name) for name in plain} == {name: getattr(saved, name) for name in plain}
     for name, value in saved.tensors.items():
         np.testing.assert_allclose(read.tensors[name], value, rtol=1e-3, atol=1e-6)
+
+
+def test_networks_of_digital_patients_from_before_are_of_ct() -> None:
+    assert load_weights().modality == "ctp"
 
 
 def test_weights_that_are_missing_or_of_another_kind_are_refused(tmp_path: Path) -> None:
