@@ -11,7 +11,8 @@ from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..prepare.dsc_frames import otsu
-from ..prepare.skull import brain_findings, drop_partial_ends, grow, largest_component, shrink
+from ..prepare.in_plane import grow, largest_component, shrink
+from ..prepare.skull import brain_findings, drop_partial_ends
 from ..prepare.slices import cut_off_finding
 
 BRIGHT_SHARE = 0.55

@@ -14,7 +14,7 @@ from ..core.asl import AslSeries
 from ..core.errors import GridMismatchError, InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, voxel_sizes
-from ..prepare.skull import shrink
+from ..prepare.in_plane import shrink
 from .relaxation import PARTITION_ML_PER_G, relaxation_at
 
 LABELING_EFFICIENCY = {"pcasl": 0.85, "casl": 0.68, "pasl": 0.98}

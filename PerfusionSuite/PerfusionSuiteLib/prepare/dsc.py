@@ -17,8 +17,8 @@ from ..core.values import Concentration, TissueMasks
 from .arrival import arrival_time
 from .dsc_frames import WANTED_BASELINE, bright_head, frames_before_bolus, quick_change
 from .dsc_signal import Relaxation, check_signal, echo_time, relaxation, signal_noise
+from .in_plane import grow
 from .noise import noise_sd
-from .skull import grow
 from .timing import gap_finding
 
 EDGE_MM = 3.0

@@ -18,10 +18,10 @@ from .dsc import check_dsc, dsc_concentration
 from .dsc_frames import drop_dummies
 from .dsc_motion import correct_dsc_motion
 from .dsc_signal import echo_time
+from .in_plane import smooth_in_plane
 from .leakage import correct_leakage
 from .motion_leaks import without_leaks
 from .mr_masks import LOST_SIGNAL_SHARE, mr_tissue_masks
-from .skull import smooth_in_plane
 from .timing import common_times, regular_times
 
 FIRST_FRAMES = 5

@@ -13,7 +13,7 @@ from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.series import PerfusionSeries
 from .arrival import arrival_time
-from .skull import shrink
+from .in_plane import shrink
 
 MOST_DUMMIES = 5
 DUMMY_CHANGE = 0.01

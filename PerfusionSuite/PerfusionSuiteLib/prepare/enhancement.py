@@ -16,8 +16,8 @@ from ..core.values import Concentration, TissueMasks
 from .arrival import arterial_curve, brightest_curve, frames_before_contrast, running_median
 from .calm import calm_region
 from .hounsfield import check_ct
+from .in_plane import grow, shrink
 from .noise import noise_sd
-from .skull import grow, shrink
 from .slices import without_unenhanced_slices
 from .timing import SAMPLED_INTERVAL, gap_finding
 

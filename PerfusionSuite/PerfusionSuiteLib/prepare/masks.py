@@ -14,7 +14,8 @@ from ..core.series import PerfusionSeries
 from ..core.values import TissueMasks
 from .arrival import frames_before_contrast, quick_arterial_curve
 from .hounsfield import AIR_HU, baseline_image, check_ct
-from .skull import brain_findings, drop_partial_ends, find_bone, find_brain, find_head, grow, smooth_in_plane, up_to_bone
+from .in_plane import grow, smooth_in_plane
+from .skull import brain_findings, drop_partial_ends, find_bone, find_brain, find_head, up_to_bone
 from .slices import cut_off_finding, given_mask_finding
 
 TISSUE_SHARE = 0.45

@@ -15,7 +15,8 @@ from ..core.geometry import BoolArray, FloatArray, voxel_sizes
 from ..core.series import PerfusionSeries
 from ..core.values import TissueMasks
 from .dsc_frames import bright_head, frames_before_bolus, quick_change
-from .skull import brain_findings, drop_partial_ends, grow, largest_component, shrink, smooth_in_plane
+from .in_plane import grow, largest_component, shrink, smooth_in_plane
+from .skull import brain_findings, drop_partial_ends
 from .slices import cut_off_finding
 
 PASS_S = 20.0

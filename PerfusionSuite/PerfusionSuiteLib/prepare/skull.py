@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes
+from .in_plane import disk, grow, holes_filled, largest_component, shrink
 
 BONE_HU = 160.0
 SOFT_HU = (-30.0, 110.0)
@@ -20,103 +21,6 @@ CLOSED_AREA_CM2 = 8.0
 END_DROP = 0.6
 RIM_MM, CUT_MM = 2.5, 4.0
 CONTINUED_SHARE = 0.8
-
-
-def disk(radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
-    """Return a flat in-plane structuring element.
-
-    Parameters
-    ----------
-    radius_mm : float, mm
-        Its radius.
-    spacing_mm : ndarray, shape (2 or 3,), mm
-        Voxel spacing in plane.
-
-    Returns
-    -------
-    ndarray of bool, shape (n, m)
-        At least a cross of one voxel.
-    """
-    reach = [max(1, int(np.floor(radius_mm / spacing_mm[axis] + 1e-6))) for axis in (0, 1)]
-    i, j = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
-    limit = max(radius_mm, float(spacing_mm[0]), float(spacing_mm[1])) + 1e-6
-    element: BoolArray = (i * spacing_mm[0]) ** 2 + (j * spacing_mm[1]) ** 2 <= limit**2
-    return element
-
-
-def smooth_in_plane(image: NDArray[np.float32], sigma_mm: float, spacing_mm: FloatArray) -> NDArray[np.float32]:
-    """Filter each slice with a Gaussian.
-
-    Parameters
-    ----------
-    image : ndarray, shape (I, J, K)
-        Image.
-    sigma_mm : float, mm
-        Standard deviation of the kernel.
-    spacing_mm : ndarray, shape (3,), mm
-        Voxel spacing.
-
-    Returns
-    -------
-    ndarray of float32, shape (I, J, K)
-        Filtered copy.
-    """
-    sigma = (sigma_mm / spacing_mm[0], sigma_mm / spacing_mm[1], 0.0)
-    result: NDArray[np.float32] = ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=3.0)
-    return result
-
-
-def grow(mask: BoolArray, radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
-    """Dilate a mask in plane, by Euclidean distance.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (I, J, K)
-        Mask.
-    radius_mm : float, mm
-        How far it grows.
-    spacing_mm : ndarray, shape (3,), mm
-        Voxel spacing.
-
-    Returns
-    -------
-    ndarray of bool, shape (I, J, K)
-        Grown copy.
-    """
-    if radius_mm <= 0:
-        return mask.copy()
-    return _distances(~mask, spacing_mm) <= radius_mm + 1e-6
-
-
-def shrink(mask: BoolArray, radius_mm: float, spacing_mm: FloatArray) -> BoolArray:
-    """Erode a mask in plane, by Euclidean distance; the image border does not erode.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (I, J, K)
-        Mask.
-    radius_mm : float, mm
-        How far it shrinks.
-    spacing_mm : ndarray, shape (3,), mm
-        Voxel spacing.
-
-    Returns
-    -------
-    ndarray of bool, shape (I, J, K)
-        Shrunken copy.
-    """
-    if radius_mm <= 0:
-        return mask.copy()
-    return _distances(mask, spacing_mm) > radius_mm + 1e-6
-
-
-def _distances(mask: BoolArray, spacing_mm: FloatArray) -> NDArray[np.float32]:
-    """In-plane distance to the outside of a mask; infinite where a slice has no outside."""
-    result = np.full(mask.shape, np.inf, np.float32)
-    for k in range(mask.shape[2]):
-        if not mask[:, :, k].all():
-            result[:, :, k] = ndimage.distance_transform_edt(mask[:, :, k], sampling=spacing_mm[:2])
-    return result
 
 
 def find_bone(smooth: NDArray[np.float32], head: BoolArray) -> BoolArray:
@@ -159,34 +63,7 @@ def find_head(smooth: NDArray[np.float32], spacing_mm: FloatArray) -> BoolArray:
         filled = ndimage.binary_fill_holes(solid[:, :, k])
         core[:, :, k] = ndimage.binary_opening(filled, element)  # a holder is a thin shell, a head is not
     core = largest_component(core)
-    return grow(core, 4.0, spacing_mm) & _filled(solid)
-
-
-def _filled(mask: BoolArray) -> BoolArray:
-    """Fill holes of each slice."""
-    return np.stack([ndimage.binary_fill_holes(mask[:, :, k]) for k in range(mask.shape[2])], axis=2)
-
-
-def largest_component(mask: BoolArray) -> BoolArray:
-    """Keep the largest 6-connected part of a mask.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (I, J, K)
-        Mask; an empty one stays empty.
-
-    Returns
-    -------
-    ndarray of bool, shape (I, J, K)
-        Its largest part.
-    """
-    labels, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    part: BoolArray = labels == int(sizes.argmax())
-    return part
+    return grow(core, 4.0, spacing_mm) & holes_filled(solid)
 
 
 def find_brain(

@@ -15,8 +15,8 @@ from PerfusionSuiteLib.prepare.dsc import dsc_concentration
 from PerfusionSuiteLib.prepare.dsc_chain import prepare_dsc
 from PerfusionSuiteLib.prepare.dsc_frames import drop_dummies
 from PerfusionSuiteLib.prepare.dsc_motion import correct_dsc_motion, move_cubic
+from PerfusionSuiteLib.prepare.in_plane import shrink
 from PerfusionSuiteLib.prepare.rigid import Pose
-from PerfusionSuiteLib.prepare.skull import shrink
 
 SIZE = {"shape": (72, 72, 10), "spacing_mm": (3.0, 3.0, 6.0), "frames": 30, "interval_s": 2.4, "recipe": "typical", "site": "m1"}
 
