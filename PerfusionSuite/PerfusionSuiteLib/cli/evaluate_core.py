@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from ..core.files import check_output_folder, write_text
 from ..evaluation.core_scores import CoreRow
 from ..fitting.devices import choose_device
 from ..lesion.core_weights import SHIPPED, load_weights
+from ..results.tables import write_rows
 from .console import ConsoleProgress
 from .train_core import add_cases, plan_of, sources_of
 
@@ -129,11 +128,9 @@ def _leave_one_out(cases: list[Any], options: argparse.Namespace, device: Any, p
 def _write(rows: list[CoreRow], table: list[str], options: argparse.Namespace) -> None:
     from ..evaluation.report.core_pictures import draw_agreement
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([item.name for item in fields(CoreRow)])
-    writer.writerows([f"{value:.4g}" if isinstance(value, float) else value for value in asdict(row).values()] for row in rows)
-    write_text(options.output / "cases.csv", text.getvalue())
+    plain = [asdict(row) for row in rows]
+    rounded = [{key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in row.items()} for row in plain]
+    write_rows(options.output / "cases.csv", rounded, [item.name for item in fields(CoreRow)])
     head = "Leave-one-out; the first case is not scored" if options.leave_one_out else f"Network {Path(options.weights).name}"
     write_text(options.output / "summary.md", "\n".join(["# Infarct cores", "", f"{head}.", "", *table, ""]))
     draw_agreement(rows, options.output / "agreement.png")

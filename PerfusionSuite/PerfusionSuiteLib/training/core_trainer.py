@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..core.errors import CancelledError, InvalidInputError, NumericalError
+from ..core.errors import InvalidInputError
 from ..core.progress import ProgressCallback, part_of
 from ..evaluation import dice
 from ..fitting.checkpoint import Checkpoint, fingerprint
@@ -24,12 +24,13 @@ from ..lesion.core_weights import CoreWeights
 from .core_batches import Windows
 from .core_cases import CoreCase
 from .core_plan import Plan
-from .training_state import copied, named, restore, state_arrays
+from .epochs import Steps, go_on, whole_or_undone
+from .training_state import named, restore, state_arrays
 
 COLUMNS = ("epoch", "seconds", "rate", "loss", "dice")
 """Of the record: Dice on the kept cases, NaN in epochs that are not scored."""
 
-KEPT_S, SCORED_EVERY, RUNNING, MOST_LOST, CLIP = 60.0, 5, 10, 20, 1.0
+SCORED_EVERY, RUNNING, CLIP = 5, 10, 1.0
 LEAST_RATE_SHARE = 1e-3
 PROBABILITY = find_preset("core-network").core_probability
 
@@ -76,13 +77,15 @@ class Trainer:
         self._windows = Windows(trained, plan, device)
         self._kept = list(kept)
         self._methods = tuple(sorted({str(case.facts["method"]) for case in trained if case.facts.get("method")}))
+        self._modality = _modality_of([*trained, *kept])
         names = {"trained": [case.name for case in trained], "kept": [case.name for case in kept]}
         truth = {case.name: case.core for case in trained}
         self._keeper = Checkpoint(folder, "core", fingerprint(truth, {**replace(plan, minutes=None).plain(), **names}))
-        self._lost = 0
         torch.manual_seed(plan.seed)
         network = CoreNetwork(len(plan.inputs)).to(device)
         self.state = State(network, torch.optim.Adam(network.parameters(), plan.rate))
+        self._best_mean = -math.inf
+        self._steps = Steps(self.state.network, self.state.optimizer)
         self._resume()
 
     def run(self, progress: ProgressCallback | None = None, told: Callable[[str], None] | None = None) -> CoreWeights:
@@ -108,24 +111,14 @@ class Trainer:
             If the loss ran away.
         """
         tell, say = part_of(progress, 0.0, 1.0), told or (lambda line: None)
-        kept_at = time.perf_counter()
-        try:
-            while self.share(0) < 1.0:
-                say(self._epoch(tell))
-                if time.perf_counter() - kept_at > KEPT_S:
-                    self.keep()
-                    kept_at = time.perf_counter()
-        except (CancelledError, KeyboardInterrupt):
-            self.keep()
-            raise
-        self.keep()
+        go_on(lambda: self.share(0) >= 1.0, lambda: self._epoch(tell), self.keep, say)
         return self.weights()
 
     def weights(self) -> CoreWeights:
         """Return what was learned so far."""
         found = self.state.best if self.plan.select and self.state.best is not None else self.state.network.state_dict()
         tensors = {name: value.detach().float().cpu().numpy() for name, value in found.items()}
-        return CoreWeights(tensors, self.plan.inputs, self.plan.voxel_mm, self.plan.window, methods=self._methods)
+        return CoreWeights(tensors, self.plan.inputs, self.plan.voxel_mm, self.plan.window, self._methods, self._modality)
 
     def share(self, step: int, more_s: float = 0.0) -> float:
         """Return what is done, of epochs or of time."""
@@ -145,12 +138,11 @@ class Trainer:
         """See a window of every case; an epoch that is interrupted is done again."""
         state, plan = self.state, self.plan
         began, losses = time.perf_counter(), []
-        before = copied(state.network, state.optimizer)
         order = np.random.default_rng([plan.seed, state.epoch]).permutation(len(self._windows))
         draw = torch.Generator().manual_seed(1_000_003 * plan.seed + state.epoch)
         state.network.train()
         rate = plan.rate
-        try:
+        with whole_or_undone(state.network, state.optimizer):
             for step, number in enumerate(order):
                 share = self.share(step, time.perf_counter() - began)
                 if share >= 1.0 and step:
@@ -158,10 +150,6 @@ class Trainer:
                 rate = self.rate(share)
                 tell(min(share, 1.0), f"Core network, epoch {state.epoch + 1}")
                 losses.append(self._step(int(number), draw, rate))
-        except (CancelledError, KeyboardInterrupt):
-            state.network.load_state_dict(before[0])
-            state.optimizer.load_state_dict(before[1])
-            raise
         state.epoch += 1
         state.seconds += time.perf_counter() - began
         scored = bool(self._kept) and (plan.select or state.epoch % SCORED_EVERY == 0 or self.share(0) >= 1.0)
@@ -178,26 +166,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.half):
             logits = state.network(image)
         loss = objective(logits.float(), core)
-        value = float(loss.detach())
-        state.optimizer.zero_grad()
-        loss.backward()
-        length = torch.nn.utils.clip_grad_norm_(state.network.parameters(), CLIP)
-        if not (np.isfinite(value) and bool(torch.isfinite(length))):
-            return self._left_out()
-        self._lost = 0
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        state.optimizer.step()
-        return value
-
-    def _left_out(self) -> float:
-        """Leave out a step whose gradient is no number, but not many in a row."""
-        self._lost += 1
-        self.state.optimizer.zero_grad()
-        if self._lost > MOST_LOST:
-            msg = f"The loss ran away in epoch {self.state.epoch + 1}. Lower the learning rate."
-            raise NumericalError(msg)
-        return float("nan")
+        return self._steps.take(loss, rate, CLIP, state.epoch + 1)
 
     def _score(self) -> float:
         """Return the mean Dice on the kept cases."""
@@ -208,10 +177,14 @@ class Trainer:
 
     def _select(self) -> None:
         """Keep the weights when the running mean of Dice is the best so far."""
-        means = [float(np.nanmean([row[4] for row in self.state.record[max(0, n - RUNNING + 1) : n + 1]]))
-                 for n in range(len(self.state.record))]  # fmt: skip
-        if means[-1] >= max(means):
+        mean = self._running_mean(len(self.state.record))
+        if mean >= self._best_mean:
+            self._best_mean = mean
             self.state.best = {name: value.clone() for name, value in self.state.network.state_dict().items()}
+
+    def _running_mean(self, epochs: int) -> float:
+        """Mean Dice of the last few of so many epochs."""
+        return float(np.nanmean([row[4] for row in self.state.record[max(0, epochs - RUNNING) : epochs]]))
 
     def keep(self) -> None:
         """Write a checkpoint."""
@@ -231,6 +204,8 @@ class Trainer:
         state.best = named(tensors, "best/") or None
         state.epoch, state.seconds = int(facts["epoch"]), float(facts["seconds"])
         state.record = [tuple(float(v) for v in row) for row in tensors["record"]]
+        if self.plan.select:
+            self._best_mean = max((self._running_mean(n + 1) for n in range(len(state.record))), default=-math.inf)
 
     def forget(self) -> None:
         """Remove the checkpoint."""
@@ -286,3 +261,12 @@ def _check_cases(cases: Sequence[CoreCase], plan: Plan) -> None:
         if missing:
             msg = f"The case '{case.name}' has no {missing[0]}, which the network shall see. Leave it out or choose other inputs."
             raise InvalidInputError(msg)
+
+
+def _modality_of(cases: Sequence[CoreCase]) -> str:
+    """The kind of scan that all cases come from; empty when some do not say so."""
+    found = {str(case.facts.get("modality") or ("ctp" if "seed" in case.facts else "")) for case in cases}
+    if {"ctp", "dsc"} <= found:
+        msg = "Some of the cases are CT perfusion and some DSC-MRI, whose maps differ. Train a network for each kind."
+        raise InvalidInputError(msg)
+    return found.pop() if len(found) == 1 else ""

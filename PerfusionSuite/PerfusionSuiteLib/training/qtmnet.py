@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from ..asl.qtm_network import QtmNetwork, VoxelRegression, estimate
 from ..asl.qtm_weights import Q_REF, S_REF
-from ..core.errors import CancelledError, NumericalError
 from ..core.progress import ProgressCallback, part_of
 from ..evaluation.qtmnet_estimators import scores_of
 from ..fitting.checkpoint import Checkpoint, fingerprint
+from .epochs import Steps, go_on, whole_or_undone
 from .qtmnet_batches import Augmentation, Batches
 from .qtmnet_brains import PIECE, Brain, Pieces
 from .qtmnet_data import Cubes
 from .qtmnet_plan import Plan
-from .training_state import copied, restore, state_arrays
+from .training_state import restore, state_arrays
 
 COLUMNS = ("epoch", "seconds", "rate", "loss", "nrmse_percent", "bias", "brain_nrmse_percent")
 """Of the record: the last three on what is kept back, without noise; NaN in epochs that are not scored."""
 
-KEPT_S, SCORED_EVERY, SCORED_BATCH, MOST_LOST = 60.0, 5, 64, 20
+SCORED_EVERY, SCORED_BATCH = 5, 64
 
 VOXEL_STEPS, VOXEL_BATCH, VOXEL_RATE = 3000, 2048, 3e-3
 """Of the regression that a training begins with: seconds on a CPU."""
@@ -88,8 +88,8 @@ class Trainer:
         facts = asdict(replace(plan, minutes=None)) | {"brains": [brain.name for brain in (*brains, *filter(None, [kept_brain]))]}
         mark = fingerprint({"seeds": trained.seeds, "kept": kept.seeds}, {**facts, "protocol": trained.protocol.words()})
         self._keeper = Checkpoint(folder, "qtmnet", mark)
-        self._lost = 0
         self.state = self._fresh()
+        self._steps = Steps(self.state.network, self.state.optimizer)
         self._resume()
 
     @property
@@ -143,17 +143,7 @@ class Trainer:
             If the loss ran away.
         """
         tell, say = part_of(progress, 0.0, 1.0), told or (lambda line: None)
-        kept_at = time.perf_counter()
-        try:
-            while self.state.epoch < self.plan.epochs and self.share(0) < 1.0:
-                say(self._epoch(tell))
-                if time.perf_counter() - kept_at > KEPT_S:
-                    self.keep()
-                    kept_at = time.perf_counter()
-        except (CancelledError, KeyboardInterrupt):
-            self.keep()
-            raise
-        self.keep()
+        go_on(lambda: self.state.epoch >= self.plan.epochs or self.share(0) >= 1.0, lambda: self._epoch(tell), self.keep, say)
         return self.state.network
 
     def share(self, step: int, more_s: float = 0.0) -> float:
@@ -166,21 +156,16 @@ class Trainer:
         """See every cube once; an epoch that is interrupted is done again."""
         state, plan = self.state, self.plan
         began, losses = time.perf_counter(), []
-        before = copied(state.network, state.optimizer)
         groups = self._groups()
         draw = torch.Generator().manual_seed(1_000_003 * plan.seed + state.epoch)
         state.network.train()
         rate = plan.rate
-        try:
+        with whole_or_undone(state.network, state.optimizer):
             for step in range(self.steps):
                 share = self.share(step, time.perf_counter() - began)
                 rate = plan.rate_end + 0.5 * (plan.rate - plan.rate_end) * (1.0 + np.cos(np.pi * min(share, 1.0)))
                 tell(min(share, 1.0), f"QTMnet, epoch {state.epoch + 1}")
                 losses.append(self._step(groups[step], draw, rate))
-        except (CancelledError, KeyboardInterrupt):
-            state.network.load_state_dict(before[0])
-            state.optimizer.load_state_dict(before[1])
-            raise
         state.epoch += 1
         state.seconds += time.perf_counter() - began
         last = state.epoch >= plan.epochs or self.share(0) >= 1.0
@@ -210,26 +195,7 @@ class Trainer:
         with self._precision():
             found = state.network(x)
         loss = objective(found.float(), y, plan.smoothness)
-        value = float(loss.detach())
-        state.optimizer.zero_grad()
-        loss.backward()
-        length = torch.nn.utils.clip_grad_norm_(state.network.parameters(), plan.clip or float("inf"))
-        if not (np.isfinite(value) and bool(torch.isfinite(length))):
-            return self._left_out()
-        self._lost = 0
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        state.optimizer.step()
-        return value
-
-    def _left_out(self) -> float:
-        """Leave out a step whose gradient is no number, but not many in a row."""
-        self._lost += 1
-        self.state.optimizer.zero_grad()
-        if self._lost > MOST_LOST:
-            msg = f"The loss ran away in epoch {self.state.epoch + 1}. Lower the learning rate."
-            raise NumericalError(msg)
-        return float("nan")
+        return self._steps.take(loss, rate, plan.clip or float("inf"), state.epoch + 1)
 
     def _seen(self, numbers: NDArray[Any] | None, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Make a batch of cubes, or of pieces with about as many voxels."""

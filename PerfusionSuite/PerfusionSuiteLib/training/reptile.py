@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import CancelledError, ProgressCallback, part_of
+from ..core import ProgressCallback, part_of
 from ..core.errors import InvalidInputError, NumericalError
 from ..fitting.checkpoint import Checkpoint, fingerprint
 from ..fitting.published.schedule import one_cycle
+from .epochs import go_on
 
 Weights = dict[str, NDArray[Any]]
 
-KEPT_S = 60.0
 BETAS, TINY = (0.9, 0.999), 1e-8
 
 COLUMNS = ("step", "patient", "seconds", "loss", "distance")
@@ -195,18 +195,12 @@ class Reptile:
             If a fit ran away.
         """
         tell, say = part_of(progress, 0.0, 1.0), told or (lambda line: None)
-        kept_at = time.perf_counter()
-        try:
-            while self._share() < 1.0:
-                tell(self._share(), f"Reptile, patient {self.state.step + 1}")
-                say(self._step())
-                if time.perf_counter() - kept_at > KEPT_S:
-                    self.keep()
-                    kept_at = time.perf_counter()
-        except (CancelledError, KeyboardInterrupt):
-            self.keep()
-            raise
-        self.keep()
+
+        def work() -> str:
+            tell(self._share(), f"Reptile, patient {self.state.step + 1}")
+            return self._step()
+
+        go_on(lambda: self._share() >= 1.0, work, self.keep, say)
         return self.state.weights
 
     def _share(self) -> float:

@@ -106,6 +106,44 @@ def test_the_best_epoch_is_kept_when_asked(monkeypatch: pytest.MonkeyPatch) -> N
         np.testing.assert_array_equal(weights.tensors[name], value.numpy())
 
 
+def test_the_best_epoch_is_told_by_the_mean_of_the_last_ones_also_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.1, 0.5, 0.95, 0.2])
+    monkeypatch.setattr(Trainer, "_score", lambda self: next(scores))
+    monkeypatch.setattr(core_trainer, "RUNNING", 2)
+    cases, calls = [case(0), case(1)], 0
+
+    def stop(share: float, text: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 6:  # within the third epoch
+            raise CancelledError("stop")
+
+    chosen = plan(epochs=5, select=True)
+    with pytest.raises(CancelledError):
+        Trainer(cases, [case(2)], chosen, CPU, tmp_path).run(stop)
+    trainer = Trainer(cases, [case(2)], chosen, CPU, tmp_path)
+    first = {name: value.clone() for name, value in trainer.state.best.items()}
+    trainer.run()
+    # The means of two are 0.9, 0.5, 0.3, 0.725, 0.575: what came after the interruption was not better than the first epoch.
+    assert all(torch.equal(trainer.state.best[name], value) for name, value in first.items())
+
+
+def test_weights_know_what_kind_of_scan_they_learned_from() -> None:
+    def of(number: int, **facts: Any) -> CoreCase:
+        return replace(case(number), facts={"method": "spatial", **facts})
+
+    def modality(*cases: CoreCase) -> str:
+        return Trainer(cases, [], plan(), CPU).weights().modality
+
+    assert modality(of(0, modality="dsc"), of(1, modality="dsc")) == "dsc"
+    assert modality(of(0, seed=400), of(1, modality="ctp")) == "ctp"
+    assert modality(of(0), of(1, modality="ctp")) == ""
+    with pytest.raises(InvalidInputError, match="Train a network for each kind"):
+        modality(of(0, modality="dsc"), of(1, modality="ctp"))
+
+
 def test_the_published_plan_is_that_of_the_publication() -> None:
     assert (PUBLISHED.inputs, PUBLISHED.rate, PUBLISHED.epochs, PUBLISHED.window) == (("rcbf",), 5e-5, 500, (256, 256, 20))
     assert PUBLISHED.select

@@ -172,7 +172,7 @@ class TestTraining:
 
     def test_steps_without_a_gradient_are_left_out_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(qtmnet, "VOXEL_STEPS", 2)
-        monkeypatch.setattr(qtmnet, "MOST_LOST", 1)
+        monkeypatch.setattr("PerfusionSuiteLib.training.epochs.MOST_LOST", 1)
         trained, kept = cubes(16).split(0.1, 0)
         trained.density[0] = np.nan
         trainer = Trainer(trained, kept, self.plan(epochs=1, regression=False), CPU)
