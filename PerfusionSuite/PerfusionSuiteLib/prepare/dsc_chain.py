@@ -153,7 +153,7 @@ def _without_remaining_motion(
         return concentration
     cleaned.data[...] /= np.float32(scale)
     text = f"In {count} voxels beside steep edges what the moved head left was estimated and taken out."
-    finding = QualityFinding("motion_leaks", "info", text, "Look twice at lesions that follow the edge of the brain.")
+    finding = QualityFinding("motion_leaks", "info", text, "Look twice at lesions that follow the edge of the brain, above all in the highest and lowest slices.")
     return replace(cleaned, findings=(*concentration.findings, finding))
 
 

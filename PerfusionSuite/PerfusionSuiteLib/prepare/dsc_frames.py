@@ -140,7 +140,8 @@ def drop_dummies(series: PerfusionSeries) -> PerfusionSeries:
         return series
     times = series.acquisition.slice_times_s
     acquisition = series.acquisition if times is None else replace(series.acquisition, slice_times_s=times[:, count:])
-    text = f"The first {count} frame(s) were left out: the signal had not reached its steady state."
+    which = "The first frame was" if count == 1 else f"The first {count} frames were"
+    text = f"{which} left out: the signal had not reached its steady state."
     finding = QualityFinding("dummy_scans_dropped", "info", text)
     source = replace(series.source, findings=(*series.source.findings, finding))
     return replace(series, data=series.data[..., count:], times_s=series.times_s[count:], acquisition=acquisition, source=source)
