@@ -153,8 +153,8 @@ def _without_remaining_motion(
         return concentration
     cleaned.data[...] /= np.float32(scale)
     text = f"In {count} voxels beside steep edges what the moved head left was estimated and taken out."
-    finding = QualityFinding("motion_leaks", "info", text, "Look twice at lesions that follow the edge of the brain, above all in the highest and lowest slices.")
-    return replace(cleaned, findings=(*concentration.findings, finding))
+    advice = "Look twice at lesions along the edge of the brain, above all in the highest and lowest slices."
+    return replace(cleaned, findings=(*concentration.findings, QualityFinding("motion_leaks", "info", text, advice)))
 
 
 def _without_noise(masks: TissueMasks, concentration: Concentration) -> tuple[TissueMasks, tuple[QualityFinding, ...]]:
