@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network draws the core of maps in the scene: its probability is a volume, previews use it, measuring finds it again."""
+"""A network draws the core of maps in the scene: its probability is a volume, previews use it, measuring leaves it as it is."""
 
 from __future__ import annotations
 
@@ -87,13 +87,18 @@ def test_a_network_draws_the_core_and_what_it_has_drawn_is_previewed_and_found_a
     assert preview.update(maps, "ct-perfusion-auto")["core"] > 0
     preview.clear()
 
-    # Facts name the file without its folder; measuring again needs the file itself.
+    # Facts name the file without its folder; what is started again needs the file itself.
     assert factsOf(segmentation)["thresholds"]["core_network"] == "mine.safetensors"
     catcher = Catcher()
     startMeasuringJob(scene, catcher, segmentation)
     assert catcher.spec.settings["preset"] == "core-network"
     assert catcher.spec.settings["thresholds"] == given
     assert "core_probability" not in catcher.spec.inputs["maps"]
+
+    # What is measured is the core as the user left it: the network does not run again, and what it drew before stays.
+    measured = startMeasuringJob(scene, chooseRunner(), segmentation).wait()
+    assert "map.core_probability" not in measured
+    assert findNode(scene, "patient", "map.core_probability") is probable
 
     # Lesions that no network drew have no probability.
     result = startLesionJob(scene, chooseRunner(), maps).wait()

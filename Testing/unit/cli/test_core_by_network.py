@@ -205,7 +205,7 @@ def test_a_network_of_mr_draws_in_maps_of_mr(maps: Path, network: Path, tmp_path
 def test_maps_or_networks_of_unknown_kind_are_the_users_to_answer_for(maps: Path, network: Path, modality: str) -> None:
     study = measured(maps, network, modality=modality)
     told = next(finding for finding in study.findings if finding.code == "core_network_modality")
-    assert "does not say what it knows" in told.message
+    assert "does not say whether it has learned from CT perfusion or DSC-MRI" in told.message
     if not modality:
         told = next(f for f in measured(maps, "core").findings if f.code == "core_network_modality")
         assert "Nobody says what kind of scan these maps come from" in told.message
