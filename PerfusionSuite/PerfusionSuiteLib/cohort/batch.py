@@ -20,7 +20,7 @@ from typing import IO
 
 from .. import __version__
 from ..core.failures import UNEXPECTED
-from ..core.files import write_json, write_text
+from ..core.files import remove_leftovers, write_json, write_text
 from ..core.progress import ProgressCallback
 from ..jobs.launch import worker_python_path
 from ..results.privacy import without_identifiers
@@ -202,6 +202,7 @@ class _Running:
         self._case, self._key = case, key
         self._start = time.perf_counter()
         (out / STATES).mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out / case.name)
         self._log = out / STATES / f"{case.name}.log"
         self._stream: IO[bytes] = self._log.open("wb")
         place = str(case.path.absolute())  # sentences about it are then known for a path, and hidden

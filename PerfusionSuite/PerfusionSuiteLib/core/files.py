@@ -139,6 +139,21 @@ def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Itera
                 parent.rmdir()
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove what runs into a folder left beside it when they were killed, which they could not do themselves.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder; nobody may be writing to it.
+    """
+    target = Path(folder).absolute()
+    left = re.compile(rf"(?:{re.escape(_STAGING)}[^-]{{8}}-)+{re.escape(target.name)}")
+    for path in target.parent.glob(f"{_STAGING}*") if target.parent.is_dir() else ():
+        if left.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _make_staging(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # A mounted output folder (a container's /out) has no sibling on its own file system: then stage inside it.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from PerfusionSuiteLib.core import InvalidInputError
-from PerfusionSuiteLib.core.files import folder_name, plain, staged_folder, write_json, written_beside
+from PerfusionSuiteLib.core.files import folder_name, plain, remove_leftovers, staged_folder, write_json, written_beside
 
 
 def test_numbers_that_json_cannot_hold_become_null(tmp_path):
@@ -70,3 +70,12 @@ def test_an_unwritable_place_is_one_sentence(tmp_path):
 )
 def test_names_of_scans_become_folders_on_every_system(text, name):
     assert folder_name(text) == name
+
+
+def test_what_a_killed_run_left_is_removed_and_what_other_cases_write_is_not(tmp_path):
+    names = [".writing-a2194aqm-case-1", ".writing-itqj0znx-.writing-a2194aqm-case-1", ".writing-a2194aqm-other-case-1", "case-1"]
+    for name in names:
+        (tmp_path / name / "qa").mkdir(parents=True)
+    remove_leftovers(tmp_path / "case-1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-a2194aqm-other-case-1", "case-1"]
+    remove_leftovers(tmp_path / "nowhere" / "case-1")
