@@ -18,7 +18,7 @@ import numpy as np
 HEAVY = (
     ("torch",) if "slicer_harness" not in sys.modules else ("torch", "scipy", "SimpleITK", "pydicom", "matplotlib", "highdicom")
 )
-LIMIT_S = 300.0
+LIMIT_S = 900.0
 
 
 def heavyModules():
