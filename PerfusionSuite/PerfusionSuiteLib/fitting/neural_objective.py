@@ -127,6 +127,8 @@ class Objective:
         inverse = own_inverse(task, model, tied=averaged is None)
         found = standard_deviations(task, line, inverse, maps, averaged, self.artery)
         volume, center, transit = _own_steps(task, model)
+        if averaged is not None:
+            transit = torch.zeros_like(transit)  # alike tissue shares it, so the map has left the network's behind
         left = {
             "cbf_sd": cbf * (volume - transit),
             "mtt_sd": mtt * transit,
