@@ -97,10 +97,9 @@ def set_aside(values: NDArray[Any]) -> None:
     pages = _mapping_of(values)
     if pages is None:
         return
-    base = np.frombuffer(pages, np.uint8)
-    if pages.aside and _is_as_in_file(base.ctypes.data):
-        pages.madvise(mmap.MADV_DONTNEED)
+    if leave_aside(values):
         return
+    base = np.frombuffer(pages, np.uint8)
     try:
         with tempfile.TemporaryFile(buffering=0) as file:
             file.truncate(base.nbytes)
@@ -112,6 +111,26 @@ def set_aside(values: NDArray[Any]) -> None:
     except OSError:
         return
     pages.aside = True
+
+
+def leave_aside(values: NDArray[Any]) -> bool:
+    """Give back what came from the file of an array that was set aside, since it was used.
+
+    Parameters
+    ----------
+    values : ndarray
+        Any array.
+
+    Returns
+    -------
+    bool
+        Whether it waits in a file now; not when it never did, or was changed.
+    """
+    pages = _mapping_of(values)
+    if pages is None or not pages.aside or not _is_as_in_file(np.frombuffer(pages, np.uint8).ctypes.data):
+        return False
+    pages.madvise(mmap.MADV_DONTNEED)
+    return True
 
 
 def _write(file: int, part: NDArray[np.uint8], at: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PerfusionSuiteLib.core.memory import give_back_freed, release_zeros, set_aside, share_one_heap, sparse_zeros
+from PerfusionSuiteLib.core.memory import give_back_freed, leave_aside, release_zeros, set_aside, share_one_heap, sparse_zeros
 
 MB = 1 << 20
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the memory, which changes nothing else")
@@ -120,7 +120,20 @@ def test_what_was_set_aside_takes_no_memory_until_it_is_used() -> None:
     before = resident()
     set_aside(values)
     assert before - resident() > 180 * MB
-    assert float(values[7].sum()) == MB
+    assert float(values.sum()) == 48.0 * MB
+    assert leave_aside(values)
+    assert before - resident() > 180 * MB
+    values[0, 0] = 5.0
+    assert not leave_aside(values)  # what was written is nowhere else
+    assert float(values.sum()) == 48.0 * MB + 4.0
+
+
+def test_an_array_that_never_was_in_a_file_is_not_left_there() -> None:
+    values = sparse_zeros((64, MB))
+    values[3] = 2.0
+    assert not leave_aside(values)
+    assert not leave_aside(np.ones(3))
+    assert float(values[3].sum()) == 2.0 * MB
 
 
 def test_without_room_for_a_file_an_array_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
