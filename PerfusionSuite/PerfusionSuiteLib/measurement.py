@@ -106,8 +106,7 @@ def find_lesions(
         torcula=inputs.torcula,
         device=settings.device,
     )
-    if settings.preset_used.core_rule == "network":
-        lesions = replace(lesions, findings=(*lesions.findings, *check_modality(settings.preset_used.core_network, modality)))
+    lesions = replace(lesions, findings=(*lesions.findings, *_cautions(lesions, settings, inputs, modality)))
     numbers = None
     if later is not None:
         lesions, numbers = compared(lesions, image, later, modality=modality, method=method or settings.method)
@@ -246,6 +245,21 @@ def check_follow_up(series: PerfusionSeries, inputs: UserInputs) -> None:
     if known and known != series.modality:
         msg = f"The follow-up is of modality '{known}', the first scan of '{series.modality}'. Give two scans of the same kind."
         raise InvalidInputError(msg)
+
+
+def _cautions(lesions: LesionMasks, settings: Settings, inputs: UserInputs, modality: str) -> tuple[QualityFinding, ...]:
+    """What the choice of preset asks the reader to keep in mind."""
+    preset = settings.preset_used
+    found: list[QualityFinding] = []
+    if preset.core_rule == "network":
+        found += check_modality(preset.core_network, modality)
+    if modality == "dsc" and preset.core_rule == "rcbf" and lesions.core.any():
+        text = "The core was drawn by relative flow of DSC-MRI, which can be several times too large."
+        found.append(QualityFinding("core_by_dsc_flow", "warning", text, "Give an ADC map to draw it by diffusion."))
+    if preset.name == "tumor" and inputs.roi_mask is None:
+        text = "No tumor was given, so its relative blood volume was not measured."
+        found.append(QualityFinding("tumor_not_given", "info", text, "Give its region (--roi-mask, or the region of the panel)."))
+    return tuple(found)
 
 
 def _tumor(

@@ -43,6 +43,8 @@ def test_dicom_is_recognized_as_dsc_and_gives_maps_and_report(stroke, tmp_path, 
     scored = truth.masks["scored"][:, :, ::1] & (tissue > 0)
     overlap = 2 * ((late > 0) & truth.masks["hypoperfusion"] & scored).sum()
     assert overlap / (((late > 0) & scored).sum() + (truth.masks["hypoperfusion"] & scored).sum()) > 0.7
+    core, _ = results.read_volume(tmp_path / "out" / "masks" / "core_mask.nii.gz")
+    assert ("core_by_dsc_flow" in found["quality"]["flags"]) == bool((core > 0).any())
     page = (tmp_path / "out" / "report.html").read_text()
     assert "white matter" in page
     assert " HU" not in page
@@ -62,6 +64,7 @@ def test_nifti_with_a_diffusion_map_on_another_grid_defines_the_core(stroke, tmp
     assert main([*words, "--no-motion-correction"]) == 0
     found = metrics(tmp_path / "out")
     assert found["thresholds"]["core_rule"] == "adc"
+    assert "core_by_dsc_flow" not in found["quality"]["flags"]
     core, _ = results.read_volume(tmp_path / "out" / "masks" / "core_mask.nii.gz")
     assert (core > 0).any()
     assert np.median(adc[core > 0]) < 620
