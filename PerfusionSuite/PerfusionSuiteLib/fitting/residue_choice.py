@@ -26,7 +26,9 @@ SAMPLE = 6000
 PURE = 0.75
 """Share of gray or of white matter from which on a curve speaks for its tissue."""
 
-LEAST_CURVES = 300
+LEAST_CURVES, LEAST_SEEN = 300, 0.5
+"""A tissue chooses for itself if it has so many curves, and if at least this share of them stands out of the noise: the few that
+do where most do not are those that vessels or the other tissue brighten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def choose_family(
     sample, noise = few[::step].contiguous(), variance[::step].contiguous()
     energy = sample.square().sum(1)
     seen = energy > 4.0 * sample.shape[1] * noise  # vessels and tissue, not fluid
+    stands_out = seen.cpu().numpy()
     if int(seen.sum()) <= 50:
         seen = torch.ones_like(seen)
     sample, noise, energy = sample[seen], noise[seen], energy[seen]
@@ -92,9 +95,15 @@ def choose_family(
     against = evidence_against(left, total, spread)
     tissues = None
     if gray is not None:
-        share = gray[::step][seen.cpu().numpy()]
-        pure = (share >= PURE, share <= 1.0 - PURE)
-        if all(int(part.sum()) >= LEAST_CURVES for part in pure):
-            of = [chosen_shape(evidence_against(left[:, part], total[part], spread[part]), shapes) for part in pure]
+        share = gray[::step]
+        parts = (share >= PURE, share <= 1.0 - PURE)
+        if all(_may_choose(stands_out[part]) for part in parts):
+            here = [part[stands_out] for part in parts]
+            of = [chosen_shape(evidence_against(left[:, n], total[n], spread[n]), shapes) for n in here]
             tissues = (families[of[0]], families[of[1]]) if of[0] != of[1] else None
     return Evidence(families[chosen_shape(against, shapes)], dict(zip(families, against.tolist(), strict=True)), tissues)
+
+
+def _may_choose(stands_out: NDArray[np.bool_]) -> bool:
+    """Whether a tissue's curves can tell its residue, given which of them stand out of the noise."""
+    return int(stands_out.sum()) >= LEAST_CURVES and float(stands_out.mean()) >= LEAST_SEEN

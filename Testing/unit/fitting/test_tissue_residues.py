@@ -177,3 +177,13 @@ class TestFit:
         maps, field, _ = both()
         again = fitting.sample(fitting.load_field(fitting.save_field(field, tmp_path / "field.safetensors")))
         np.testing.assert_allclose(again["cbf"][head()[0]], maps["cbf"][head()[0]], rtol=2e-4)
+
+
+def test_tissue_that_hardly_stands_out_of_the_noise_does_not_choose() -> None:
+    pytest.importorskip("torch")
+    from PerfusionSuiteLib.fitting.residue_choice import _may_choose
+
+    clear, faint = np.ones(800, bool), np.arange(2000) % 4 == 0
+    assert _may_choose(clear)
+    assert not _may_choose(faint)
+    assert not _may_choose(clear[:200])
