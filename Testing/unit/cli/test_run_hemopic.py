@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pydicom
@@ -155,6 +156,10 @@ def test_wishes_that_do_not_fit_are_refused(stroke, tmp_path, capsys):
     assert main([*scan, "--tissue-labels", str(tmp_path / "labels.nii.gz")]) == 2
     assert "serve the methods hemopic and hemopic-compat only" in capsys.readouterr().err
     assert main([*scan, "--method", "hemopic", "--modality", "ctp"]) == 2
+    assert "the series is MR" in capsys.readouterr().err
+    shutil.copy(tmp_path / "scan.nii.gz", tmp_path / "bare.nii.gz")  # without the sidecar that says so
+    bare = ["run", str(tmp_path / "bare.nii.gz"), str(tmp_path / "out"), "--interval", "1.5", "--modality", "ctp"]
+    assert main([*bare, "--method", "hemopic"]) == 2
     assert "made for DSC-MRI" in capsys.readouterr().err
 
 
