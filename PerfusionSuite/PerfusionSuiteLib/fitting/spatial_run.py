@@ -99,20 +99,20 @@ class Explained:
 def _explained(
     request: FitRequest, plan: Plan, data: SpatialData, history: dict[str, list[float]], tell: ProgressCallback
 ) -> Explained:
-    """Fit with one kind of residue, going on with the record of losses."""
+    """Fit with one kind of residue; losses of the first fit alone are recorded and shown, for two do not make one curve."""
     prior = Prior(
         plan.smoothness, plan.scales, plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S, plan.outliers, LEAST_VOLUME
     )  # fmt: skip
     task = SpatialProblem(data.manifold, data.mesh, data.few, data.variance, prior, data.relaxed)
     tell(0.0, "Start")
-    began, before = time.perf_counter(), len(history["step"])
-    earlier = history["seconds"][-1] if before else 0.0
+    began, first = time.perf_counter(), not history["step"]
 
     def look(step: int, model: Quadratic, theta: Tensor) -> None:
         parts = {"loss": model.objective, "data": model.misfit, "smoothness": model.objective - model.misfit}
-        for name, value in {"step": before + step, "seconds": earlier + time.perf_counter() - began, **parts}.items():
-            history[name].append(float(value))
-        request.watch.loss(before + step, plan.outer * max(1, len(data.tissues)), parts)
+        if first:
+            for name, value in {"step": step, "seconds": time.perf_counter() - began, **parts}.items():
+                history[name].append(float(value))
+            request.watch.loss(step, plan.outer, parts)
         request.watch.preview(lambda: _preview(request, task, theta, data.finite))
         tell(0.15 + 0.75 * step / plan.outer, "Spatial fit")
 

@@ -165,6 +165,11 @@ class TestFit:
         for name in ("cbf", "cbv", "mtt", "delay", "tmax", "cbf_sd"):
             np.testing.assert_allclose(again[name][brain], maps[name][brain], rtol=2e-4, atol=2e-4)
 
+    def test_the_loss_that_is_kept_falls(self) -> None:
+        _, field, _ = both()
+        assert (np.diff(field.history["loss"]) <= 1e-3 * field.history["loss"][0]).all()
+        assert (np.diff(field.history["step"]) > 0).all()
+
     def test_fitted_curves_are_those_of_both_residues(self) -> None:
         _, field, _ = both()
         curves, _ = fitting.fitted_curves(field)
