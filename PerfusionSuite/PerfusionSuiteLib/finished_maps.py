@@ -21,7 +21,7 @@ from .core import (
     part_of,
 )
 from .lesion.core_network import check_modality
-from .measurement import compared, ct_like
+from .measurement import cautions, compared, ct_like
 from .settings import LaterScan, UserInputs
 
 
@@ -85,8 +85,8 @@ def analyze_maps(
     given = inputs or UserInputs()
     method = method or maps["tmax"].provenance.method if "tmax" in maps else method
     settings = _settings(method, preset, thresholds)
-    by_network = settings.preset_used.core_rule == "network" and core is None
-    doubts = check_modality(settings.preset_used.core_network, modality) if by_network else ()
+    if settings.preset_used.core_rule == "network" and core is None:
+        check_modality(settings.preset_used.core_network, modality)
     share = 0.6 if isinstance(given.follow_up, PerfusionSeries) else 0.1
     later = _later(given.follow_up, settings, part_of(progress, 0.0, share))
     part_of(progress, share, 1.0)(0.1, "Core and penumbra")
@@ -112,6 +112,7 @@ def analyze_maps(
     if later is not None:
         lesions, change = compared(lesions, image, later, modality=modality, method=method)
     part_of(progress, share, 1.0)(0.6, "Metrics")
+    doubts = cautions(lesions, settings.preset_used, modality) if core is None else ()
     found = tuple(dict.fromkeys((*findings, *doubts, *_of_curves(given), *lesions.findings)))
     used = {"preset": preset, "thresholds": dict(settings.thresholds), **({"method": method} if method else {})}
     metrics = lesion.metrics(

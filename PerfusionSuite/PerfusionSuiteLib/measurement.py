@@ -22,6 +22,7 @@ from .core import (
 )
 from .core.geometry import BoolArray
 from .lesion.core_network import check_modality
+from .lesion.presets import Preset
 from .settings import LaterScan, Settings, UserInputs
 
 
@@ -106,7 +107,9 @@ def find_lesions(
         torcula=inputs.torcula,
         device=settings.device,
     )
-    lesions = replace(lesions, findings=(*lesions.findings, *_cautions(lesions, settings, inputs, modality)))
+    lesions = replace(
+        lesions, findings=(*lesions.findings, *cautions(lesions, settings.preset_used, modality), *_no_tumor(settings, inputs))
+    )
     numbers = None
     if later is not None:
         lesions, numbers = compared(lesions, image, later, modality=modality, method=method or settings.method)
@@ -247,19 +250,43 @@ def check_follow_up(series: PerfusionSeries, inputs: UserInputs) -> None:
         raise InvalidInputError(msg)
 
 
-def _cautions(lesions: LesionMasks, settings: Settings, inputs: UserInputs, modality: str) -> tuple[QualityFinding, ...]:
-    """What the choice of preset asks the reader to keep in mind."""
-    preset = settings.preset_used
+def cautions(lesions: LesionMasks, preset: Preset, modality: str) -> tuple[QualityFinding, ...]:
+    """Say what the choice of a preset asks the reader to keep in mind.
+
+    Parameters
+    ----------
+    lesions : LesionMasks
+        As found by the preset.
+    preset : Preset
+        Its rules.
+    modality : str
+        Of the scan; empty when it is not known.
+
+    Returns
+    -------
+    tuple of QualityFinding
+        For the results.
+
+    Raises
+    ------
+    InvalidInputError
+        If the core's network has learned from scans of another kind.
+    """
     found: list[QualityFinding] = []
     if preset.core_rule == "network":
         found += check_modality(preset.core_network, modality)
     if modality == "dsc" and preset.core_rule == "rcbf" and lesions.core.any():
         text = "The core was drawn by relative flow of DSC-MRI, which can be several times too large."
         found.append(QualityFinding("core_by_dsc_flow", "warning", text, "Give an ADC map to draw it by diffusion."))
-    if preset.name == "tumor" and inputs.roi_mask is None:
-        text = "No tumor was given, so its relative blood volume was not measured."
-        found.append(QualityFinding("tumor_not_given", "info", text, "Give its region (--roi-mask, or the region of the panel)."))
     return tuple(found)
+
+
+def _no_tumor(settings: Settings, inputs: UserInputs) -> tuple[QualityFinding, ...]:
+    """A word to who asks for a tumor's blood volume and does not say where the tumor is."""
+    if settings.preset != "tumor" or inputs.roi_mask is not None:
+        return ()
+    text = "No tumor was given, so its relative blood volume was not measured."
+    return (QualityFinding("tumor_not_given", "info", text, "Give its region (--roi-mask, or the region of the panel)."),)
 
 
 def _tumor(

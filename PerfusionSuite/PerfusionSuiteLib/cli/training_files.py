@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.files import write_text
+from ..results.tables import write_rows
 
 
 def write_record(path: Path, columns: Sequence[str], rows: Iterable[Iterable[float]]) -> Path:
@@ -30,11 +28,7 @@ def write_record(path: Path, columns: Sequence[str], rows: Iterable[Iterable[flo
     Path
         The file.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([f"{value:.6g}" for value in row] for row in rows)
-    return write_text(path, text.getvalue())
+    return write_rows(path, [dict(zip(columns, row, strict=True)) for row in rows], columns)
 
 
 def machine_words(device: Any) -> str:

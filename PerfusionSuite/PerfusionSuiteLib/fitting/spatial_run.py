@@ -143,7 +143,10 @@ def _fitted(
         columns = _mixed(found.columns, white.columns, share)
         second = White(parameters(white), white.family, placed(share))
     maps = {name: spread(request.problem, placed(values)) for name, values in columns.items()}
-    maps["quality"] = spread(request.problem, quality_codes(data, found.theta), QualityCode.OUTSIDE_MASK)
+    codes = quality_codes(data, found.theta)
+    if white is not None:  # a voxel that is empty to one of them has no mixture
+        codes = np.where(codes == QualityCode.OK, quality_codes(data, white.theta), codes)
+    maps["quality"] = spread(request.problem, codes, QualityCode.OUTSIDE_MASK)
     field = make_field(
         "spatial", request, parameters(found), family=found.family, dispersion=plan.dispersion, white=second,
         extra={name: placed(columns[name]) for name in ("cbf_sd", "tmax_sd")},

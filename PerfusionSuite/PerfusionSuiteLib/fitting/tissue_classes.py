@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy.cluster.vq import kmeans2
 
 from ..core.geometry import BoolArray
+from ..prepare.in_plane import smooth_in_plane
 
 TISSUE_HU = (15.0, 50.0)
 """Densities that brain tissue has before contrast arrives; below lies fluid, above blood, calcification and bone."""
@@ -45,32 +46,21 @@ def gray_share(image: NDArray[Any], mask: BoolArray, spacing_mm: Any) -> NDArray
     -----
     Two means of the densities between `TISSUE_HU`, after a Gaussian of `SMOOTHING_MM` within each slice and the mask.
     """
-    width = [SMOOTHING_MM / float(size) for size in np.asarray(spacing_mm)[:2]] + [0.0]
+    spacing = np.asarray(spacing_mm, np.float64)
     known = mask & np.isfinite(image)
-    weight = ndimage.gaussian_filter(known.astype(np.float32), width)
-    total = ndimage.gaussian_filter(np.where(known, image, 0.0).astype(np.float32), width)
+    weight = smooth_in_plane(known.astype(np.float32), SMOOTHING_MM, spacing)
+    total = smooth_in_plane(np.where(known, image, 0.0).astype(np.float32), SMOOTHING_MM, spacing)
     density = total[mask] / np.maximum(weight[mask], 1e-6)
     tissue = density[(density > TISSUE_HU[0]) & (density < TISSUE_HU[1])]
     if tissue.size < LEAST_VOXELS:
         return None
-    white, gray = _two_means(tissue)
+    start = np.quantile(tissue, (0.25, 0.75))
+    if start[1] - start[0] <= 0.0:
+        return None
+    white, gray = np.sort(kmeans2(tissue, start, iter=ROUNDS, minit="matrix")[0])
     rest = 1.4826 * float(np.median(np.abs(image[known] - (total[known] / weight[known]))))
-    left = rest / max(1.0, 2.0 * math.sqrt(math.pi * width[0] * width[1]))
+    left = rest / max(1.0, 2.0 * SMOOTHING_MM * math.sqrt(math.pi / (spacing[0] * spacing[1])))
     if gray - white < max(LEAST_CONTRAST_HU, NOISE_FACTOR * left):
         return None
     share: NDArray[np.float32] = np.clip((density - white) / (gray - white), 0.0, 1.0).astype(np.float32)
     return share
-
-
-def _two_means(values: NDArray[Any]) -> tuple[float, float]:
-    """Centers of two groups of numbers."""
-    low, high = (float(quantile) for quantile in np.quantile(values, (0.25, 0.75)))
-    for _ in range(ROUNDS):
-        below = values < 0.5 * (low + high)
-        if not below.any() or below.all():
-            break
-        lower, upper = float(values[below].mean()), float(values[~below].mean())
-        if math.isclose(lower, low, abs_tol=1e-4) and math.isclose(upper, high, abs_tol=1e-4):
-            break
-        low, high = lower, upper
-    return low, high

@@ -12,6 +12,7 @@ from field_examples import FACTOR, arterial
 
 from PerfusionSuiteLib import fitting
 from PerfusionSuiteLib.core.watch import NoWatch
+from PerfusionSuiteLib.deconvolution.codes import QualityCode
 from PerfusionSuiteLib.fitting.curve_model import CurveModel
 from PerfusionSuiteLib.fitting.residue_shape import chosen_shape, evidence_against
 from PerfusionSuiteLib.fitting.tissue_classes import gray_share
@@ -151,6 +152,11 @@ class TestFit:
         brain = head()[0]
         np.testing.assert_allclose(maps["cbv"][brain], maps["cbf"][brain] * maps["mtt"][brain] / 60.0, rtol=1e-4)
         np.testing.assert_allclose(maps["tmax"][brain], maps["delay"][brain] + maps["mtt"][brain] / 2, rtol=1e-4, atol=1e-3)
+
+    def test_quality_is_good_just_where_there_is_flow(self) -> None:
+        maps, _, _ = both()
+        brain = head()[0]
+        np.testing.assert_array_equal(maps["quality"][brain] == QualityCode.OK, np.isfinite(maps["cbf"][brain]))
 
     def test_one_residue_for_all_is_wrong_in_one_of_them(self) -> None:
         for maps, field, watch in (fitted({"tissues": False}, density(1.0) + scan()[1].mean(axis=3)), fitted()):
