@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of large arrays: volumes whose empty parts take none, that can wait in a file, and freed blocks that go back.
+"""Memory of large arrays: volumes whose empty parts take none, and freed blocks that go back to the system.
 
 Curves are wanted of the brain alone, a third of a scan, but where they are is best told by their place in a volume. Operating
 systems hand out memory page by page when it is first written to, so a volume may be as large as the scan and take a third.
@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,16 +24,12 @@ _PAGES_AT_ONCE = 4096
 _CAN_RELEASE = hasattr(mmap, "MADV_DONTNEED") and sys.platform == "linux"
 """Elsewhere the advice may be ignored, and pages would keep what they hold."""
 
-
-_MAP_FIXED = 0x10
 _ARENAS = -8
-"""Names of choices of mmap(2) and mallopt(3) that Python has none for."""
+"""How mallopt(3) calls the number of heaps, which Python has no name for."""
 
 
 class _Pages(mmap.mmap):
-    """Memory of this module, as opposed to that of a file; `aside` when it waits in one."""
-
-    aside = False
+    """Memory of this module, as opposed to that of a file."""
 
 
 def sparse_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -74,101 +67,17 @@ def release_zeros(values: NDArray[np.float32]) -> None:
         Any array. Only memory from `sparse_zeros` can be given back; nothing happens to other arrays.
     """
     pages = _mapping_of(values)
-    if pages is None or pages.aside or not values.flags.c_contiguous:  # pages of a file would come back with what is in the file
+    if pages is None or not values.flags.c_contiguous:
         return
-    begin = values.ctypes.data - np.frombuffer(pages, np.uint8).ctypes.data
+    base = np.frombuffer(pages, np.uint8)
+    begin = values.ctypes.data - base.ctypes.data
     first, last = -(-begin // mmap.PAGESIZE), (begin + values.nbytes) // mmap.PAGESIZE
-    for low, high in _runs(pages, first, last, empty=True):
-        pages.madvise(mmap.MADV_DONTNEED, low * mmap.PAGESIZE, (high - low) * mmap.PAGESIZE)
-
-
-def set_aside(values: NDArray[Any]) -> None:
-    """Let an array wait in a file while others need the memory; it stays what it is and comes back, page by page, when used.
-
-    Parameters
-    ----------
-    values : ndarray
-        Any array. Only memory from `sparse_zeros` can be set aside, as a whole; nothing happens to other arrays.
-
-    Notes
-    -----
-    The file has no name and goes with the array. Where there is no room for it, the array stays where it is.
-    """
-    pages = _mapping_of(values)
-    if pages is None:
-        return
-    if leave_aside(values):
-        return
-    base = np.frombuffer(pages, np.uint8)
-    try:
-        with tempfile.TemporaryFile(buffering=0) as file:
-            file.truncate(base.nbytes)
-            for low, high in _runs(pages, 0, base.nbytes // mmap.PAGESIZE, empty=False):
-                _write(file.fileno(), base[low * mmap.PAGESIZE : high * mmap.PAGESIZE], low * mmap.PAGESIZE)
-            rest = base.nbytes // mmap.PAGESIZE * mmap.PAGESIZE
-            _write(file.fileno(), base[rest:], rest)
-            _lay_over(base, file.fileno())
-    except OSError:
-        return
-    pages.aside = True
-
-
-def leave_aside(values: NDArray[Any]) -> bool:
-    """Give back what came from the file of an array that was set aside, since it was used.
-
-    Parameters
-    ----------
-    values : ndarray
-        Any array.
-
-    Returns
-    -------
-    bool
-        Whether it waits in a file now; not when it never did, or was changed.
-    """
-    pages = _mapping_of(values)
-    if pages is None or not pages.aside or not _is_as_in_file(np.frombuffer(pages, np.uint8).ctypes.data):
-        return False
-    pages.madvise(mmap.MADV_DONTNEED)
-    return True
-
-
-def _write(file: int, part: NDArray[np.uint8], at: int) -> None:
-    """Write all of a part at a place of a file."""
-    done = 0
-    while done < part.nbytes:
-        done += os.pwrite(file, part[done:].data, at + done)
-
-
-def _lay_over(base: NDArray[np.uint8], file: int) -> None:
-    """Put a private copy of a file where an array lies: what is read comes from it, what is written stays in memory."""
-    place = ctypes.CDLL(None, use_errno=True).mmap
-    place.restype = ctypes.c_void_p
-    place.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-    address = base.ctypes.data
-    if place(address, base.nbytes, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED, file, 0) != address:
-        raise OSError(ctypes.get_errno(), "mmap")
-
-
-def _is_as_in_file(address: int) -> bool:
-    """Whether nothing was written to memory that lies over a file: it has no pages of its own then."""
-    head = f"{address:x}-"
-    with Path("/proc/self/smaps").open(encoding="ascii", errors="replace") as lines:
-        for line in lines:
-            if line.startswith(head):
-                break
-        return next((line.split()[1] == "0" for line in lines if line.startswith("Anonymous:")), False)
-
-
-def _runs(pages: _Pages, first: int, last: int, *, empty: bool) -> Iterator[tuple[int, int]]:
-    """Find runs of pages that hold nothing but zeros, or of those that hold more."""
-    base = np.frombuffer(pages, np.uint8)
     for start in range(first, last, _PAGES_AT_ONCE):
         stop = min(start + _PAGES_AT_ONCE, last)
         words = base[start * mmap.PAGESIZE : stop * mmap.PAGESIZE].view(np.uint64).reshape(stop - start, -1)
-        wanted = np.concatenate([[False], words.any(axis=1) != empty, [False]])
-        for low, high in np.flatnonzero(wanted[1:] != wanted[:-1]).reshape(-1, 2).tolist():
-            yield start + low, start + high
+        empty = np.concatenate([[False], ~words.any(axis=1), [False]])
+        for low, high in np.flatnonzero(empty[1:] != empty[:-1]).reshape(-1, 2).tolist():
+            pages.madvise(mmap.MADV_DONTNEED, (start + low) * mmap.PAGESIZE, (high - low) * mmap.PAGESIZE)
 
 
 def _mapping_of(values: Any) -> _Pages | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import voxel_sizes
-from ..core.memory import give_back_freed, set_aside
+from ..core.memory import give_back_freed
 from ..core.progress import ProgressCallback, part_of
 from .alike import Averages, Averaging
 from .manifold import LATEST_CENTRE_S, Frames, Manifold, find_basis, tabulate
@@ -124,7 +124,6 @@ def read_scan(
     names = FAMILIES if plan.family == "auto" else (plan.family,)
     manifolds = _manifolds(request, plan, names, device, gpu_rows)
     few, noise, rest, mean, finite = _compressed(request, manifolds[0], part_of(progress, 0.05, 0.25))
-    set_aside(request.problem.flat)  # from here on the few numbers of each curve stand for it
     give_back_freed()
     if not finite.any():
         msg = "None of the curves in the mask is complete (all have missing or infinite samples). Check the series and the mask."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...core.memory import give_back_freed, leave_aside
+from ...core.memory import give_back_freed
 from ...core.progress import ProgressCallback, no_progress
 from ...core.values import Study
 from ..layout import PICTURES, Layout
@@ -92,8 +92,6 @@ def write_pictures(study: AnyStudy, folder: Path, layout: Layout, progress: Prog
         progress(at / len(wanted), "Pictures")
         files[name] = save(draw(scene, name), folder / layout.picture(name))
         gc.collect()  # parts of a figure refer to each other, and their images would stay until Python looks for such circles
-        if isinstance(study, Study):
-            leave_aside(study.concentration.data)
         give_back_freed()
     return files
 
