@@ -156,26 +156,27 @@ class SpatialProblem:
         at = mesh.gather(theta)
         blocks, slope, misfit = self._data(at)
         value = misfit + self._voxel_priors(at, blocks, slope)
-        line_slope, ties = mesh.scatter(slope), torch.zeros_like(theta)
+        line_blocks, line_slope, ties = mesh.scatter(blocks), mesh.scatter(slope), torch.zeros_like(theta)
+        del at, blocks, slope  # here memory is at its peak; that is also why edges are made of one parameter at a time
         edges = torch.zeros((3, *theta.shape), dtype=torch.float32, device=theta.device)
-        strength, scale = (torch.tensor(v, device=theta.device)[:, None] for v in (self.prior.strength, self.prior.scale))
+        power = self.prior.edge_power
         for axis, step in enumerate(mesh.steps):
-            weight = mesh.linked[axis, :-step] * strength
-            if self.relaxed is not None:
-                weight[0] *= self.relaxed[axis, :-step]
-            difference = mesh.differences(theta, axis)
-            bent = 1.0 + (difference / scale).square()
-            power = self.prior.edge_power
-            energy = (bent.pow(0.5 * power) - 1.0) / power if power > 0 else 0.5 * bent.log()
-            value += float((weight * energy).sum(dtype=torch.float64))
-            weight = weight * bent.pow(0.5 * power - 1.0) / scale.square()
-            edges[axis, :, :-step] = weight
-            flow = weight * difference
-            line_slope[:, :-step] += flow
-            line_slope[:, step:] -= flow
-            ties[:, :-step] += weight
-            ties[:, step:] += weight
-        return Quadratic(mesh.scatter(blocks), line_slope, edges, ties, value, misfit)
+            for name, (strength, scale) in enumerate(zip(self.prior.strength, self.prior.scale, strict=True)):
+                weight = mesh.linked[axis, :-step] * strength
+                if self.relaxed is not None and name == 0:
+                    weight *= self.relaxed[axis, :-step]
+                difference = mesh.differences(theta[name, None], axis)[0]
+                bent = 1.0 + (difference / scale).square()
+                energy = (bent.pow(0.5 * power) - 1.0) / power if power > 0 else 0.5 * bent.log()
+                value += float((weight * energy).sum(dtype=torch.float64))
+                weight *= bent.pow(0.5 * power - 1.0) / scale**2
+                edges[axis, name, :-step] = weight
+                flow = weight * difference
+                line_slope[name, :-step] += flow
+                line_slope[name, step:] -= flow
+                ties[name, :-step] += weight
+                ties[name, step:] += weight
+        return Quadratic(line_blocks, line_slope, edges, ties, value, misfit)
 
     def step(self, model: Quadratic, iterations: int) -> Tensor:
         """Solve for the step to the minimum of the quadratic model by conjugate gradients.
