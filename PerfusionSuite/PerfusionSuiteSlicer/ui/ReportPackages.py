@@ -3,6 +3,7 @@
 
 import logging
 from importlib.util import find_spec
+from subprocess import CalledProcessError
 
 import slicer
 
@@ -29,8 +30,10 @@ def offerPackages(requester, names):
         return
     _asked.update(missing)
     try:
-        slicer.packaging.pip_ensure(missing, requester=requester)
-    except (RuntimeError, AttributeError) as error:  # declined, or a Slicer without slicer.packaging
+        from slicer.packaging import pip_ensure  # Slicer does not load it by itself
+
+        pip_ensure(missing, requester=requester)
+    except (RuntimeError, CalledProcessError, ImportError) as error:  # declined, no network, a Slicer without slicer.packaging
         logging.getLogger(__name__).info("Packages are missing (%s): %s", ", ".join(missing), error)
 
 
