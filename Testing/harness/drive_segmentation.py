@@ -250,6 +250,25 @@ steps.assertDeadControlsSayWhy(ui)
 steps.photograph(desktop, module, pictures, "done")
 if getattr(desktop, "isEmulation", False):
     desktop.screenshot(module, pictures / f"{module.name}-narrow.png", 330)
+
+# While a job runs the panel is left for another module, or another map is chosen.
+others = steps.addMaps(slicer, truth, "second")
+jobPanel.applyButton.click()
+widget.exit()
+assert waitForJob() == "Done. The results are in the Data module."
+widget.enter()
+assert "Core" in ui.summaryLabel.text
+jobPanel.applyButton.click()
+ui.tmaxSelector.setCurrentNode(others["tmax"])
+assert waitForJob() == "Done. The results are in the Data module."
+assert "No lesions yet" in ui.summaryLabel.text
+
+# Lesions that the user removes cannot be measured any more.
+ui.tmaxSelector.setCurrentNode(nodes["tmax"])
+assert ui.updateButton.enabled
+slicer.mrmlScene.RemoveNode(segmentation)
+assert desktop.pump(5, lambda: not ui.updateButton.enabled)
+assert ui.updateButton.toolTip == "Press Apply first"
 ui.cbfSelector.setCurrentNode(None)
 assert not jobPanel.applyButton.enabled
 slicer.mrmlScene.Clear(0)

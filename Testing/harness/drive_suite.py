@@ -145,11 +145,29 @@ assert steps.apply(panel, desktop) == "Done. The results are in the Data module.
 assert tableToInputFunction(panel.job.nodes["curve.aif"]).origin == "manual"
 ui.aifSelector.setCurrentNode(None)
 
-# The scene is closed while a job runs.
+# The scene is saved, and closed while a job runs.
+saved = str(Path(slicer.app.temporaryPath) / "saved.mrb")
+assert slicer.util.saveScene(saved)
 panel.applyButton.click()
 assert panel.isRunning
 slicer.mrmlScene.Clear(0)
 assert desktop.pump(30, lambda: not panel.isRunning)
 assert not panel.applyButton.enabled
 assert not ui.mapsLayoutButton.enabled
+
+# A scene that is opened brings its scan, its choices and its results into the panel that is shown.
+slicer.util.loadScene(saved)
+assert ui.inputSelector.currentNode().GetName() == "cut"
+assert (ui.methodComboBox.currentText, ui.noiseComboBox.currentText) == ("cSVD", "None")
+assert "Core" in ui.summaryLabel.text
+assert panel.applyButton.enabled
+assert ui.mapsLayoutButton.enabled
+
+# A scan that is loaded while another module is shown is chosen all the same.
+ui.pathLineEdit.currentPath = str(steps.writeScan(series, Path(slicer.app.temporaryPath) / "later.nii.gz"))
+ui.loadButton.click()
+widget.exit()
+assert desktop.pump(steps.LIMIT_S, lambda: not panel.isRunning)
+widget.enter()
+assert ui.inputSelector.currentNode().GetName() == "later", panel.statusLabel.text
 assert "torch" not in __import__("sys").modules

@@ -43,6 +43,13 @@ def addSequence(slicer, series, name, frames=None):
     return SequenceNodes.seriesToSequence(slicer.mrmlScene, part, name)[0]
 
 
+def writeScan(series, path):
+    """Write a series to a 4D NIfTI file; return its path."""
+    from PerfusionSuiteLib.phantom.export import write_nifti  # it loads what no panel needs to open
+
+    return write_nifti(series, path)
+
+
 def addMaps(slicer, truth, name):
     """Put a patient's true maps into the scene."""
     from PerfusionSuiteLib.core import PerfusionMaps

@@ -157,13 +157,13 @@ class LesionPanel:
         )
 
     def onSegmented(self, job):
-        """Show the lesions that were found."""
-        self.preview.end((self._mapsKey(), self._choicesKey()))
+        """Show the lesions that were found, unless the panel was left or shows another map meanwhile."""
         self.picture.clear()
         if self.ui.statisticsSelector.currentNode() is None:
-            self.ui.statisticsSelector.setCurrentNode(self.lesions()[0])
-        self.update()
-        self.showDecision()
+            self.ui.statisticsSelector.setCurrentNode(job.nodes["lesions"])
+        self.onMeasured(job)
+        if self.lesions()[0] is job.nodes["lesions"]:
+            self.showDecision()
 
     def onUpdateButton(self, checked=False):
         """Measure the lesions as they are, with what was moved and chosen meanwhile."""
@@ -175,8 +175,9 @@ class LesionPanel:
         )
 
     def onMeasured(self, job):
-        """Show the lesions that were measured rather than a preview."""
-        self.preview.end((self._mapsKey(), self._choicesKey()))
+        """Show the lesions of a job rather than a preview."""
+        if self.binding.node is not None:
+            self.preview.end((self._mapsKey(), self._choicesKey()))
         self.update()
 
     def onEditButton(self, checked=False):

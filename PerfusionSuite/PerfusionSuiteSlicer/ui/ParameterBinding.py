@@ -3,6 +3,7 @@
 
 from functools import partial
 
+import qt
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
@@ -13,7 +14,7 @@ class ParameterBinding(VTKObservationMixin):
 
     :param ui: the widgets, as slicer.util.childWidgetVariables returns them.
     :param getParameterNode: returns the module's parameter node of the current scene.
-    :param onChanged: called without arguments after each change of the node.
+    :param onChanged: called without arguments after each change of the node, and when nodes have come to the scene or left it.
     :param choiceBoxes: ChoiceBox or NodeBox by the name of the parameter that it sets.
     """
 
@@ -26,8 +27,15 @@ class ParameterBinding(VTKObservationMixin):
         self._choiceBoxes = choiceBoxes or {}
         self._guiTag = None
         self._wasBound = False
+        self._timer = qt.QTimer()  # of many nodes that come or go together the panel is told once
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._onNodesChanged)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._onSceneEndImport)
+        for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
+            self.addObserver(slicer.mrmlScene, event, self._onSceneNode)
 
     def bind(self):
         """Show the node of the current scene; does nothing when it is shown already."""
@@ -53,6 +61,7 @@ class ParameterBinding(VTKObservationMixin):
     def cleanup(self):
         """Let everything go, when the module is unloaded."""
         self.release()
+        self._timer.stop()
         self.removeObservers()
 
     def _onNodeModified(self, caller=None, event=None):
@@ -67,3 +76,16 @@ class ParameterBinding(VTKObservationMixin):
     def _onSceneEndClose(self, caller, event):
         if self._wasBound:
             self.bind()
+
+    def _onSceneEndImport(self, caller, event):
+        # The node took over its parameters before the nodes that they name were there, and says no more when they come.
+        if self.node is not None:
+            self.release()
+            self.bind()
+
+    def _onSceneNode(self, caller, event):
+        self._timer.start()
+
+    def _onNodesChanged(self):
+        if self.node is not None:
+            self._onChanged()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The part of a panel that says which scan is analyzed: a node of the scene, or files that are loaded into it."""
 
+from functools import partial
 from pathlib import Path
 
 import qt
@@ -51,7 +52,8 @@ class ScanInput:
 
     def load(self):
         """Read the scan at the path into the scene, in a process of its own, and choose it."""
-        self._jobPanel.begin(self._startLoading, _("Loaded. Check its times below, then press Apply."), self._onLoaded)
+        done = partial(self._onLoaded, self.parameterNode)
+        self._jobPanel.begin(self._startLoading, _("Loaded. Check its times below, then press Apply."), done)
 
     def _startLoading(self, **callbacks):
         from ..mrml.ScanJob import startScanJob
@@ -68,9 +70,8 @@ class ScanInput:
             finished=callbacks["finishedCallback"],
         )
 
-    def _onLoaded(self, job):
-        sequence, _browser = job.nodes
-        self._ui.inputSelector.setCurrentNode(sequence)
+    def _onLoaded(self, node, job):
+        node.inputScan, _browser = job.nodes  # the panel may have been left meanwhile
 
     def show(self, parameterNode):
         """Say what the scan of a parameter node is.

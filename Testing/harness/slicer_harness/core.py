@@ -357,21 +357,33 @@ def _auto_subject_hierarchy(scene):
         if not sh.GetItemByDataNode(node):
             sh.CreateItem(sh.GetSceneItemID(), node)
 
+    def resolve(caller=None, event=None):
+        slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
+
+    def isHierarchy(node):
+        return node is not None and node.IsA("vtkMRMLSubjectHierarchyNode")
+
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def added(caller, event, node):
-        if not scene.IsBatchProcessing():  # while a scene is read its own items are on the way
+        if isHierarchy(node):
+            resolve()
+        elif not scene.IsBatchProcessing() and not scene.IsImporting():  # items of a scene that is read are on the way
             give_item(node)
 
     def imported(caller, event):
+        resolve()  # else nodes would get items beside those that were read
         for i in range(scene.GetNumberOfNodes()):
             give_item(scene.GetNthNode(i))
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def removed(caller, event, node):
+        if scene.IsClosing() or node is None or isHierarchy(node):
+            return
         sh = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-        if sh is not None and node is not None and sh.GetItemByDataNode(node):
+        if sh is not None and sh.GetItemByDataNode(node):
             sh.RemoveItem(sh.GetItemByDataNode(node), False)
 
     scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added)
-    scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, imported)
+    scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, imported, 10.0)
+    scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, resolve)
     scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, removed)
