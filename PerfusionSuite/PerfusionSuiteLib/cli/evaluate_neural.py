@@ -16,6 +16,7 @@ from ..evaluation.neural_estimate import estimator, known_methods
 from ..evaluation.neural_scan import PHANTOMS, FieldCondition
 from ..evaluation.neural_study import FieldDesign, run_field_study
 from ..evaluation.report.neural_writing import write_field_study
+from ..evaluation.row_file import FAILED
 from .console import ConsoleProgress
 
 USUAL = ("spatial", "spatial:guided", "neural", "resppinn", "sppinn", "nlr", "bayes", "csvd", "osvd")
@@ -105,6 +106,8 @@ def execute(options: argparse.Namespace) -> int:
 
     Raises
     ------
+    InvalidInputError
+        If no method could be measured.
     CancelledError
         If the user asked to stop; what is finished is kept.
     """
@@ -120,12 +123,25 @@ def execute(options: argparse.Namespace) -> int:
         rows = run_field_study(design, options.output, make_phantom=make, any_code=options.any_code, progress=console)
         write_field_study(rows, design, options.output)
         console.message(f"Tables and pictures are in {options.output}; open report.html first.")
+        _tell_failures(rows, console)
     except (CancelledError, KeyboardInterrupt) as error:
         msg = f"Cancelled; what is finished is kept in '{options.output}', and the same command goes on with the rest."
         raise CancelledError(msg) from error
     finally:
         console.close()
     return 0
+
+
+def _tell_failures(rows: list[dict[str, Any]], console: ConsoleProgress) -> None:
+    """Say that methods failed; when all did, the comparison has."""
+    failed = [row for row in rows if row["subject"] == FAILED]
+    if not failed:
+        return
+    first = f"{failed[0]['method']} ({failed[0]['condition']}): {failed[0]['region']}"
+    if len(failed) == len(rows):
+        msg = f"No method could be measured. The first one, {first}"
+        raise InvalidInputError(msg)
+    console.message(f"{len(failed)} could not be measured and are named in the report. The first one, {first}")
 
 
 def fill_in(options: argparse.Namespace) -> None:

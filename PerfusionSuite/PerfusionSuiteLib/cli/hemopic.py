@@ -19,6 +19,9 @@ from ..hemopic.tissue_labels import TABLES, TissueTable, read_table, write_table
 from ..hemopic.tracer import CHANGE, DEFAULTS, ECHO_TIME_S, INTERVAL_S, TracerChoices, convert_file, times_of_sidecar
 from .console import ConsoleProgress
 
+NAMED = 3
+"""Absent subjects are named so far: the usual range 1-48 has holes."""
+
 _PATH_HELP = "a subject's folder, or a folder that holds training_1, training_2, and so on"
 
 Step = Callable[[Subject, ProgressCallback], str | None]
@@ -218,7 +221,7 @@ def _for_all(options: argparse.Namespace, step: Step, *, single: bool = False) -
         msg = f"--labels names one image, but {len(subjects)} subjects were chosen. Choose one with --ids, or leave --labels out."
         raise InvalidInputError(msg)
     console = ConsoleProgress(json_events=options.json_events, check_stop=options.check_stop)
-    failed: dict[str, PerfusionError] = {name: InvalidInputError(f"The folder '{name}' does not exist.") for name in absent}
+    failed: dict[str, PerfusionError] = {}
     kept: list[str] = []
     try:
         for index, subject in enumerate(subjects):
@@ -233,7 +236,7 @@ def _for_all(options: argparse.Namespace, step: Step, *, single: bool = False) -
                 kept.append(subject.name)
             else:
                 console.message(f"{subject.name}: {words}")
-        _summarize(console, len(subjects) + len(absent), failed, kept)
+        _summarize(console, len(subjects) + len(absent), failed, kept, absent)
     finally:
         console.close()
     return 0
@@ -246,18 +249,24 @@ def _share(console: ConsoleProgress, index: int, count: int, name: str) -> Progr
     return progress
 
 
-def _summarize(console: ConsoleProgress, count: int, failed: dict[str, PerfusionError], kept: list[str]) -> None:
+def _summarize(
+    console: ConsoleProgress, count: int, failed: dict[str, PerfusionError], kept: list[str], absent: list[str]
+) -> None:
     first = next(iter(failed.values()), None)
     if first is not None and count == 1:
         raise first
     for name, error in failed.items():
         console.message(f"{name}: not done. {error}")
-    if first is not None and len(failed) == count:
+    if absent:
+        others = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+        console.message(f"Without a folder, and not done: {', '.join(absent[:NAMED])}{others}.")
+    if len(failed) + len(absent) == count:
+        first = first or InvalidInputError(f"The folder '{absent[0]}' does not exist.")
         raise type(first)(f"None of {count} subjects could be done. The first one: {first}")
     if kept:
         console.message(f"{len(kept)} had their files already and were left as they are (replace them with --overwrite).")
-    done = count - len(failed) - len(kept)
+    done = count - len(failed) - len(absent) - len(kept)
     if count > 1:
-        console.message(f"{done} of {count} subjects done, {len(kept)} kept, {len(failed)} not done.")
-    outcome = {"done": done, "kept": kept, "failed": {name: str(error) for name, error in failed.items()}}
-    console.finished(outcome)
+        console.message(f"{done} of {count} subjects done, {len(kept)} kept, {len(failed) + len(absent)} not done.")
+    words = dict.fromkeys(absent, "The folder does not exist.") | {name: str(error) for name, error in failed.items()}
+    console.finished({"done": done, "kept": kept, "failed": words})

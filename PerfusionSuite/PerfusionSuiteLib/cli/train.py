@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core import CancelledError, InvalidInputError, part_of
+from ..core import InvalidInputError, part_of
 from ..core.errors import require_package
 from ..core.files import check_output_folder
 from ..fitting.devices import choose_device
@@ -21,7 +22,7 @@ from ..training.patients import Cohort, scans_in, usable
 from ..training.reptile import COLUMNS, Plan, Reptile
 from . import train_core, train_qtmnet
 from .console import ConsoleProgress
-from .training_files import machine_words, write_record
+from .training_files import kept_when_stopped, machine_words, write_record
 
 FIRST_SEED = 200
 """Digital patients of a training without a seed; seeds below 1000 are for development."""
@@ -82,7 +83,7 @@ def execute(options: argparse.Namespace) -> int:
     require_package("safetensors", "write learned weights")
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    try:
+    with kept_when_stopped(options.output), closing(console):
         plan = _plan(options)
         cohort = _cohort(options)
         numbers = usable(cohort, console.message, part_of(console, 0.0, 0.3))
@@ -93,8 +94,8 @@ def execute(options: argparse.Namespace) -> int:
         facts = {"patients": names, "inner_steps": learner.inner_steps, "batch": learner.batch}
         reptile = Reptile(learner, Chosen(cohort, trained), plan, folder=options.output, belongs_to=facts)
         if reptile.state.step:
-            console.message(f"Going on after {reptile.state.step} patients.")
-        weights = _trained(reptile, console)
+            console.message(f"Going on after {reptile.state.step} fits.")
+        weights = reptile.run(part_of(console, 0.3, 0.95), console.message)
         scores = _scores(learner, weights, cohort, unseen)
         done, seconds = reptile.state.step, reptile.state.seconds
         training = Training(
@@ -108,17 +109,7 @@ def execute(options: argparse.Namespace) -> int:
         reptile.forget()
         console(1.0, "Done")
         console.message(f"Start and model card in {path.parent}")
-    finally:
-        console.close()
     return 0
-
-
-def _trained(reptile: Reptile, console: ConsoleProgress) -> Any:
-    try:
-        return reptile.run(part_of(console, 0.3, 0.95), console.message)
-    except (CancelledError, KeyboardInterrupt):
-        console.message(f"{reptile.state.step} patients are kept: give the same command again to go on.")
-        raise
 
 
 class Chosen:

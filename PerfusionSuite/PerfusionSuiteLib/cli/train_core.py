@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core import CancelledError, InvalidInputError, part_of
+from ..core import InvalidInputError, part_of
 from ..core.errors import require_package
 from ..core.files import check_output_folder, write_text
 from ..fitting.devices import choose_device
 from ..lesion.core_image import INPUTS
 from ..lesion.core_weights import CoreWeights, save_weights
 from .console import ConsoleProgress
-from .training_files import machine_words, write_record
+from .training_files import kept_when_stopped, machine_words, write_record
 
 if TYPE_CHECKING:
     from ..training.core_cohort import Source
@@ -95,7 +96,7 @@ def execute(options: argparse.Namespace) -> int:
 
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    try:
+    with kept_when_stopped(options.output), closing(console):
         plan, device = plan_of(options), choose_device(options.device)
         plan.check()
         cases = prepared_cases(
@@ -106,7 +107,7 @@ def execute(options: argparse.Namespace) -> int:
         trainer = Trainer(trained, kept, plan, device, folder=options.output)
         if trainer.state.epoch:
             console.message(f"Going on after {trainer.state.epoch} epochs.")
-        weights = _trained(trainer, console)
+        weights = trainer.run(part_of(console, 0.4, 0.95), console.message)
         state = trainer.state
         facts = Facts(
             plan, state.epoch, state.epoch * len(trained), state.seconds, [case.name for case in trained],
@@ -119,8 +120,6 @@ def execute(options: argparse.Namespace) -> int:
         for line in score_table(summaries(rows)) if rows else []:
             console.message(line)
         console.message(f"Weights and model card in {options.output}")
-    finally:
-        console.close()
     return 0
 
 
@@ -170,14 +169,6 @@ def _split(cases: list[Any], share: float) -> tuple[list[Any], list[Any]]:
     """Keep the last cases back."""
     kept = min(round(max(share, 0.0) * len(cases)), len(cases) - 1)
     return cases[: len(cases) - kept], cases[len(cases) - kept :]
-
-
-def _trained(trainer: Trainer, console: ConsoleProgress) -> CoreWeights:
-    try:
-        return trainer.run(part_of(console, 0.4, 0.95), console.message)
-    except (CancelledError, KeyboardInterrupt):
-        console.message(f"{trainer.state.epoch} epochs are kept: give the same command again to go on.")
-        raise
 
 
 def _write(weights: CoreWeights, text: str, trainer: Trainer, folder: Path) -> None:

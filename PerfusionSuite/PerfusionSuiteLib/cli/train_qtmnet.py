@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..asl.qtm_weights import SCALES, Protocol, save_weights
-from ..core import CancelledError, InvalidInputError, part_of
+from ..core import InvalidInputError, part_of
 from ..core.errors import require_package
 from ..core.files import check_output_folder, write_text
 from ..fitting.devices import choose_device
 from .console import ConsoleProgress
-from .training_files import machine_words, write_record
+from .training_files import kept_when_stopped, machine_words, write_record
 
 if TYPE_CHECKING:
-    from ..training.qtmnet import Trainer
     from ..training.qtmnet_plan import Plan
 
 PRESETS = ("default", "published")
@@ -106,12 +109,18 @@ def execute(options: argparse.Namespace) -> int:
 
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    try:
+    with kept_when_stopped(options.output), closing(console):
         device = choose_device(options.device)
         plan, protocol = plan_of(options, device), protocol_of(options)
-        cubes = load(options.data, protocol, limit=options.cubes, progress=part_of(console, 0.0, 0.02))
+        shares = np.linspace(0.0, 0.02, 2 + len(late_of(options)))
+        reading = [part_of(console, *limits) for limits in pairwise(shares)]
+        cubes = load(options.data, protocol, limit=options.cubes, progress=reading[0])
         plain, kept = cubes.split(plan.held_out, plan.seed)
-        trained = plain.with_late([load(options.data, protocol, limit=options.cubes, late_s=late) for late in late_of(options)])
+        late = [
+            load(options.data, protocol, limit=options.cubes, late_s=late_s, progress=tell)
+            for late_s, tell in zip(late_of(options), reading[1:], strict=True)
+        ]
+        trained = plain.with_late(late)
         unseen = kept
         if options.unseen is not None:
             unseen = load(options.unseen, protocol, limit=SCORED_CUBES, progress=part_of(console, 0.02, 0.03))
@@ -119,10 +128,13 @@ def execute(options: argparse.Namespace) -> int:
                 msg = f"'{options.unseen}' and '{options.data}' hold cubes of the same seeds. Give cubes that are not trained on."
                 raise InvalidInputError(msg)
         brains, brain = read_brains(options.brains, protocol)
-        trainer = Trainer(trained, kept, plan, device, brains=brains, kept_brain=brain, folder=options.output)
+        trainer = Trainer(
+            trained, kept, plan, device, brains=brains, kept_brain=brain, folder=options.output,
+            progress=part_of(console, 0.03, 0.08),
+        )  # fmt: skip
         if trainer.state.epoch:
             console.message(f"Going on after {trainer.state.epoch} epochs.")
-        network = _trained(trainer, console)
+        network = trainer.run(part_of(console, 0.08, 0.93), console.message)
         weights = finished(network, plan, trained, plain, kept, brain=brain, progress=part_of(console, 0.93, 0.95))
         rows = scored(weights, unseen, seed=plan.seed, device=device, progress=part_of(console, 0.95, 1.0))
         state = trainer.state
@@ -140,17 +152,7 @@ def execute(options: argparse.Namespace) -> int:
             if row.noise == 0.0:
                 console.message(f"{row.method}: NRMSE {row.nrmse_percent:.2f} %, bias {row.bias:+.2f}")
         console.message(f"Weights and model card in {options.output}")
-    finally:
-        console.close()
     return 0
-
-
-def _trained(trainer: Trainer, console: ConsoleProgress) -> Any:
-    try:
-        return trainer.run(part_of(console, 0.03, 0.93), console.message)
-    except (CancelledError, KeyboardInterrupt):
-        console.message(f"{trainer.state.epoch} epochs are kept: give the same command again to go on.")
-        raise
 
 
 def protocol_of(options: argparse.Namespace) -> Protocol:

@@ -1,14 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every training leaves beside its weights: the record of its epochs, and words for the machine."""
+"""What every training leaves beside its weights: the record of its epochs, words for the machine, and what is kept of it."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..core import CancelledError
 from ..results.tables import write_rows
+
+
+@contextmanager
+def kept_when_stopped(folder: Path) -> Iterator[None]:
+    """Say what somebody who stops a training wants to know: nothing is lost.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the training.
+
+    Raises
+    ------
+    CancelledError
+        If the user asked to stop.
+    """
+    try:
+        yield
+    except (CancelledError, KeyboardInterrupt) as error:
+        msg = f"Cancelled; what is finished is kept in '{folder}', and the same command goes on with the rest."
+        raise CancelledError(msg) from error
 
 
 def write_record(path: Path, columns: Sequence[str], rows: Iterable[Iterable[float]]) -> Path:
@@ -47,5 +70,6 @@ def machine_words(device: Any) -> str:
     import torch
 
     if device.type == "cpu":
-        return f"a CPU with {torch.get_num_threads()} thread(s) ({platform.machine()})"
+        threads = torch.get_num_threads()
+        return f"a CPU with {threads} thread{'s' if threads > 1 else ''} ({platform.machine()})"
     return str(torch.cuda.get_device_name(device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from typing import Any
 
 from ..core.progress import ProgressCallback, part_of
@@ -12,6 +13,7 @@ from ..evaluation.core_scores import CoreRow, CoreScores, core_row, core_scores
 from ..lesion.core_weights import CoreWeights
 from .core_cases import CoreCase
 from .core_plan import Plan
+from .epochs import time_words
 
 NETWORK, THRESHOLD = "network", "relative CBF"
 TITLES: Mapping[str, str] = {NETWORK: "network", THRESHOLD: "relative CBF below 30 %"}
@@ -107,12 +109,16 @@ def score_table(scores: Mapping[str, CoreScores]) -> list[str]:
         "false core, worst, mL |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {TITLES.get(name, name)} | {s.count} | {s.dice:.2f} | {s.dice_median:.2f} | {s.mvd_ml:+.1f} +- {1.96 * s.sd_ml:.1f} "
-        f"| {s.avd_ml:.1f} | {s.fnr:.2f} | {s.fnr_nothing:.2f} | {s.false_ml:.1f} |"
-        for name, s in scores.items()
-    ]
+    for name, s in scores.items():
+        limits = f" +- {1.96 * s.sd_ml:.1f}" if isfinite(s.sd_ml) else ""
+        others = (_number(s.dice, ".2f"), _number(s.dice_median, ".2f"), _number(s.mvd_ml, "+.1f") + limits)
+        last = (_number(s.avd_ml, ".1f"), _number(s.fnr, ".2f"), _number(s.fnr_nothing, ".2f"), _number(s.false_ml, ".1f"))
+        lines.append(f"| {' | '.join((TITLES.get(name, name), str(s.count), *others, *last))} |")
     return lines
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if isfinite(value) else "–"
 
 
 def card(weights: CoreWeights, facts: Facts, rows: Sequence[CoreRow]) -> str:
@@ -149,7 +155,7 @@ def card(weights: CoreWeights, facts: Facts, rows: Sequence[CoreRow]) -> str:
         ),
         ("Epochs", f"{facts.epochs} ({facts.steps} steps); {'best of the kept case' if plan.select else 'the last one'}"),
         ("Seed", str(plan.seed)),
-        ("Time", f"{facts.seconds / 60:.0f} min on {facts.machine}"),
+        ("Time", f"{time_words(facts.seconds)} on {facts.machine}"),
     ]
     lines = ["# Infarct core", "", "Research use only. Made with:", "", f"    {facts.command}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in table]

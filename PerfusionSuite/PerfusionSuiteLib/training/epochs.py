@@ -47,6 +47,22 @@ def go_on(is_done: Callable[[], bool], work: Callable[[], str], keep: Callable[[
     keep()
 
 
+def time_words(seconds: float) -> str:
+    """Return a time for readers: seconds below two minutes, minutes above.
+
+    Parameters
+    ----------
+    seconds : float, s
+        The time.
+
+    Returns
+    -------
+    str
+        Such as ``43 min``.
+    """
+    return f"{seconds:.0f} s" if seconds < 120.0 else f"{seconds / 60:.0f} min"
+
+
 @contextmanager
 def whole_or_undone(network: Any, optimizer: Any) -> Iterator[None]:
     """Put network and optimizer back to what they were before an epoch that is stopped within: it is done again later."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core.files import write_text
 from ..fitting.start_file import Start
+from .epochs import time_words
 from .reptile import Plan
 
 PUBLISHED_OUTER, PUBLISHED_INNER, PUBLISHED_BATCH = 7500, 500, 25000
@@ -111,7 +112,7 @@ def card(start: Start, training: Training, scores: Sequence[Score]) -> str:
         ("Outer steps", str(training.outer_done)),
         ("Inner steps", f"{training.inner_steps}, {training.batch or 'all'} samples each"),
         ("Seed", str(plan.seed)),
-        ("Time", f"{training.seconds / 60:.0f} min on {training.machine}"),
+        ("Time", f"{time_words(training.seconds)} on {training.machine}"),
     ]
     lines = [f"# Learned start for {start.method}", "", "Research use only. Made with:", "", f"    {training.command}", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows), ""]

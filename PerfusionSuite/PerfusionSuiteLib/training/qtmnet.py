@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..asl.qtm_network import QtmNetwork, VoxelRegression, estimate
 from ..asl.qtm_weights import Q_REF, S_REF
-from ..core.progress import ProgressCallback, part_of
+from ..core.progress import ProgressCallback, no_progress, part_of
 from ..evaluation.qtmnet_estimators import scores_of
 from ..fitting.checkpoint import Checkpoint, fingerprint
 from .epochs import Steps, go_on, whole_or_undone
@@ -33,7 +33,7 @@ COLUMNS = ("epoch", "seconds", "rate", "loss", "nrmse_percent", "bias", "brain_n
 SCORED_EVERY, SCORED_BATCH = 5, 64
 
 VOXEL_STEPS, VOXEL_BATCH, VOXEL_RATE = 3000, 2048, 3e-3
-"""Of the regression that a training begins with: seconds on a CPU."""
+"""Of the regression that a training begins with: about a minute of a CPU."""
 
 
 @dataclass(slots=True)
@@ -64,6 +64,8 @@ class Trainer:
         To score epochs on.
     folder : Path, optional
         Where checkpoints are kept; a training that was interrupted goes on from one.
+    progress : callable, optional
+        Progress and cancelling of the regression that a training begins with.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Trainer:
         brains: Sequence[Brain] = (),
         kept_brain: Brain | None = None,
         folder: Path | None = None,
+        progress: ProgressCallback | None = None,
     ) -> None:
         plan.check()
         self.plan, self.device = plan, device
@@ -88,9 +91,11 @@ class Trainer:
         facts = asdict(replace(plan, minutes=None)) | {"brains": [brain.name for brain in (*brains, *filter(None, [kept_brain]))]}
         mark = fingerprint({"seeds": trained.seeds, "kept": kept.seeds}, {**facts, "protocol": trained.protocol.words()})
         self._keeper = Checkpoint(folder, "qtmnet", mark)
-        self.state = self._fresh()
+        kept_state = self._keeper.load()
+        self.state = self._fresh(regress=kept_state is None, progress=part_of(progress, 0.0, 1.0))
         self._steps = Steps(self.state.network, self.state.optimizer)
-        self._resume()
+        if kept_state is not None:
+            self._restore(*kept_state)
 
     @property
     def steps(self) -> int:
@@ -103,15 +108,15 @@ class Trainer:
         share = self.plan.pieces
         return np.sort(np.arange(round(cubes * share / (1.0 - share))) % cubes)
 
-    def _fresh(self) -> State:
+    def _fresh(self, *, regress: bool, progress: ProgressCallback) -> State:
         plan = self.plan
         torch.manual_seed(plan.seed)
         network = QtmNetwork(
             self._batches.x.shape[1], plan.base, noise_channel=plan.noise_channel, slope=plan.slope, regression=plan.regression
         )
         network = network.to(self.device)
-        if network.regression is not None:
-            begin_with_regression(network.regression, self._batches, plan.seed)
+        if network.regression is not None and regress:
+            begin_with_regression(network.regression, self._batches, plan.seed, progress)
         if self.device.type == "cuda" or plan.half:
             network = network.to(memory_format=torch.channels_last_3d)
         if plan.optimizer == "adamw":
@@ -240,11 +245,7 @@ class Trainer:
         tensors["record"] = np.array(state.record, np.float64).reshape(-1, len(COLUMNS))
         self._keeper.save(tensors, {"epoch": state.epoch, "seconds": state.seconds})
 
-    def _resume(self) -> None:
-        kept = self._keeper.load()
-        if kept is None:
-            return
-        tensors, facts = kept
+    def _restore(self, tensors: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
         state = self.state
         restore(state.network, state.optimizer, tensors)
         state.epoch, state.seconds = int(facts["epoch"]), float(facts["seconds"])
@@ -277,7 +278,9 @@ def objective(found: torch.Tensor, truth: torch.Tensor, smoothness: float) -> to
     return loss
 
 
-def begin_with_regression(regression: VoxelRegression, batches: Batches, seed: int) -> None:
+def begin_with_regression(
+    regression: VoxelRegression, batches: Batches, seed: int, progress: ProgressCallback = no_progress
+) -> None:
     """Fit the part of a network that sees single voxels: the linear sum in closed form, the perceptron by Adam.
 
     Parameters
@@ -288,6 +291,8 @@ def begin_with_regression(regression: VoxelRegression, batches: Batches, seed: i
         Cubes to learn from, with the noise to expect.
     seed : int
         Of the draws.
+    progress : callable, optional
+        Progress and cancelling.
     """
     delays = batches.x.shape[1]
     curves, flows = batches.x.movedim(1, 0).reshape(delays, -1), batches.y.reshape(-1)
@@ -301,6 +306,7 @@ def begin_with_regression(regression: VoxelRegression, batches: Batches, seed: i
     draw = torch.Generator().manual_seed(7_000_003 * seed + 1)
     optimizer = torch.optim.Adam(regression.parameters(), VOXEL_RATE)
     for step in range(VOXEL_STEPS):
+        progress(step / VOXEL_STEPS, "Regression of single voxels")
         optimizer.param_groups[0]["lr"] = 0.5 * VOXEL_RATE * (1.0 + np.cos(np.pi * step / VOXEL_STEPS))
         rows = torch.randint(flows.numel(), (VOXEL_BATCH,), generator=draw).to(curves.device)
         x, y = batches.voxels(curves[:, rows], flows[rows], draw)

@@ -103,7 +103,7 @@ class Cubes:
         """Return count and seeds in words."""
         count = len(np.unique(self.seeds))
         twice = "" if count == len(self) else f" (with later versions {len(self)})"
-        return f"{count} cubes{twice}, seeds {seed_ranges(self.seeds)}"
+        return f"{count} cube{'s' if count > 1 else ''}{twice}, seeds {seed_ranges(self.seeds)}"
 
 
 def seed_ranges(seeds: Sequence[int] | NDArray[Any]) -> str:

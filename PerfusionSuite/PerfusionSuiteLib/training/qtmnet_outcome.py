@@ -15,6 +15,7 @@ from ..asl.qtm_network import QtmNetwork
 from ..asl.qtm_weights import Q_REF, S_REF, QtmWeights
 from ..core.progress import ProgressCallback, part_of
 from ..evaluation import qtmnet_estimators as estimators
+from .epochs import time_words
 from .qtmnet_brains import Brain
 from .qtmnet_data import Cubes, moments
 from .qtmnet_plan import Plan
@@ -300,7 +301,7 @@ def card(weights: QtmWeights, facts: Facts, rows: Sequence[Row]) -> str:
         ("Augmentation", changes),
         ("Epochs", f"{facts.epochs} ({facts.steps} steps)"),
         ("Seed", str(plan.seed)),
-        ("Time", f"{facts.seconds / 60:.0f} min on {facts.machine}"),
+        ("Time", f"{time_words(facts.seconds)} on {facts.machine}"),
     ]
     lines = ["# QTMnet", "", "Research use only. Made with:", "", f"    {facts.command}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in table]

@@ -197,7 +197,7 @@ class Reptile:
         tell, say = part_of(progress, 0.0, 1.0), told or (lambda line: None)
 
         def work() -> str:
-            tell(self._share(), f"Reptile, patient {self.state.step + 1}")
+            tell(self._share(), f"Reptile, fit {self.state.step + 1}")
             return self._step()
 
         go_on(lambda: self._share() >= 1.0, work, self.keep, say)

@@ -114,6 +114,14 @@ def test_quick_means_small_phantoms_and_few_steps_of_the_published_methods() -> 
     assert (whole.tile_px, whole.tile_cbv, whole.brain_slices) == (32, (1.0, 2.0, 3.0, 4.0, 5.0), 32)
 
 
+def test_the_command_does_not_call_it_done_when_nothing_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "neural", str(tmp_path), "--phantom", "tiles", "--noise", "4", "--tile-px", "4", "--tile-cbv", "3"]
+    assert main([*words, "--methods", "resppinn{steps=a}"]) == 2
+    assert "No method could be measured. The first one, resppinn{steps=a}" in capsys.readouterr().err
+    assert main([*words, "--methods", "resppinn{steps=a}", "csvd"]) == 0
+    assert "1 could not be measured and are named in the report" in capsys.readouterr().out
+
+
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
     assert main(["evaluate", "neural", out, "--methods", "magic"]) == 2

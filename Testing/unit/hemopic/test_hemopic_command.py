@@ -165,9 +165,20 @@ class TestDatasets:
         (a_subject.parent / "training_9" / "MR_4DPWI.nii").unlink()
         assert main(["hemopic", "convert", str(a_subject.parent), "--ids", "7-9"]) == 0
         said = capsys.readouterr().out
-        assert "training_8: not done. The folder 'training_8' does not exist." in said
+        assert "Without a folder, and not done: training_8." in said
         assert "training_9: not done. MR_4DPWI.nii[.gz] is missing" in said
         assert "1 of 3 subjects done, 0 kept, 2 not done." in said
+
+    def test_the_holes_of_a_range_take_one_line_and_do_not_hide_why_a_subject_failed(
+        self, a_subject: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (a_subject / "MR_4DPWI.nii").unlink()
+        assert main(["hemopic", "convert", str(a_subject.parent), "--ids", "1-48"]) == 2
+        said = capsys.readouterr()
+        assert "not done: training_1, training_2, training_3 and 44 more." in said.out
+        assert "None of 48 subjects could be done. The first one: MR_4DPWI.nii[.gz] is missing" in said.err
+        assert main(["hemopic", "convert", str(a_subject.parent), "--ids", "1-3"]) == 2
+        assert "The folder 'training_1' does not exist." in capsys.readouterr().err
 
     def test_a_second_run_keeps_what_is_there(self, a_subject: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["hemopic", "partition", str(a_subject.parent)]) == 0

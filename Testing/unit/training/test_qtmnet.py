@@ -93,6 +93,27 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(optimizer: str, tm
         assert torch.equal(resumed.state_dict()[name], value), name
 
 
+def test_a_training_that_goes_on_does_not_learn_its_regression_again(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(qtmnet, "VOXEL_STEPS", 3)
+    trained, kept = cubes(8).split(0.2, 0)
+    first = Trainer(trained, kept, plan(epochs=2), CPU, folder=tmp_path)
+    first.keep()
+    stages: list[str] = []
+    again = Trainer(trained, kept, plan(epochs=2), CPU, folder=tmp_path, progress=lambda share, stage: stages.append(stage))
+    assert stages == []
+    for name, value in first.state.network.state_dict().items():
+        assert torch.equal(again.state.network.state_dict()[name], value), name
+
+
+def test_the_regression_of_a_training_can_be_stopped() -> None:
+    def stop(fraction: float, stage: str) -> None:
+        raise CancelledError
+
+    trained, kept = cubes(8).split(0.2, 0)
+    with pytest.raises(CancelledError):
+        Trainer(trained, kept, plan(), CPU, progress=stop)
+
+
 def test_a_checkpoint_of_other_cubes_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(qtmnet, "VOXEL_STEPS", 1)
     trained, kept = cubes(8).split(0.2, 0)

@@ -15,6 +15,7 @@ from PerfusionSuiteLib.core.errors import InvalidInputError  # noqa: E402
 from PerfusionSuiteLib.fitting import fit  # noqa: E402
 from PerfusionSuiteLib.fitting.start_file import load_start  # noqa: E402
 from PerfusionSuiteLib.training.patients import Cohort, Patient, scans_in  # noqa: E402
+from PerfusionSuiteLib.training.reptile import Reptile  # noqa: E402
 from PerfusionSuiteLib.training.resppinn_start import ResppinnLearner  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -100,6 +101,29 @@ def test_the_command_writes_weights_card_and_record_that_a_fit_can_use(cohort: P
         settings={"start": str(out / "resppinn.safetensors"), "steps": 2, "batch": 100},
     )  # fmt: skip
     assert np.isfinite(maps["cbf"][one.mask]).all()
+
+
+def test_a_training_that_is_stopped_says_that_it_can_go_on(
+    cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "reptile", str(tmp_path / "out"), "--method", "resppinn", "--cohort", str(cohort), "--device", "cpu"]
+    words += ["--outer-steps", "2", "--inner-steps", "2", "--batch", "100"]
+    step = Reptile._step
+
+    def stopped_at_the_second(self: Reptile) -> str:
+        if self.state.step == 1:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reptile, "_step", stopped_at_the_second)
+        assert main(words) == 3
+    said = capsys.readouterr().err
+    assert "is kept" in said
+    assert "the same command goes on" in said
+    assert "no results" not in said
+    assert main(words) == 0
+    assert "Going on after 1 fit" in capsys.readouterr().out
 
 
 def test_the_command_needs_patients(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

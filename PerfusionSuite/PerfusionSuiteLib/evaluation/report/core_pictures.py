@@ -12,6 +12,8 @@ from ...results.pictures.canvas import PAPER_INK, new_figure, save
 from ..core_scores import CoreRow
 from .condition_pictures import PAPER, method_style
 
+TICKS_ML = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+
 
 def draw_agreement(rows: Sequence[CoreRow], path: Path) -> Path:
     """Draw Bland-Altman and Dice pictures of all methods.
@@ -37,9 +39,10 @@ def draw_agreement(rows: Sequence[CoreRow], path: Path) -> Path:
         found, true = (np.array([getattr(row, name) for row in mine]) for name in ("found_ml", "true_ml"))
         style = {"color": styles[method]["color"], "marker": styles[method]["marker"], "linestyle": "none", "markersize": 5}
         left.plot(0.5 * (found + true), found - true, label=method, **style)
-        bias, spread = float((found - true).mean()), 1.96 * float((found - true).std(ddof=1)) if len(mine) > 1 else 0.0
+        bias = float((found - true).mean())
         left.axhline(bias, color=style["color"], linewidth=1.2)
-        for limit in (bias - spread, bias + spread):
+        spread = 1.96 * float((found - true).std(ddof=1)) if len(mine) > 1 else None
+        for limit in () if spread is None else (bias - spread, bias + spread):
             left.axhline(limit, color=style["color"], linewidth=0.8, linestyle=":")
         has = true > 0
         right.plot(true[has], np.array([row.dice for row in mine])[has], label=method, **style)
@@ -49,8 +52,11 @@ def draw_agreement(rows: Sequence[CoreRow], path: Path) -> Path:
     right.set_xlabel("true core, mL")
     right.set_ylabel("Dice")
     right.set_ylim(0.0, 1.0)
+    largest = max(row.true_ml for row in rows)
     right.set_xscale("symlog", linthresh=1.0)
-    right.set_xlim(left=0.0)
+    right.set_xlim(0.0, max(1.25 * largest, 2.0))
+    right.set_xticks([tick for tick in TICKS_ML if tick <= max(1.25 * largest, 2.0)])
+    right.xaxis.set_major_formatter("{x:g}")
     left.axhline(0.0, color=PAPER_INK, linewidth=0.6)
     right.set_title("Agreement by size", fontsize=10)
     for axes in (left, right):

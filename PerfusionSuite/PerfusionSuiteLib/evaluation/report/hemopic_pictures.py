@@ -21,7 +21,7 @@ PAPER = "#ffffff"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _FAINT = "#9aa5b1"
 _TITLES = {
-    "GM": "Grey matter", "WM": "White matter", "lesion": "Lesion", "c_lesion": "Opposite of lesion", "brain": "Brain without CSF",
+    "GM": "Gray matter", "WM": "White matter", "lesion": "Lesion", "c_lesion": "Opposite of lesion", "brain": "Brain without CSF",
     "full_brain": "Whole brain",
 }  # fmt: skip
 _SOURCES = {MODEL: "fit", DATA: "deconvolution"}
