@@ -15,7 +15,7 @@ from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.headless.Runtime import freshScene
 from PerfusionSuiteSlicer.headless.SliceImages import SliceView, letters
 from PerfusionSuiteSlicer.mrml.MapNodes import mapsToNodes
-from PerfusionSuiteSlicer.mrml.StudyPictures import chosenSlices, onlyVisible
+from PerfusionSuiteSlicer.mrml.StudyPictures import asDrawn, chosenSlices, onlyVisible
 from PerfusionSuiteSlicer.mrml.StudyScene import studyToScene
 from PerfusionSuiteSlicer.mrml.writers import writeScene
 
@@ -130,6 +130,17 @@ def test_letters_say_where_the_patient_is(shown):
     assert [letters(d) for d in (right, -right, up, -up)] == ["L", "R", "A", "P"]
     assert view.positionText() == "S 4.0 mm"
     assert letters(np.array([-0.7, 0.714, 0.0])) == "AL"
+
+
+@pytest.mark.parametrize(("key", "drawn"), [("tmax", False), ("mtt", False), ("cbf", True)])
+def test_fluid_has_flow_but_no_times_in_pictures_and_keeps_both_in_the_scene(shown, a_study, key, drawn):
+    nodes, view = shown
+    assert a_study.masks.csf[23, 27, 4]  # the middle of the picture
+    with onlyVisible(nodes), asDrawn(a_study, nodes.maps[key], key):
+        picture = look(view, nodes.maps[key])
+    assert pixel(picture, 0.0, 0.0).any() == drawn
+    assert pixel(picture, *RIGHT_TISSUE).any()
+    assert pixel(look(view, nodes.maps[key]), 0.0, 0.0).any()
 
 
 def test_pictures_leave_the_scene_as_it_was(runtime, a_study, tmp_path):

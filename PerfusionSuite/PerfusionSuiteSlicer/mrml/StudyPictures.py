@@ -12,6 +12,7 @@ import numpy as np
 
 from PerfusionSuiteLib.core import QUANTITIES, AslStudy, ProgressCallback, Study, part_of
 from PerfusionSuiteLib.core.colors import LESION_COLORS
+from PerfusionSuiteLib.results.pictures.content import drawn_values
 
 from ..headless.ChartImages import chartPicture
 from ..headless.ContactSheet import Heading, contactSheet
@@ -22,6 +23,7 @@ from .MarkupNodes import CURVE_COLORS
 from .RegionNodes import CHART as REGION_CHART
 from .RegionNodes import regionNames, shownRegion, showRegion
 from .StudyRoles import REGIONS
+from .VolumeArrays import setVolume
 
 SLICES = 8
 
@@ -117,11 +119,11 @@ def _pictures(runtime: Any, study: Study, nodes: Any, plan: SlicePlan) -> Pictur
         return contactSheet(runtime, background, centers, plan.fieldOfView_mm, heading=heading, **options)
 
     def mapSheet(key: str) -> np.ndarray:
-        with onlyVisible(nodes):
+        with onlyVisible(nodes), asDrawn(study, nodes.maps[key], key):
             return sheet(headingOf(study, key), background=nodes.maps[key], legendOf=nodes.maps[key])
 
     def overlay(key: str) -> np.ndarray:
-        with onlyVisible(nodes):
+        with onlyVisible(nodes), asDrawn(study, nodes.maps[key], key):
             return sheet(headingOf(study, key, " over baseline"), foreground=nodes.maps[key], legendOf=nodes.maps[key])
 
     def lesions() -> np.ndarray:
@@ -156,6 +158,8 @@ def headingOf(study: Study | AslStudy, key: str, place: str = "") -> Heading:
     low, high = quantity.display_range
     method = f", method {item.provenance.method}" if item.provenance.method else ""
     hidden = f", up to {quantity.drawn_above:g} not drawn" if quantity.drawn_above > SMALL else ""
+    if isinstance(study, Study) and item.unit == "s" and study.masks.csf.any():
+        hidden += ", fluid not drawn"
     text = f"{legendTitle(quantity, item.unit)}{place}, window {low:g} to {high:g}{hidden}{method}"
     return [(text, TEXT)]
 
@@ -211,6 +215,17 @@ def curvesPicture(nodes: Any) -> np.ndarray:
     """Return the charts of the study above each other."""
     charts = [nodes[role] for role in ("chart.input", "chart.tissue", REGION_CHART) if role in nodes]
     return np.vstack([chartPicture(chart) for chart in charts])
+
+
+@contextmanager
+def asDrawn(study: Study, node: Any, key: str) -> Iterator[None]:
+    """Give a map the values that pictures show, and its own again at the end."""
+    image = node.GetImageData()
+    setVolume(node, drawn_values(study, key), study.maps[key].affine)
+    try:
+        yield
+    finally:
+        node.SetAndObserveImageData(image)
 
 
 @contextmanager

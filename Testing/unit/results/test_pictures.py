@@ -17,7 +17,7 @@ from PerfusionSuiteLib.lesion.volumes import slice_statistics
 from PerfusionSuiteLib.results.layout import PICTURES
 from PerfusionSuiteLib.results.pictures import draw
 from PerfusionSuiteLib.results.pictures.canvas import map_colors, save
-from PerfusionSuiteLib.results.pictures.content import scene_of
+from PerfusionSuiteLib.results.pictures.content import drawn_values, scene_of
 from PerfusionSuiteLib.results.pictures.curves import peak_of, tail_of
 from PerfusionSuiteLib.results.pictures.views import picture_mm, projected, spread_slices, view_of
 
@@ -177,6 +177,20 @@ def test_a_curve_that_returned_to_baseline_is_not_called_cut_off(a_study: Study)
     assert "cut off" not in texts_of(draw(scene_of(a_study), "aif_vof"))
 
 
+@pytest.mark.parametrize("delay_s", [-3.0, 0.0, 1.5, 3.0, 8.0])
+def test_labels_of_two_peaks_do_not_overlap(a_study: Study, delay_s: float) -> None:
+    assert a_study.aif is not None
+    times = a_study.aif.times_s
+    values = np.exp(-0.5 * ((times - peak_of(a_study.aif)[0] - delay_s) / 4.0) ** 2)
+    vof = replace(a_study.vof, values=float(a_study.aif.values.max()) * values)
+    figure = draw(scene_of(replace(a_study, vof=vof)), "aif_vof")
+    figure.canvas.draw()
+    peaks = [f"{peak_of(curve)[0]:.1f} s" for curve in (a_study.aif, vof)]
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in peaks][:2]
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])
+
+
 def test_the_measured_curve_is_the_scaled_one_divided_by_the_scale(a_study: Study) -> None:
     lines = {line.get_label(): line for line in draw(scene_of(a_study), "aif_vof").axes[0].lines}
     np.testing.assert_allclose(lines["AIF, measured"].get_ydata() * 2.4, lines["AIF, scaled × 2.40"].get_ydata())
@@ -243,3 +257,11 @@ def test_slices_of_an_oblique_scan_stand_at_the_same_height_in_pictures_and_tabl
     rows = slice_statistics(LesionMasks(nothing, nothing, nothing, brain, brain, affine, "none", np.array([1.0, 0, 0, 0])))
     view = view_of(brain, affine)
     assert [view.slice_mm(k) for k in range(3)] == pytest.approx([row["position_mm"] for row in rows], abs=1e-3)
+
+
+def test_fluid_has_no_times_in_pictures(a_study: Study) -> None:
+    fluid = a_study.masks.csf
+    times = drawn_values(a_study, "tmax")
+    assert np.isnan(times[fluid]).all()
+    np.testing.assert_array_equal(times[~fluid], a_study.maps["tmax"].values[~fluid])
+    np.testing.assert_array_equal(drawn_values(a_study, "cbf"), a_study.maps["cbf"].values)

@@ -116,6 +116,25 @@ def scene_of(study: AnyStudy) -> Scene:
     )
 
 
+def drawn_values(study: AnyStudy, key: str) -> NDArray[np.float32]:
+    """Return a map as pictures show it: fluid has no times, for nothing flows there and its noise would look like late tissue.
+
+    Parameters
+    ----------
+    study : Study or MapStudy
+        The study.
+    key : str
+        Quantity of the map.
+
+    Returns
+    -------
+    ndarray, shape (I, J, K)
+        Its values, those of fluid NaN when they are times.
+    """
+    item = study.maps[key]
+    return np.where(study.masks.csf, np.float32(np.nan), item.values) if item.unit == "s" else item.values
+
+
 def _backdrop(study: AnyStudy) -> tuple[NDArray[np.float32], str, str]:
     """The gray image under the lesions: baseline, or what comes nearest to it."""
     if isinstance(study, Study):

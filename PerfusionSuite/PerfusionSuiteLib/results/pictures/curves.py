@@ -215,20 +215,23 @@ def _draw_tissue(axes: Any, study: Study, top: float) -> None:
 
 
 def _mark_peaks(axes: Any, study: AnyStudy, top: float) -> None:
-    marks = []
     first = INPUT_COLOR if _is_reference(study) else AIF_COLOR
-    for curve, color in ((study.aif, first), (study.vof, VOF_COLOR)):
-        if curve is None:
-            continue
-        time, height = peak_of(curve)
+    curves = [(curve, color) for curve, color in ((study.aif, first), (study.vof, VOF_COLOR)) if curve is not None]
+    marks = [peak_of(curve) for curve, _ in curves]
+    # Two labels point away from each other: centered ones would overlap when the peaks are a few seconds apart.
+    sides = ("center",) if len(marks) == 1 else ("right", "left") if marks[0][0] <= marks[1][0] else ("left", "right")
+    for (_, color), (time, height), side in zip(curves, marks, sides, strict=True):
         axes.plot([time, time], [height, 1.12 * top], color=color, linewidth=0.9, linestyle=":")
         axes.plot(time, height, "v", color=color, markersize=7, markeredgecolor="white", markeredgewidth=0.7)
-        axes.annotate(f"{time:.1f} s", (time, 1.2 * top), color=color, fontsize=9, ha="center", va="bottom")
-        marks.append(time)
+        gap = ({"right": -2.0, "center": 0.0, "left": 2.0}[side], 0.0)
+        axes.annotate(
+            f"{time:.1f} s", (time, 1.2 * top), gap, textcoords="offset points", color=color, fontsize=9, ha=side, va="bottom"
+        )
     if len(marks) == 2:
+        times = [time for time, _ in marks]
         arrow = {"arrowstyle": "<->", "color": PAPER_INK, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", (marks[1], 1.12 * top), (marks[0], 1.12 * top), arrowprops=arrow)
-        axes.text(sum(marks) / 2, 1.13 * top, f"{_delay(study):.1f} s", color=PAPER_INK, fontsize=9, ha="center", va="bottom")
+        axes.annotate("", (times[1], 1.12 * top), (times[0], 1.12 * top), arrowprops=arrow)
+        axes.text(sum(times) / 2, 1.13 * top, f"{_delay(study):.1f} s", color=PAPER_INK, fontsize=9, ha="center", va="bottom")
 
 
 def _mark_truncation(axes: Any, study: AnyStudy) -> None:

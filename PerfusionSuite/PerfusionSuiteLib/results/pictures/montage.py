@@ -9,7 +9,7 @@ from ...core.colors import LESION_COLORS
 from ...core.quantities import QUANTITIES
 from ..thresholds import tmax_on_map
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_color, show_image
-from .content import Scene
+from .content import Scene, drawn_values
 from .views import as_picture, picture_mm, position_words, spread_slices
 
 ROWS = ("cbf", "cbv", "mtt", "tmax")
@@ -64,8 +64,8 @@ def _draw_panel(axes: Any, scene: Scene, key: str, at: int) -> None:
         outline(axes, hypoperfusion | core, size, LESION_COLORS["penumbra"], 0.7)
         outline(axes, core, size, LESION_COLORS["core"], 0.7)
         return
-    volume, quantity = scene.study.maps[key], QUANTITIES[key]
-    show_image(axes, as_picture(scene.view.turn(volume.values)[:, :, at]), size, quantity.display_range, quantity.colormap)
+    quantity, values = QUANTITIES[key], scene.view.turn(drawn_values(scene.study, key))
+    show_image(axes, as_picture(values[:, :, at]), size, quantity.display_range, quantity.colormap)
     outline(axes, hypoperfusion, size, "white", 0.6)
     outline(axes, core, size, "#ff5cf4", 0.6)
 
@@ -86,6 +86,7 @@ def _heading(figure: Any, scene: Scene) -> None:
     y = 1.0 - 0.28 / height
     figure.text(0.12 / width, y, "Perfusion maps", color=INK, fontsize=12, fontweight="bold", va="center")
     note = "Radiological convention: the patient's right is on the left."
+    note += " Times of fluid are not drawn." if scene.study.masks.csf.any() else ""
     figure.text(0.12 / width, y - 0.25 / height, note, color=FAINT, fontsize=9, va="center")
     if not scene.hypoperfusion.any():
         figure.text(1 - 0.12 / width, y, "No hypoperfused tissue was found.", color=FAINT, fontsize=9, ha="right", va="center")
