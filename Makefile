@@ -54,7 +54,7 @@ test-slicer: setup
 	@test -n "$(SLICER)" || { echo "Say where Slicer is: make test-slicer SLICER=/path/to/Slicer" >&2; exit 2; }
 	$(BIN)/python Testing/slicer/run.py "$(SLICER)"
 
-benchmark: setup
+benchmark: torch
 	$(BIN)/python Testing/benchmarks/run_all.py
 
 clean:

@@ -57,7 +57,8 @@ def main() -> None:
     parser.add_argument("--curves", type=int, default=300_000)
     parser.add_argument("--frames", type=int, default=45)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[*METHODS, *MODELS])
+    voxel_fits = [name for name, model in MODELS.items() if not model.on_grid]
+    parser.add_argument("--only", nargs="*", default=[*METHODS, *voxel_fits])
     options = parser.parse_args()
     curves, aif, times = make_curves(options.curves, options.frames)
     operator = np.random.default_rng(1).standard_normal((options.frames, 2 * options.frames), np.float32)
