@@ -50,7 +50,7 @@ class FieldPanel:
         problem = ""
         words = _("A fit leaves its field in the scene: it can be sampled at any resolution, also after the scene was saved.")
         if field is None:
-            problem = _("Fit a scan by a model with neighbors first, or open a scene with a fitted field")
+            problem = _("Choose a field first; a fit by a model with neighbors leaves one in the scene")
         else:
             try:
                 words = fieldSentence(field)
