@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class SeriesCandidate:
         Among series of equal size the lowest number is read first, and the words say why.
     asl : bool
         Whether it is an ASL scan, which has volumes of different kinds instead of a bolus.
+    echo_s : float, s
+        Echo time of an MR series; NaN when the file does not say.
     """
 
     index: int
@@ -64,6 +67,7 @@ class SeriesCandidate:
     content: Any = field(default=None, repr=False, compare=False)
     preference: tuple[float, str] = field(default=(0.0, "comes first"), repr=False, compare=False)
     asl: bool = False
+    echo_s: float = math.nan
 
     @property
     def size_text(self) -> str:
@@ -130,7 +134,17 @@ def _tell_choice(chosen: SeriesCandidate, usable: list[SeriesCandidate], notes: 
         f"{reason} and was taken, not {others}. Choose another {HOW_TO_SELECT}."
     )
     message = f"{len(usable)} dynamic series were found; series {chosen.index} was read since it {reason}. The others: {others}."
-    notes.find("several_series", "warning", message, f"Choose another {HOW_TO_SELECT}.")
+    notes.find("several_series", "warning", message, f"Choose another {HOW_TO_SELECT}.{_both_echoes(chosen, rivals)}")
+
+
+def _both_echoes(chosen: SeriesCandidate, rivals: list[SeriesCandidate]) -> str:
+    """Say how to use two echoes, when two series look like those of one scan."""
+    # The comparison with a missing echo time is false, since that is NaN.
+    echoes = [item for item in rivals if _same_size(item, chosen) and abs(item.echo_s - chosen.echo_s) > 0.0]
+    if not echoes:
+        return ""
+    first, second = sorted((chosen, echoes[0]), key=lambda item: item.echo_s)
+    return f" If they are two echoes of one scan, --series {first.index} --second-echo {second.index} uses both."
 
 
 def _selected(candidates: list[SeriesCandidate], select: int | str) -> SeriesCandidate:
@@ -163,5 +177,9 @@ def same_scan_other_echo(item: SeriesCandidate, chosen: SeriesCandidate) -> bool
     """
     if item is chosen:
         return True
-    size = (item.frames, item.slices, item.matrix) == (chosen.frames, chosen.slices, chosen.matrix)
-    return item.kind == "dicom" and item.modality == "MR" and bool(item.uids) and item.uids == chosen.uids and size
+    same = item.kind == "dicom" and item.modality == "MR" and bool(item.uids) and item.uids == chosen.uids
+    return same and _same_size(item, chosen)
+
+
+def _same_size(item: SeriesCandidate, other: SeriesCandidate) -> bool:
+    return (item.frames, item.slices, item.matrix) == (other.frames, other.slices, other.matrix)

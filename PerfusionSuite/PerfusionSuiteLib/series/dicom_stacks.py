@@ -125,6 +125,7 @@ def candidate_of(stack: Stack, index: int) -> SeriesCandidate:
         (),
         stack,
         _preference(image),
+        echo_s=image.echo_time_ms / 1000.0 if image.modality == "MR" else math.nan,
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,10 +47,11 @@ def nifti_candidate(path: Path, index: int) -> SeriesCandidate:
     except InvalidInputError as error:
         return SeriesCandidate(index, "nifti", "NIfTI", "", 0, 0, (0, 0), usable=False, reason=str(error), paths=(path,))
     frames = shape[3] if len(shape) == 4 else 1
+    echo_s = math.nan if why_not(shape) else _echo_of(path)
     return SeriesCandidate(
         index,
         "nifti",
-        "NIfTI",
+        f"NIfTI, TE {1000.0 * echo_s:g} ms" if math.isfinite(echo_s) else "NIfTI",
         "",
         frames,
         shape[2],
@@ -57,7 +59,16 @@ def nifti_candidate(path: Path, index: int) -> SeriesCandidate:
         usable=not why_not(shape),
         reason=why_not(shape),
         paths=(path,),
+        echo_s=echo_s,
     )
+
+
+def _echo_of(path: Path) -> float:
+    try:
+        found = _numbers(read_sidecar(path).get("EchoTime"))
+    except InvalidInputError:
+        return math.nan  # which reading the file will say
+    return found[0] if len(found) == 1 else math.nan
 
 
 def why_not(shape: tuple[int, ...]) -> str:

@@ -298,6 +298,22 @@ class TestEchoes:
         finding = next(finding for finding in alone.source.findings if finding.code == "several_series")
         assert "closest to 30 ms" in finding.message
         assert "--series N" in finding.advice
+        assert "--series 0 --second-echo 1 uses both" in finding.advice
+
+    def test_two_nifti_files_tell_their_echoes_and_how_to_use_both(self, tmp_path: Path, signal: PerfusionSeries) -> None:
+        for name, echo_s in (("a", 0.0321), ("b", 0.0135)):
+            series.write_nifti(
+                replace(signal, acquisition=replace(signal.acquisition, echo_times_s=(echo_s,))), tmp_path / f"{name}.nii"
+            )
+        finding = next(finding for finding in series.read(tmp_path).source.findings if finding.code == "several_series")
+        assert "NIfTI, TE 13.5 ms" in finding.message
+        assert "--series 1 --second-echo 0 uses both" in finding.advice
+
+    def test_two_series_of_one_echo_time_are_not_taken_for_echoes(self, tmp_path: Path, signal: PerfusionSeries) -> None:
+        for name in ("a", "b"):
+            series.write_nifti(signal, tmp_path / f"{name}.nii")
+        finding = next(finding for finding in series.read(tmp_path).source.findings if finding.code == "several_series")
+        assert "echo" not in finding.advice
 
     def test_a_scan_with_one_echo_gives_one(self, tmp_path: Path, signal: PerfusionSeries) -> None:
         write_dicom(signal, tmp_path)
