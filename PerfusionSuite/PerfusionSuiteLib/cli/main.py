@@ -80,13 +80,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, stop: StopSignals | None = None) -> int:
     """Run the command line.
 
     Parameters
     ----------
     arguments : sequence of str, optional
         Command-line words; ``sys.argv`` by default.
+    stop : StopSignals, optional
+        Who may ask to stop; Ctrl-C and SIGTERM by default.
 
     Returns
     -------
@@ -97,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbose, events = "--verbose" in words, "--json-events" in words
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    with StopSignals() as stop:
-        sentence, code, error = _execute(words, stop)
+    with stop or StopSignals() as asked:
+        sentence, code, error = _execute(words, asked)
         if error is not None and verbose:
             logging.getLogger(__name__).error("Failed", exc_info=error)
         if code:

@@ -206,11 +206,11 @@ class _Running:
         self._log = out / STATES / f"{case.name}.log"
         self._stream: IO[bytes] = self._log.open("wb")
         place = str(case.path.absolute())  # sentences about it are then known for a path, and hidden
-        command = [sys.executable, "-P", "-m", "PerfusionSuiteLib.cli", "run", place, str(out / case.name), *words]
+        command = [sys.executable, "-P", "-m", "PerfusionSuiteLib.cli.tied", "run", place, str(out / case.name), *words]
         command += ["--case-id", case.name] if case.scan else []
         path = worker_python_path(os.environ.get("PYTHONPATH"))
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._stream, stderr=subprocess.STDOUT,
+            command, stdin=subprocess.PIPE, stdout=self._stream, stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
 
@@ -232,6 +232,8 @@ class _Running:
 
     def _close(self) -> str:
         """Close what it said, take identifiers out of it, and return it."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._stream.close()
         text = self._log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
         clean = _without_scan(str(without_identifiers(text)), self._case)

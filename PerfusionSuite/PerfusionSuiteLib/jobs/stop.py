@@ -31,15 +31,15 @@ class StopRequests(StopSignals):
 
     Parameters
     ----------
-    cancel_file : Path
-        The job shall stop when it appears.
+    cancel_file : Path or None
+        The job shall stop when it appears; without one nobody asks in this way.
     stdin : int, optional
         File descriptor whose end means that nobody waits for the job any more.
     abandon : callable, optional
         Called before a worker that nobody waits for is ended by force.
     """
 
-    def __init__(self, cancel_file: Path, stdin: int | None = 0, abandon: Callable[[], None] | None = None) -> None:
+    def __init__(self, cancel_file: Path | None, stdin: int | None = 0, abandon: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._file = cancel_file
         self._stdin = stdin
@@ -80,10 +80,10 @@ class StopRequests(StopSignals):
     @property
     def is_orphaned(self) -> bool:
         """True when the starter went away without having asked to stop."""
-        return self._orphaned.is_set() and not self._file.exists()
+        return self._orphaned.is_set() and not self._is_asked()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self._is_patient and (self._orphaned.is_set() or self._file.exists()):
+        if self._is_patient and (self._orphaned.is_set() or self._is_asked()):
             self._requested = True  # it was asked before, and will stop at its next step
             return
         super()._stop(number, frame)
@@ -93,7 +93,10 @@ class StopRequests(StopSignals):
         if now < self._next_look:
             return False
         self._next_look = now + _LOOK_S
-        return self._file.exists()
+        return self._is_asked()
+
+    def _is_asked(self) -> bool:
+        return self._file is not None and self._file.exists()
 
     def _watch(self, descriptor: int) -> None:
         try:

@@ -3,6 +3,7 @@
 
 import csv
 import json
+import subprocess
 import sys
 
 import pydicom
@@ -161,3 +162,27 @@ def killed(start):
         return start([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], **words)
 
     return begin
+
+
+def test_a_run_of_a_cohort_that_is_killed_does_not_go_on_for_nobody(tmp_path):
+    words = [sys.executable, "-m", "PerfusionSuiteLib.cli.tied", "phantom", "ctp", str(tmp_path / "out"), "--seed", "1"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as run:
+        assert run.stderr.readline()  # it has begun
+        run.stdin.close()  # as the system does with what a killed program held
+        assert run.wait(30) == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_runs_of_a_cohort_know_when_it_is_gone(tmp_path, monkeypatch):
+    started = []
+
+    def begin(command, **words):
+        started.append((command, words["stdin"]))
+        return start([sys.executable, "-c", ""], **words)
+
+    start = batch.subprocess.Popen
+    monkeypatch.setattr(batch.subprocess, "Popen", begin)
+    case = cohort.Case("a", tmp_path / "a.nrrd", "a")
+    cohort.run_cases([case], tmp_path / "out", [], told=lambda _: None, progress=lambda *_: None)
+    assert started[0][0][2:5] == ["-m", "PerfusionSuiteLib.cli.tied", "run"]
+    assert started[0][1] == subprocess.PIPE
