@@ -64,3 +64,18 @@ def test_every_name_of_slicer_ctk_and_qt_exists(version):
         capture_output=True, text=True, check=False, env=ENVIRONMENT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("slicer.packaging.pip_ensure('numpy')", "the application does not load this module"),
+        ("from slicer.packaging import pip_ensure; pip_ensure('numpy')", ""),
+        ("slicer.util.noSuchFunction()", "no such name"),
+    ],
+)
+def test_the_check_finds_what_slicer_has_not(line, complaint, tmp_path):
+    (tmp_path / "Example.py").write_text(f"import slicer\n\n\ndef work():\n    {line}\n", encoding="utf-8")
+    check = ROOT / "Testing" / "tools" / "slicer_api_check.py"
+    done = subprocess.run([sys.executable, check, tmp_path], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert (done.returncode, complaint in done.stdout) == (1 if complaint else 0, True), done.stdout + done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vtk
 
 from PerfusionSuiteLib.core import CancelledError, InvalidInputError, PerfusionMaps
 from PerfusionSuiteSlicer.headless.IOManager import readScene
@@ -48,6 +49,12 @@ def folders(scene, nodes):
     return placed
 
 
+def children(scene, item):
+    items = vtk.vtkIdList()
+    hierarchyOf(scene).GetItemChildren(item, items, False)
+    return [hierarchyOf(scene).GetItemName(items.GetId(index)) for index in range(items.GetNumberOfIds())]
+
+
 def assert_same_study(nodes, study):
     maps = nodesToMaps(nodes.maps)
     for key, item in study.maps.items():
@@ -85,6 +92,7 @@ def test_a_study_becomes_all_its_nodes_in_their_folders(scene, a_study):
     assert placed["lesions"] == placed["anatomy"] == "Lesions"
     assert placed["report"] == placed["table.metrics"] == "Report"
     assert nodes.maps["cbf"].GetName() == "case-01 CBF"
+    assert children(scene, nodes.folder) == ["Input", "Input function", "Maps", "Lesions", "Report"]
 
 
 def test_a_second_run_fills_the_same_nodes(scene, a_study):

@@ -8,21 +8,21 @@ from typing import Any
 import slicer
 import vtk
 
-from .StudyRoles import STUDY
+from .StudyRoles import QUALITY, STUDY
 
-INPUT, INPUT_FUNCTION, CURVES, MAPS, FIT, LESIONS, REPORT = (
+FOLDERS = INPUT, INPUT_FUNCTION, CURVES, MAPS, FIT, VESSELS, LESIONS, REPORT = (
     "Input",
     "Input function",
     "Curves",
     "Maps",
     "Fit",
+    "Simulated vessels",
     "Lesions",
     "Report",
 )
+"""How the folders of a study follow each other: from what was given to what was found."""
 
-VESSELS = "Simulated vessels"
-
-_FOLDERS = (
+_CONTENTS = (
     (("fit", "sampled", "regions", "curve.regions", "plot.regions", "chart.regions", "table.regions"), FIT),
     (("series", "difference", "map.baseline", "map.mean", "map.mip"), INPUT),
     (("curve.asl", "plot.asl"), CURVES),
@@ -37,7 +37,7 @@ _FOLDERS = (
 
 def folderOf(role: str) -> str:
     """Return the name of the sub-folder that a role belongs to."""
-    return next(folder for starts, folder in _FOLDERS if any(role == s or role.startswith(f"{s}.") for s in starts))
+    return next(folder for starts, folder in _CONTENTS if any(role == s or role.startswith(f"{s}.") for s in starts))
 
 
 def hierarchyOf(scene: Any) -> Any:
@@ -61,7 +61,7 @@ def fileNodes(scene: Any, study: str, nodes: dict[str, Any]) -> int:
     if not folder:
         folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), study)
         hierarchy.SetItemAttribute(folder, STUDY, study)
-    for role, node in nodes.items():
+    for role, node in sorted(nodes.items(), key=_place):
         parent = _subFolder(hierarchy, folder, folderOf(role))
         item = hierarchy.GetItemByDataNode(node)  # the desktop has made one already
         if item:
@@ -70,6 +70,12 @@ def fileNodes(scene: Any, study: str, nodes: dict[str, Any]) -> int:
         else:
             hierarchy.CreateItem(parent, node)
     return folder
+
+
+def _place(item: tuple[str, Any]) -> tuple[int, bool]:
+    """Folders in their order, the codes of quality below the maps that they belong to, else as the nodes come."""
+    role = item[0]
+    return FOLDERS.index(folderOf(role)), role.startswith(QUALITY)
 
 
 def _subFolder(hierarchy: Any, folder: int, name: str) -> int:

@@ -24,14 +24,15 @@ class JobPanel(VTKObservationMixin):
         StudyJob, or None when the work is done already.
     :param done: called with the handle when the work has succeeded.
     :param stateChanged: called without arguments when a job has started or ended.
+    :param prepare: called without arguments when Apply was pressed, before the work is started; may ask the user.
     """
 
-    def __init__(self, layout, start, done=None, stateChanged=None):
+    def __init__(self, layout, start, done=None, stateChanged=None, prepare=None):
         VTKObservationMixin.__init__(self)
         self.job = None
         self._start = start
         self._done = self._currentDone = done
-        self._stateChanged = stateChanged
+        self._stateChanged, self._prepare = stateChanged, prepare
         self._doneSentence = ""
         self._isGone = self._isClosed = False
         self._isReady = False
@@ -108,6 +109,8 @@ class JobPanel(VTKObservationMixin):
             self.applyButton.enabled = False
             self.job.cancel()
             return
+        if self._prepare is not None:
+            self._prepare()
         self.begin(self._start, _("Done. The results are in the Data module."), self._done)
 
     def onResumeButton(self, checked=False):

@@ -38,7 +38,7 @@ class LesionPanel:
     def __init__(self, uiWidget, ui, logic):
         self.ui, self.logic = ui, logic
         self._isComplete = self._isUpdating = False
-        self.jobPanel = JobPanel(ui.applyFrame.layout(), self.segment, self.onSegmented, self.update)
+        self.jobPanel = JobPanel(ui.applyFrame.layout(), self.segment, self.onSegmented, self.update, self.offerPackages)
         for frame in (ui.applyFrame, ui.thresholdsFrame):
             frame.layout().setContentsMargins(0, 0, 0, 0)
         uiWidget.layout().addStretch(1)
@@ -143,10 +143,13 @@ class LesionPanel:
         )
         return previewWords(volumes, self.thresholds.isByNetwork())
 
-    def segment(self, **callbacks):
-        """Start the job of Apply."""
+    def offerPackages(self):
+        """Offer what the thresholds need."""
         if self.thresholds.isByNetwork():
             offerPackages(_("Core Penumbra"), WEIGHTS_PACKAGES)
+
+    def segment(self, **callbacks):
+        """Start the job of Apply."""
         return self.logic.segment(
             **{f"{key}Node": volume for key, volume in self.maps.nodes().items()},
             preset=self.binding.node.preset or None,

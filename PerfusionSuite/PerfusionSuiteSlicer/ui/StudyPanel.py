@@ -36,7 +36,7 @@ class StudyPanel:
         self._isComplete = False
         self._ui, self._reasons = ui, DisabledReasons()
         self.results = ResultsPanel(ui)
-        self.jobPanel = JobPanel(uiWidget.layout(), self._startJob, self._onDone, self.update)
+        self.jobPanel = JobPanel(uiWidget.layout(), self._startJob, self._onDone, self.update, self._offerPackages)
         self.scanInput = ScanInput(ui, self.jobPanel)
         uiWidget.layout().addStretch(1)
         boxes = {
@@ -78,9 +78,11 @@ class StudyPanel:
         node = self.binding.node
         self.results.show(None if node is None or node.inputScan is None else self._studyName(node))
 
+    def _offerPackages(self):
+        offerReportPackages(_("Perfusion Suite"), self._packages(self.binding.node) if self._packages is not None else ())
+
     def _startJob(self, **callbacks):
         node = self.binding.node
-        offerReportPackages(_("Perfusion Suite"), self._packages(node) if self._packages is not None else ())
         return self._start(node, self.results.newFolder(self._studyName(node)), **callbacks)
 
     def _onDone(self, job):

@@ -240,4 +240,16 @@ class Checker(TypeLookup, ast.NodeVisitor):
         except SyntaxError as e:
             self.report_fn(path, e.lineno or 0, "error", f"syntax: {e.msg}")
             return
+        self.imported = imported_modules(tree)
         self.visit(tree)
+
+
+def imported_modules(tree: ast.AST) -> set[str]:
+    """Return the names of all modules that a file imports anywhere."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found

@@ -213,6 +213,8 @@ PY_MODULES = {
     "slicer.ScriptedLoadableModule",
     "slicer.parameterNodeWrapper",
 }
+NOT_LOADED = {"packaging", "logic", "testing"}
+"""Python modules of Slicer that are no attribute of slicer until somebody imports them."""
 MODULE_BASES = {
     "ScriptedLoadableModule": "slicer.ScriptedLoadableModule",
     "ScriptedLoadableModuleWidget": "",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 
 from .cpp_text import norm_signature
-from .facts import CALL_RETURNS, KNOWN_SLICER, Facts
+from .facts import CALL_RETURNS, KNOWN_SLICER, NOT_LOADED, Facts
 
 
 class TypeLookup:
@@ -26,6 +26,8 @@ class TypeLookup:
                 if attr in KNOWN_SLICER:
                     return KNOWN_SLICER[attr]
                 if "slicer." + attr in f.py:
+                    if attr in NOT_LOADED and f"slicer.{attr}" not in self.imported:
+                        self.report(node, "error", f"slicer.{attr}: the application does not load this module; import it first")
                     return "module:slicer." + attr
                 k = f.kind(attr)
                 if k in ("qt", "vtk", "rt"):
