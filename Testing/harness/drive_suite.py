@@ -9,6 +9,7 @@ from pathlib import Path
 import panel_steps as steps
 
 from PerfusionSuiteSlicer.mrml.CurveNodes import tableToInputFunction
+from PerfusionSuiteSlicer.mrml.StudyRoles import nodesOfStudy
 from PerfusionSuiteSlicer.ui import NetworkPackages
 
 assert steps.heavyModules() == [], steps.heavyModules()
@@ -162,6 +163,14 @@ assert (ui.methodComboBox.currentText, ui.noiseComboBox.currentText) == ("cSVD",
 assert "Core" in ui.summaryLabel.text
 assert panel.applyButton.enabled
 assert ui.mapsLayoutButton.enabled
+
+# A scene of the command line has no scan but the prepared one: its study can be read all the same.
+slicer.mrmlScene.RemoveNode(ui.inputSelector.currentNode())
+assert desktop.pump(5, lambda: not ui.mapsLayoutButton.enabled)
+ui.inputSelector.setCurrentNode(nodesOfStudy(slicer.mrmlScene, "cut")["series.prepared"])
+assert "Core" in ui.summaryLabel.text
+ui.mapsLayoutButton.click()
+assert manager.layout == 5501
 
 # A scan that is loaded while another module is shown is chosen all the same.
 ui.pathLineEdit.currentPath = str(steps.writeScan(series, Path(slicer.app.temporaryPath) / "later.nii.gz"))

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A panel that turns a scan into a study: its parts put together, for Perfusion Suite and Perfusion Fit."""
 
+import slicer
 from slicer.i18n import tr as _
 
 from PerfusionSuiteLib.core.preparation_choices import ARTERY, NOISE_REDUCTION
 
+from ..mrml.StudyRoles import PREPARED, ROLE, STUDY, nodesOfStudy
 from .ChoiceBox import ChoiceBox
 from .DisabledReasons import DisabledReasons
 from .JobPanel import JobPanel
@@ -75,8 +77,16 @@ class StudyPanel:
         if not self._isComplete:
             return
         self.jobPanel.setReady(*self.canApply())
+        self.results.show(self._shownStudy())
+
+    def _shownStudy(self):
+        """Return the name of the scan's study; a scene that was made elsewhere has it with the prepared scan alone."""
         node = self.binding.node
-        self.results.show(None if node is None or node.inputScan is None else self._studyName(node))
+        if node is None or node.inputScan is None:
+            return None
+        name, scan = self._studyName(node), node.inputScan
+        isOfStudy = scan.GetAttribute(ROLE) == PREPARED and not nodesOfStudy(slicer.mrmlScene, name)
+        return scan.GetAttribute(STUDY) if isOfStudy else name
 
     def _offerPackages(self):
         offerReportPackages(_("Perfusion Suite"), self._packages(self.binding.node) if self._packages is not None else ())
