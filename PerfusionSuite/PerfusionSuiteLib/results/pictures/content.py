@@ -135,6 +135,23 @@ def drawn_values(study: AnyStudy, key: str) -> NDArray[np.float32]:
     return np.where(study.masks.csf, np.float32(np.nan), item.values) if item.unit == "s" else item.values
 
 
+def times_note(study: AnyStudy) -> str:
+    """Return how pictures with maps of times are to be read.
+
+    Parameters
+    ----------
+    study : Study or MapStudy
+        The study.
+
+    Returns
+    -------
+    str
+        Sides, and what `drawn_values` leaves out.
+    """
+    note = "Radiological convention: the patient's right is on the left."
+    return f"{note} Times of fluid are not drawn." if study.masks.csf.any() else note
+
+
 def _backdrop(study: AnyStudy) -> tuple[NDArray[np.float32], str, str]:
     """The gray image under the lesions: baseline, or what comes nearest to it."""
     if isinstance(study, Study):

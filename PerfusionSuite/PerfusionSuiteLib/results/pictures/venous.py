@@ -13,7 +13,7 @@ from ...core.quantities import QUANTITIES
 from ...lesion import side_distance
 from ..map_study import AnyStudy
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_image
-from .content import Scene
+from .content import Scene, drawn_values, times_note
 from .views import View, as_picture, picture_mm, position_words, projected, view_of
 
 SINUSES = (("sss", "Superior sagittal sinus", "#ffffff"), ("torcula", "Torcula", "#35e0ff"))
@@ -54,9 +54,10 @@ def draw_venous_transit(scene: Scene) -> Any:
     """
     study = scene.study
     regions = {name: _region(study, name) for name, _, _ in SINUSES}
-    view = view_of(study.masks.brain | regions["sss"] | regions["torcula"], study.lesions.affine)
+    sinuses = regions["sss"] | regions["torcula"]
+    view = view_of(study.masks.brain | sinuses, study.lesions.affine)
     turned = {name: view.turn(mask) for name, mask in regions.items()}
-    tmax = view.turn(study.maps["tmax"].values)
+    tmax = view.turn(np.where(sinuses, study.maps["tmax"].values, drawn_values(study, "tmax")))
     near = np.abs(view.turn(side_distance(study.maps.shape, study.maps.affine, study.lesions.midplane))) <= _MIDLINE_MM
     words = f"Mid-sagittal, mean of {2 * _MIDLINE_MM:g} mm"
     pictures: list[_Panel] = [("sagittal", words, _seen_from_side(tmax, near, turned), None)]
@@ -111,10 +112,9 @@ def _draw_row(view: View, pictures: list[_Panel], turned: dict[str, BoolArray]) 
 def _legend(figure: Any, study: AnyStudy, height: float) -> None:
     total = figure.get_size_inches()[1]
     pvt = study.metrics.values.get("pvt") or {}
-    note = "Radiological convention: the patient's right is on the left."
     figure.text(_MARGIN / _WIDTH, 1.0 - 0.3 / total, "Tmax in the venous sinuses", color=INK, fontsize=12, fontweight="bold",
                 va="center")  # fmt: skip
-    figure.text(_MARGIN / _WIDTH, 1.0 - 0.55 / total, note, color=FAINT, fontsize=9, va="center")
+    figure.text(_MARGIN / _WIDTH, 1.0 - 0.55 / total, times_note(study), color=FAINT, fontsize=9, va="center")
     for at, (name, label, color) in enumerate(SINUSES):
         y = 1.0 - (_HEAD + 0.25 * height + at * 0.95) / total
         x = (_WIDTH - _BAR + 0.72) / _WIDTH
