@@ -30,7 +30,7 @@ STRIDE = (9, 1)
 CPU_ROWS, GPU_ROWS = 8192, 1 << 22
 
 SCATTER, GUIDED_SCATTER = 0.08, 0.025
-"""Share by which amounts of blood scatter within what is taken for alike: without and with a static image to tell tissues apart."""
+"""Share by which amounts of blood scatter within what is taken for alike: without and with a static image to tell tissues."""
 
 
 @dataclass(frozen=True, slots=True)
