@@ -157,3 +157,20 @@ def test_layouts_are_registered_once_and_show_the_study(runtime, scene, a_study)
     display = nodes.lesions.GetDisplayNode()
     assert display.IsDisplayableInView(made["PerfusionLesions"].GetID())
     assert not display.IsDisplayableInView(made["PerfusionCBF"].GetID())
+
+    # Fluid is covered where maps are, and nowhere else; the maps keep their numbers.
+    fluid = nodes.anatomy.GetNthDisplayNode(1)
+    shownSegments = [each for each in nodes.anatomy.GetSegmentation().GetSegmentIDs() if fluid.GetSegmentVisibility(each)]
+    assert (shownSegments, bool(fluid.GetVisibility2DFill())) == (["CSF"], True)
+    covered = {tag for tag in ViewLayouts.VIEWS if fluid.IsDisplayableInView(made[tag].GetID())}
+    assert {"PerfusionTmax", "PerfusionCBF"} <= covered
+    assert not covered & {"PerfusionBaseline", "PerfusionLesions", "PerfusionRegions", "Red"}
+    inFluid = a_study.masks.csf
+    np.testing.assert_array_equal(MapNodes.nodeToMap(nodes.maps["tmax"]).values[inFluid], a_study.maps["tmax"].values[inFluid])
+    ViewLayouts.showStudyInViews(scene, nodes)
+    assert nodes.anatomy.GetNumberOfDisplayNodes() == 2
+    ViewLayouts.showStudyInViews(scene, studyToScene(scene, a_study, "other", includeSeries=False))
+    assert not fluid.GetVisibility()
+    ViewLayouts.showStudyInViews(scene, nodes)
+    assert fluid.GetVisibility()
+    assert not nodes.anatomy.GetDisplayNode().GetVisibility()

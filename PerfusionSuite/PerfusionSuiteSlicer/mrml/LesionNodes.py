@@ -16,20 +16,20 @@ from PerfusionSuiteLib.core.colors import LESION_COLORS
 from .StudyRoles import ANATOMY, LESIONS, factsOf, nodeFor, setFacts
 from .VolumeArrays import affineOf, maskArray, maskImage, transformProblem
 
-CORE, PENUMBRA, HYPOPERFUSION = "Core", "Penumbra", "Hypoperfusion"
+CORE, PENUMBRA, HYPOPERFUSION, CSF = "Core", "Penumbra", "Hypoperfusion", "CSF"
 LESION_SEGMENTS = {HYPOPERFUSION: "hypoperfusion", PENUMBRA: "penumbra", CORE: "core"}
 """Segment ID and field of LesionMasks; drawn in this order, so that the core lies on top."""
 
 LOW_FLOW = "Low flow against the other side"
 """Name of the only segment of an ASL study; its ID is that of hypoperfusion."""
 
-TISSUE_SEGMENTS = {"Brain": "brain", "CSF": "csf", "Vessels": "vessel", "Bone": "bone"}
+TISSUE_SEGMENTS = {"Brain": "brain", CSF: "csf", "Vessels": "vessel", "Bone": "bone"}
 REGION_SEGMENTS = {"Counted tissue": "tissue", "Reference tissue": "reference"}
 EXTRA = "Region "
 
 ANATOMY_COLORS = {
     "Brain": (0.93, 0.78, 0.70),
-    "CSF": (0.25, 0.55, 0.90),
+    CSF: (0.25, 0.55, 0.90),
     "Vessels": (0.80, 0.20, 0.35),
     "Bone": (0.95, 0.92, 0.78),
     "Counted tissue": (0.55, 0.80, 0.65),

@@ -158,7 +158,7 @@ def headingOf(study: Study | AslStudy, key: str, place: str = "") -> Heading:
     low, high = quantity.display_range
     method = f", method {item.provenance.method}" if item.provenance.method else ""
     hidden = f", up to {quantity.drawn_above:g} not drawn" if quantity.drawn_above > SMALL else ""
-    if isinstance(study, Study) and item.unit == "s" and study.masks.csf.any():
+    if isinstance(study, Study) and study.masks.csf.any():
         hidden += ", fluid not drawn"
     text = f"{legendTitle(quantity, item.unit)}{place}, window {low:g} to {high:g}{hidden}{method}"
     return [(text, TEXT)]

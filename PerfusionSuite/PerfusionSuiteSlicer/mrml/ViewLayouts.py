@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .LesionNodes import HYPOPERFUSION, segmentCenter
+from .LesionNodes import CSF, HYPOPERFUSION, segmentCenter
 from .LossNodes import CHART as LOSS_CHART
 from .MapNodes import renewLegend
 from .RegionNodes import CHART as REGION_CHART
-from .StudyRoles import LESIONS, REGIONS, ROLE, STUDY
+from .StudyRoles import ANATOMY, LESIONS, REGIONS, ROLE, STUDY
 from .SummaryTable import SUMMARY
 
 MAPS, DECISION, FIT, RUNNING, DECISION_WITHOUT_CURVES, REGIONS_LAYOUT = 5501, 5502, 5503, 5504, 5505, 5506
@@ -36,10 +36,11 @@ VIEWS = {
 INSTEAD = {"map.cbf": "map.rcbf"}
 """What a view shows of a study that does not have its map."""
 
+MAP_VIEWS = tuple(tag for tag, (_label, _color, role) in VIEWS.items() if role.startswith("map.") and role != "map.baseline")
 TMAX, CBF = "PerfusionTmax", "PerfusionCBF"
 LESION_VIEWS = ("PerfusionLesions", "PerfusionLowFlow")
 PLOT, TABLE, LOSS_PLOT, REGION_PLOT = "PerfusionPlot", "PerfusionTable", "PerfusionLoss", "PerfusionRegionPlot"
-OUTLINE = "outline"
+OUTLINE, FLUID = "outline", "fluid"
 HIDDEN = "PerfusionSuite.hidden"
 """Of displays that were hidden because another study is shown."""
 CONVENTIONAL = ("Red", "Green", "Yellow")
@@ -140,7 +141,7 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any]) -> None:
     sliceViews = viewsOf(scene, "vtkMRMLSliceNode")
     for tag, (_label, _color, role) in VIEWS.items():
         if tag in composites:
-            isMap = role.startswith("map.") and role != "map.baseline"
+            isMap = tag in MAP_VIEWS
             role = role if role in nodes else INSTEAD.get(role, role)
             _showInView(composites[tag], baseline, nodes.get(role) if isMap else None)
             if isMap and role in nodes:
@@ -152,6 +153,7 @@ def showStudyInViews(scene: Any, nodes: Mapping[str, Any]) -> None:
                 sliceViews[tag].RotateToVolumePlane(baseline)
     _restrict(scene, nodes.get("lesions"), (*CONVENTIONAL, *LESION_VIEWS), with3D=True)
     _outline(scene, nodes.get("lesions"), sliceViews.get(TMAX if "map.tmax" in nodes else CBF))
+    _coverFluid(scene, nodes.get(ANATOMY), [sliceViews[tag] for tag in MAP_VIEWS if tag in sliceViews])
     for kind in ("aif", "vof"):
         _restrict(scene, nodes.get(f"points.{kind}"), (*CONVENTIONAL, "PerfusionBaseline"), with3D=True)
     _restrict(scene, nodes.get(REGIONS), (*CONVENTIONAL, "PerfusionRegions"), with3D=False)
@@ -172,11 +174,11 @@ def showTableInView(scene: Any, table: Any) -> None:
 
 
 def hideOtherStudies(scene: Any, nodes: Mapping[str, Any]) -> None:
-    """Hide lesions, regions and points of other studies, which would lie on the maps of this one; show its own again."""
+    """Hide lesions, regions, fluid and points of other studies, which would lie on the maps of this one; show its own again."""
     own = {node.GetID() for node in nodes.values()}
     for node in (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())):
         role = node.GetAttribute(ROLE) or ""
-        if not node.GetAttribute(STUDY) or not (role in (LESIONS, REGIONS) or role.startswith("points.")):
+        if not node.GetAttribute(STUDY) or not (role in (LESIONS, ANATOMY, REGIONS) or role.startswith("points.")):
             continue
         for display in (node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())):
             if display is None:
@@ -214,26 +216,43 @@ def _showInView(composite: Any, background: Any, foreground: Any) -> None:
 
 
 def _outline(scene: Any, lesions: Any, view: Any) -> None:
-    """Draw the border of the hypoperfused region onto a map by a display of its own, which fills nothing and so hides nothing."""
+    """Draw the border of the hypoperfused region onto a map, filling nothing so that nothing is hidden."""
     if lesions is None or view is None:
         return
-    displays = [lesions.GetNthDisplayNode(index) for index in range(lesions.GetNumberOfDisplayNodes())]
-    display = next((item for item in displays if item is not None and item.GetAttribute(ROLE) == OUTLINE), None)
-    if display is None:
-        display = scene.AddNewNodeByClass("vtkMRMLSegmentationDisplayNode", f"{lesions.GetName()} outline")
-        display.SetAttribute(ROLE, OUTLINE)
-        lesions.AddAndObserveDisplayNodeID(display.GetID())
-    wasModifying = display.StartModify()
+    display = _ownDisplay(scene, lesions, OUTLINE, HYPOPERFUSION, [view])
     display.SetVisibility2DFill(False)
-    display.SetVisibility3D(False)
     display.SetOpacity2DOutline(1.0)
     display.SetSliceIntersectionThickness(2)
-    for segmentID in lesions.GetSegmentation().GetSegmentIDs():
-        display.SetSegmentVisibility(segmentID, segmentID == HYPOPERFUSION)
     display.SetSegmentOverrideColor(HYPOPERFUSION, 1.0, 1.0, 1.0)  # its own yellow is a color of Tmax
+
+
+def _coverFluid(scene: Any, anatomy: Any, views: list[Any]) -> None:
+    """Cover fluid in the views of maps: nothing flows there, and noise would look like tissue. Maps keep their numbers."""
+    if anatomy is None or not views:
+        return
+    display = _ownDisplay(scene, anatomy, FLUID, CSF, views)
+    display.SetVisibility2DOutline(False)
+    display.SetOpacity2DFill(1.0)
+    display.SetSegmentOverrideColor(CSF, 0.0, 0.0, 0.0)
+
+
+def _ownDisplay(scene: Any, segmentation: Any, role: str, segmentID: str, views: list[Any]) -> Any:
+    """Return a further display of a segmentation, which shows one segment in some views; it is made when there is none yet."""
+    displays = [segmentation.GetNthDisplayNode(index) for index in range(segmentation.GetNumberOfDisplayNodes())]
+    display = next((item for item in displays if item is not None and item.GetAttribute(ROLE) == role), None)
+    if display is None:
+        display = scene.AddNewNodeByClass("vtkMRMLSegmentationDisplayNode", f"{segmentation.GetName()} {role}")
+        display.SetAttribute(ROLE, role)
+        segmentation.AddAndObserveDisplayNodeID(display.GetID())
+    wasModifying = display.StartModify()
+    display.SetVisibility3D(False)
+    for each in segmentation.GetSegmentation().GetSegmentIDs():
+        display.SetSegmentVisibility(each, each == segmentID)
     display.RemoveAllViewNodeIDs()
-    display.AddViewNodeID(view.GetID())
+    for view in views:
+        display.AddViewNodeID(view.GetID())
     display.EndModify(wasModifying)
+    return display
 
 
 def _restrict(scene: Any, node: Any, sliceViews: tuple[str, ...], *, with3D: bool) -> None:

@@ -117,7 +117,7 @@ def scene_of(study: AnyStudy) -> Scene:
 
 
 def drawn_values(study: AnyStudy, key: str) -> NDArray[np.float32]:
-    """Return a map as pictures show it: fluid has no times, for nothing flows there and its noise would look like late tissue.
+    """Return a map as pictures show it: without fluid, where nothing flows and noise would look like tissue.
 
     Parameters
     ----------
@@ -129,14 +129,14 @@ def drawn_values(study: AnyStudy, key: str) -> NDArray[np.float32]:
     Returns
     -------
     ndarray, shape (I, J, K)
-        Its values, those of fluid NaN when they are times.
+        Its values, NaN in fluid; an image of the head is shown as it is.
     """
     item = study.maps[key]
-    return np.where(study.masks.csf, np.float32(np.nan), item.values) if item.unit == "s" else item.values
+    return item.values if item.quantity.unit == "HU" else np.where(study.masks.csf, np.float32(np.nan), item.values)
 
 
-def times_note(study: AnyStudy) -> str:
-    """Return how pictures with maps of times are to be read.
+def reading_note(study: AnyStudy) -> str:
+    """Return how pictures with maps are to be read.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def times_note(study: AnyStudy) -> str:
         Sides, and what `drawn_values` leaves out.
     """
     note = "Radiological convention: the patient's right is on the left."
-    return f"{note} Times of fluid are not drawn." if study.masks.csf.any() else note
+    return f"{note} Fluid is not drawn on maps." if study.masks.csf.any() else note
 
 
 def _backdrop(study: AnyStudy) -> tuple[NDArray[np.float32], str, str]:

@@ -9,7 +9,7 @@ from ...core.colors import LESION_COLORS
 from ...core.quantities import QUANTITIES
 from ..thresholds import tmax_on_map
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_color, show_image
-from .content import Scene, drawn_values, times_note
+from .content import Scene, drawn_values, reading_note
 from .views import as_picture, picture_mm, position_words, spread_slices
 
 ROWS = ("cbf", "cbv", "mtt", "tmax")
@@ -85,7 +85,7 @@ def _heading(figure: Any, scene: Scene) -> None:
     width, height = figure.get_size_inches()
     y = 1.0 - 0.28 / height
     figure.text(0.12 / width, y, "Perfusion maps", color=INK, fontsize=12, fontweight="bold", va="center")
-    figure.text(0.12 / width, y - 0.25 / height, times_note(scene.study), color=FAINT, fontsize=9, va="center")
+    figure.text(0.12 / width, y - 0.25 / height, reading_note(scene.study), color=FAINT, fontsize=9, va="center")
     if not scene.hypoperfusion.any():
         figure.text(1 - 0.12 / width, y, "No hypoperfused tissue was found.", color=FAINT, fontsize=9, ha="right", va="center")
         return

@@ -13,7 +13,7 @@ from ...core.quantities import QUANTITIES
 from ...lesion import side_distance
 from ..map_study import AnyStudy
 from .canvas import FAINT, FILM, INK, axes_at, color_bar, letters, new_figure, outline, show_image
-from .content import Scene, drawn_values, times_note
+from .content import Scene, drawn_values, reading_note
 from .views import View, as_picture, picture_mm, position_words, projected, view_of
 
 SINUSES = (("sss", "Superior sagittal sinus", "#ffffff"), ("torcula", "Torcula", "#35e0ff"))
@@ -114,7 +114,7 @@ def _legend(figure: Any, study: AnyStudy, height: float) -> None:
     pvt = study.metrics.values.get("pvt") or {}
     figure.text(_MARGIN / _WIDTH, 1.0 - 0.3 / total, "Tmax in the venous sinuses", color=INK, fontsize=12, fontweight="bold",
                 va="center")  # fmt: skip
-    figure.text(_MARGIN / _WIDTH, 1.0 - 0.55 / total, times_note(study), color=FAINT, fontsize=9, va="center")
+    figure.text(_MARGIN / _WIDTH, 1.0 - 0.55 / total, reading_note(study), color=FAINT, fontsize=9, va="center")
     for at, (name, label, color) in enumerate(SINUSES):
         y = 1.0 - (_HEAD + 0.25 * height + at * 0.95) / total
         x = (_WIDTH - _BAR + 0.72) / _WIDTH
