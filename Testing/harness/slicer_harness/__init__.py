@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs scripted Slicer modules without the Slicer application.
 
-core           a MRML scene, application logic and file IO on the slicer-core wheel (no Qt)
-render         slice, 3D and plot views rendered off screen (no Qt)
+core           PerfusionSuiteSlicer.headless and what the desktop adds to it without Qt
+render         slice and 3D views rendered off screen (no Qt)
 pythonqt       the `qt` module of Slicer, put together from PySide6
 standins       `ctk` and `slicer.qMRML*` classes made from API facts
 ctk_widgets    how some of the ctk classes behave

@@ -24,12 +24,13 @@ isEmulation = True
 hasReport = True
 
 
-class DesktopApplication(core.Application):
-    """qSlicerApplication: core.Application, QApplication and a check against the real class."""
+class DesktopApplication:
+    """qSlicerApplication: the application without Qt, QApplication and a check against the real class."""
 
-    def __init__(self, qapp):
-        super().__init__()
-        self.__dict__["_qapp"] = qapp
+    revision, documentationBaseUrl = "harness", "https://slicer.readthedocs.io/en/latest/"
+
+    def __init__(self, qapp, without_qt):
+        self._qapp, self._without_qt = qapp, without_qt
         ini = os.path.join(self.temporaryPath, "Slicer.ini")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, self.temporaryPath)
@@ -43,9 +44,9 @@ class DesktopApplication(core.Application):
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(name)
-        qapp = self.__dict__.get("_qapp")
-        if qapp is not None and hasattr(qapp, name):
-            return getattr(qapp, name)
+        for part in (self._without_qt, self._qapp):
+            if hasattr(part, name):
+                return getattr(part, name)
         cls = "qSlicerApplication"
         while cls in standins.FACTS["qt"]:
             e = standins.FACTS["qt"][cls]
@@ -68,6 +69,12 @@ class DesktopApplication(core.Application):
     def processEvents(self, *args):
         self._qapp.processEvents()
 
+    def testingEnabled(self):
+        return True
+
+    def moduleDocumentationUrl(self, name):
+        return f"{self.documentationBaseUrl}user_guide/modules/{name.lower()}.html"
+
     def moduleManager(self):
         if "module" not in self._managers:
             self._managers["module"] = standins.resolve("qSlicerModuleManager")()
@@ -89,7 +96,7 @@ class DesktopApplication(core.Application):
         return self.temporaryPath
 
     def commandOptions(self):
-        return types.SimpleNamespace(noMainWindow=self._main is None, testingEnabled=self._testing)
+        return types.SimpleNamespace(noMainWindow=self._main is None, testingEnabled=True)
 
 
 whenStarted = []
@@ -161,9 +168,7 @@ def start(facts, base_classes, source=None):
     _quiet_qt_messages()
     qapp = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
     qapp.setStyle("Fusion")
-    app = DesktopApplication(qapp)
-    core.boot(app)
-    app._testing = True
+    app = slicer.app = DesktopApplication(qapp, core.boot())
     slicer.__class__ = standins.FactModule
     ctk = standins.FactModule("ctk")
     ctk.ctkWidgetsUtils = types.SimpleNamespace(grabWidget=lambda w, *a: w.grab().toImage())

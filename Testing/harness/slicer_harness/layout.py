@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import types
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
+import numpy as np
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
+
+from PerfusionSuiteSlicer.headless.ChartImages import TITLE_HEIGHT, chartPicture
 
 from . import render
 
@@ -63,7 +65,7 @@ class LayoutManager:
         return types.SimpleNamespace(
             sliceLogic=lambda: view.logic,
             mrmlSliceNode=lambda: view.node,
-            mrmlSliceCompositeNode=lambda: view.composite,
+            mrmlSliceCompositeNode=view.logic.GetSliceCompositeNode,
             sliceView=lambda: window,
         )
 
@@ -134,13 +136,13 @@ def _drawView(manager, view, rect, painter):
     inner = rect.adjusted(0, BAR, 0, 0)
     size = (inner.width(), inner.height())
     if kind == "vtkMRMLSliceNode":
-        picture = _grab(manager.views[name].resized(*size))
+        picture = _image(manager.views[name].resized(*size).picture())
     elif kind == "vtkMRMLViewNode":
         manager.threeDWidget(0)
-        picture = _grab(manager.views["3D"])
+        picture = _image(manager.views["3D"].picture())
     elif kind == "vtkMRMLPlotViewNode":
         chart = _shown(kind, name, "GetPlotChartNode")
-        picture = None if chart is None else _grab(render.PlotView(chart, size))
+        picture = None if chart is None else _image(chartPicture(chart, (size[0], size[1] - TITLE_HEIGHT)))
     elif kind == "vtkMRMLTableViewNode":
         table = _shown(kind, name, "GetTableNode")
         picture = None if table is None else _tableImage(table, inner.size())
@@ -155,10 +157,9 @@ def _shown(kind, name, getter):
     return None if node is None else getattr(node, getter)()
 
 
-def _grab(view):
-    path = str(Path(slicer.app.temporaryPath) / "view.png")
-    view.save(path)
-    return QtGui.QImage(path)
+def _image(pixels):
+    height, width, _colors = pixels.shape
+    return QtGui.QImage(np.ascontiguousarray(pixels).data, width, height, 3 * width, QtGui.QImage.Format_RGB888).copy()
 
 
 def _tableImage(node, size):
