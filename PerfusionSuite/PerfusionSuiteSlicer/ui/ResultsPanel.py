@@ -98,7 +98,7 @@ class ResultsPanel:
         )
         for button, problem, hint in (
             *(item for item in optional if item[0] is not None),
-            (ui.mapsLayoutButton, needsStudy, _("All maps in linked views, curves and numbers")),
+            (ui.mapsLayoutButton, needsStudy, _("All maps in linked views, without fluid, curves and numbers")),
             (ui.decisionLayoutButton, needsTimes, _("Tmax beside core and penumbra, curves and numbers")),
             (ui.reportButton, needsReport, _("Open the report in the web browser")),
             (ui.saveButton, needsFolder, _("Copy maps, masks, curves, tables, pictures and report to the folder")),
