@@ -189,6 +189,17 @@ def test_a_running_fit_is_shown_and_leaves_nothing(scene, fitted_study):
     assert nodes_of(scene) == before | left
 
 
+def test_lesions_of_another_study_do_not_lie_on_the_maps_of_a_running_fit(scene, fitted_study):
+    shown = studyToScene(scene, fitted_study, "other", includeSeries=False).lesions.GetDisplayNode()
+    scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode").SetLayoutName("PerfusionTmax")
+    live = LiveFit(scene, SequenceNodes.seriesToSequence(scene, fitted_study.series, "scan")[0], "scan spatial")
+    assert shown.GetVisibility()
+    live.onPreview({"tmax": np.ones(fitted_study.series.shape, np.float32)})
+    assert not shown.GetVisibility()
+    live.end()
+    assert shown.GetVisibility()
+
+
 @pytest.fixture(scope="module")
 def small_series():
     return phantom.ctp(

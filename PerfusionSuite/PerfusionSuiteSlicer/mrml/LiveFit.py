@@ -17,7 +17,7 @@ from .LossNodes import CHART, STEP, lossesToNodes
 from .MapNodes import mapToNode, renewLegend
 from .SequenceNodes import proxyOfScan
 from .StudyRoles import nodesOfStudy, removeNode
-from .ViewLayouts import LOSS_PLOT, viewsOf
+from .ViewLayouts import LOSS_PLOT, hideOtherStudies, showAgain, viewsOf
 from .VolumeArrays import affineOf
 
 PREVIEWS = ("cbf", "tmax")
@@ -51,6 +51,7 @@ class LiveFit:
         self._losses: dict[str, list[float]] = {}
         self._hasEnded = self._hasBegun = False
         self._before: dict[tuple[str, str], Any] = {}
+        self._hidden: list[Any] = []
 
     @property
     def steps(self) -> int:
@@ -93,7 +94,10 @@ class LiveFit:
             view = self._scene.GetSingletonNode(tag, className)
             if view is not None:
                 _setShown(view, shown)
-        self._before = {}
+        for display in self._hidden:
+            if self._scene.IsNodePresent(display):
+                showAgain(display)
+        self._before, self._hidden = {}, []
         if self._hasBegun and self._onEnd is not None:
             self._onEnd()
         self._hasBegun = False
@@ -135,6 +139,7 @@ class LiveFit:
             return
         place = ("vtkMRMLSliceCompositeNode", _VIEWS[key])
         self._before.setdefault(place, (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()))
+        self._hidden += hideOtherStudies(self._scene, {})  # outlines and fluid of another scan
         proxy = proxyOfScan(self._scene, self._scan)
         _setShown(composite, (None if proxy is None else proxy.GetID(), node.GetID()))
         composite.SetForegroundOpacity(1.0)

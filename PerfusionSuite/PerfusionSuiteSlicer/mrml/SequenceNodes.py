@@ -171,6 +171,9 @@ def sequenceToSeries(
     if node is None:
         msg = "No sequence was given. Choose the dynamic perfusion series."
         raise InvalidInputError(msg)
+    if not isMultiVolume(node) and not node.IsA("vtkMRMLSequenceNode"):
+        msg = f"'{node.GetName()}' is no sequence of volumes. Choose the dynamic perfusion series."
+        raise InvalidInputError(msg)
     facts = factsOf(node)
     modality = modality or facts.get("modality") or modalityFromValues(node)
     if modality is None:
@@ -254,6 +257,22 @@ def proxyOfScan(scene: Any, scan: Any) -> Any:
         if browser.IsSynchronizedSequenceNode(scan, True):
             return browser.GetProxyNode(scan)
     return None
+
+
+def scanOfProxy(node: Any) -> Any:
+    """Return the scan whose frames a volume shows, other nodes as they are.
+
+    The volume has the name of its scan, so that ``getNode`` and drag and drop give one for the other.
+
+    :param node: vtkMRMLScalarVolumeNode that a browser fills, a scan, or the path of one.
+    """
+    scene = node.GetScene() if hasattr(node, "GetScene") else None
+    browsers = 0 if scene is None else scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")
+    for index in range(browsers):
+        sequence = scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode").GetSequenceNode(node)
+        if sequence is not None:
+            return sequence
+    return node
 
 
 def scanTransformProblem(scan: Any) -> str:

@@ -173,9 +173,15 @@ def showTableInView(scene: Any, table: Any) -> None:
         view.SetTableNodeID(table.GetID())
 
 
-def hideOtherStudies(scene: Any, nodes: Mapping[str, Any]) -> None:
-    """Hide lesions, regions, fluid and points of other studies, which would lie on the maps of this one; show its own again."""
-    own = {node.GetID() for node in nodes.values()}
+def hideOtherStudies(scene: Any, nodes: Mapping[str, Any]) -> list[Any]:
+    """Hide lesions, regions, fluid and points of other studies, which would lie on the maps of this one; show its own again.
+
+    Returns
+    -------
+    list of vtkMRMLDisplayNode
+        What was hidden.
+    """
+    own, hidden = {node.GetID() for node in nodes.values()}, []
     for node in (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())):
         role = node.GetAttribute(ROLE) or ""
         if not node.GetAttribute(STUDY) or not (role in (LESIONS, ANATOMY, REGIONS) or role.startswith("points.")):
@@ -186,9 +192,17 @@ def hideOtherStudies(scene: Any, nodes: Mapping[str, Any]) -> None:
             if node.GetID() not in own and display.GetVisibility():
                 display.SetVisibility(False)
                 display.SetAttribute(HIDDEN, "1")
-            elif node.GetID() in own and display.GetAttribute(HIDDEN):  # what the user has hidden stays hidden
-                display.SetVisibility(True)
-                display.RemoveAttribute(HIDDEN)
+                hidden.append(display)
+            elif node.GetID() in own:
+                showAgain(display)
+    return hidden
+
+
+def showAgain(display: Any) -> None:
+    """Show a display that `hideOtherStudies` hid; what the user has hidden stays hidden."""
+    if display.GetAttribute(HIDDEN):
+        display.SetVisibility(True)
+        display.RemoveAttribute(HIDDEN)
 
 
 def centerOnLesions(scene: Any, nodes: Mapping[str, Any]) -> None:
