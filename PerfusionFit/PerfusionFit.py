@@ -190,10 +190,11 @@ class PerfusionFitLogic(ScriptedLoadableModuleLogic):
           created or updated in the scene.
         """
         from PerfusionSuiteLib.core.fit_choices import DEFAULT_FIT, USES_GPU
+        from PerfusionSuiteSlicer.mrml.SequenceNodes import scanOfProxy
         from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob, userInputs
         from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
-        method = method or DEFAULT_FIT
+        method, sequenceNode = method or DEFAULT_FIT, scanOfProxy(sequenceNode)
         choices = {
             "method": method,
             "method_options": options or None,

@@ -205,9 +205,11 @@ class PerfusionSuiteLogic(ScriptedLoadableModuleLogic):
           updated in the scene.
         """
         from PerfusionSuiteSlicer.mrml.AslInputs import aslInputs, aslSettings
+        from PerfusionSuiteSlicer.mrml.SequenceNodes import scanOfProxy
         from PerfusionSuiteSlicer.mrml.StudyJob import startStudyJob, userInputs
         from PerfusionSuiteSlicer.ui.RunnerChoice import chooseRunner
 
+        sequenceNode, laterScan = scanOfProxy(sequenceNode), scanOfProxy(laterScan)
         choices = {
             "method": method,
             "preset": preset or (None if adc is None else "adc"),

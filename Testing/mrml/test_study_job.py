@@ -123,3 +123,19 @@ def test_findings_reach_the_caller(scene, series):
 def test_without_a_window_a_plain_process_does_the_work(application_scene):
     assert isinstance(chooseRunner(), SubprocessRunner)
     assert isinstance(chooseRunner(waitForCompletion=True), SubprocessRunner)
+
+
+def test_the_volume_that_shows_a_scan_stands_for_it(scene, sequence):
+    shown = SequenceNodes.proxyOfScan(scene, sequence)
+    assert shown.GetName() == sequence.GetName()  # so that getNode gives the one that was added last
+    assert SequenceNodes.scanOfProxy(shown) is sequence
+    assert SequenceNodes.scanOfProxy(sequence) is sequence
+    assert SequenceNodes.scanOfProxy("folder") == "folder"
+    assert SequenceNodes.scanOfProxy(None) is None
+
+
+def test_a_single_volume_is_refused_in_words(scene):
+    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "head")
+    assert SequenceNodes.scanOfProxy(volume) is volume
+    with pytest.raises(InvalidInputError, match="'head' is no sequence of volumes"):
+        startStudyJob(scene, SubprocessRunner(), volume, FAST, modality="ctp")

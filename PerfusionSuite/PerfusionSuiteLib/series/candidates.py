@@ -105,8 +105,9 @@ def choose(candidates: list[SeriesCandidate], select: int | str | None, notes: N
     if not usable:
         if len(candidates) == 1 and not candidates[0].slices and candidates[0].reason.endswith("."):
             raise InvalidInputError(candidates[0].reason)  # a file that cannot be read says so itself
-        shown = "; ".join(f"{item.description}, {item.size_text}: {item.reason}" for item in candidates[:4])
-        more = f"; and {len(candidates) - 4} more" if len(candidates) > 4 else ""
+        kinds = list(dict.fromkeys(f"{item.description}, {item.size_text}: {item.reason}" for item in candidates))
+        shown = "; ".join(kinds[:4])
+        more = f"; and {len(kinds) - 4} more" if len(kinds) > 4 else ""
         found = "The only series found is not" if len(candidates) == 1 else f"None of the {len(candidates)} series found is"
         msg = f"{found} a dynamic perfusion series ({shown}{more}). Choose another folder or file."
         raise InvalidInputError(msg)
