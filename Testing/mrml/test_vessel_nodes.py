@@ -54,6 +54,11 @@ def test_the_label_is_a_sequence_over_seconds_with_a_browser(scene, folder):
     np.testing.assert_allclose(data[0, 0, 0], TIMES)
     assert nodes["tracer.browser"].GetMasterSequenceNode() is nodes["tracer"]
     assert "uL/g" in nodes["tracer"].GetName()
+    shown = nodes["tracer.browser"]
+    assert shown.GetSelectedItemNumber() == 2  # most label; the first picture of a real one is nearly black
+    shown.SetSelectedItemNumber(1)
+    vesselsToScene(scene, folder)
+    assert shown.GetSelectedItemNumber() == 1
 
 
 def test_all_of_it_lies_in_one_folder_and_a_second_call_fills_the_same_nodes(scene, folder):

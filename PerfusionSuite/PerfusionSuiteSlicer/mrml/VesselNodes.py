@@ -126,7 +126,10 @@ def _tracerToSequence(scene: Any, path: Path, name: str) -> dict[str, Any]:
     sequence.EndModify(wasModifying)
     inside = data[data > 0]
     high = float(f"{np.percentile(inside, 99.0):.1g}") if inside.size else 1.0
+    isNew = browser.GetMasterSequenceNode() is not sequence
     showInBrowser(scene, sequence, browser, (0.0, high), "%.2f")
+    if isNew:  # the first picture is nearly black: the label has yet to come
+        browser.SetSelectedItemNumber(int(data.sum(axis=(0, 1, 2), dtype=float).argmax()))
     proxy = browser.GetProxyNode(sequence)
     proxy.GetDisplayNode().SetAndObserveColorNodeID(colorNode(scene, "perfusion").GetID())
     return {TRACER: sequence, TRACER_BROWSER: browser}
