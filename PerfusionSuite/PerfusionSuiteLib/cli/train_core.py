@@ -104,6 +104,8 @@ def execute(options: argparse.Namespace) -> int:
             progress=part_of(console, 0.0, 0.4),
         )  # fmt: skip
         trained, kept = _split(cases, options.held_out)
+        if not kept:
+            console.message("No case is kept back, so there will be no scores. Raise --held-out, or give more cases.")
         trainer = Trainer(trained, kept, plan, device, folder=options.output)
         if trainer.state.epoch:
             console.message(f"Going on after {trainer.state.epoch} epochs.")

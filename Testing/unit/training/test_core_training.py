@@ -228,6 +228,17 @@ def test_a_folder_without_cases_is_refused(tmp_path: Path) -> None:
         folders_of_cases(tmp_path)
 
 
+def test_a_training_without_a_kept_case_says_that_there_will_be_no_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        own_folder(tmp_path / "cohort", f"patient-{number}", number)
+    words = ["train", "core", str(tmp_path / "out"), "--cohort", str(tmp_path / "cohort"), "--epochs", "1", "--voxel-mm", "4"]
+    assert main([*words, "--window", "32", "32", "8", "--device", "cpu"]) == 0
+    assert "No case is kept back" in capsys.readouterr().out
+    assert "Scored on | nothing" in (tmp_path / "out" / "core.md").read_text()
+
+
 def test_a_user_trains_on_a_cohort_and_draws_cores_with_the_result(tmp_path: Path) -> None:
     for number in range(4):
         own_folder(tmp_path / "cohort", f"patient-{number}", number)
