@@ -239,7 +239,8 @@ def _curves(
             c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image
         )
         if settings.scale_aif and inputs.aif is None:
-            aif = input_function.scale_to_vof(aif, vof)
+            # Relaxation is not proportional to contrast in a large vein, whose later part then tells nothing of the artery's.
+            aif = input_function.scale_to_vof(aif, vof, later=c.unit == "HU")
     return aif, vof
 
 

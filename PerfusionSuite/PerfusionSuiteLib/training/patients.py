@@ -100,7 +100,7 @@ def prepared(scan: PerfusionSeries, name: str, progress: ProgressCallback | None
     common: dict[str, Any] = {"mask": curves.mask, "affine": curves.affine, "baseline": image}
     aif = input_function.select_aif(curves.data, curves.times_s, exclude=found.avoid, method=settings.aif_method, **common)
     vof = input_function.select_vof(curves.data, curves.times_s, aif=aif, **common)
-    aif = input_function.scale_to_vof(aif, vof)
+    aif = input_function.scale_to_vof(aif, vof, later=True)
     return Patient(name, curves.data[curves.mask], curves.mask, curves.affine, curves.times_s, np.asarray(aif.values, np.float64))
 
 

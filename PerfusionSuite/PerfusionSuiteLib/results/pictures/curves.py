@@ -144,13 +144,19 @@ def _summary(study: AnyStudy) -> str:
     else:
         parts.append("No venous curve was found.")
     if abs(aif.scale - 1.0) > 1e-3:
-        parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume.")
+        late = _late_share(aif)
+        parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume{f', after its first pass {late:+.0%}' if late else ''}.")
     parts.extend(
         f"{curve.label} cut off: {100 * tail_of(curve):.0f} % of its peak at the end."
         for curve in (aif, study.vof)
         if curve is not None and tail_of(curve) > TRUNCATED_TAIL
     )
     return " ".join(parts)
+
+
+def _late_share(aif: InputFunction) -> float:
+    """By what share the part after the first pass was changed; 0 when that is not worth a word."""
+    return aif.quality.get("late_share", 0.0) if "aif_later_part" in aif.flags else 0.0
 
 
 def _delay(study: AnyStudy) -> float:
@@ -167,9 +173,8 @@ def _draw_curves(axes: Any, study: AnyStudy) -> None:
     if isinstance(study, Study):
         _draw_baseline(axes, study)
     if abs(aif.scale - 1.0) > 1e-3:
-        axes.plot(
-            aif.times_s, aif.values / aif.scale, "-o", color=AIF_COLOR, markersize=2.6, linewidth=1.7, label="AIF, measured"
-        )
+        label = "AIF, unscaled" if _late_share(aif) else "AIF, measured"
+        axes.plot(aif.times_s, aif.values / aif.scale, "-o", color=AIF_COLOR, markersize=2.6, linewidth=1.7, label=label)
         axes.plot(aif.times_s, aif.values, "--", color=AIF_COLOR, linewidth=1.5, label=f"AIF, scaled × {aif.scale:.2f}")
     else:
         label, color = (REFERENCE_LABEL.capitalize(), INPUT_COLOR) if _is_reference(study) else ("AIF", AIF_COLOR)
