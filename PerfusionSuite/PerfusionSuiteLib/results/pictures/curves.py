@@ -144,8 +144,8 @@ def _summary(study: AnyStudy) -> str:
     else:
         parts.append("No venous curve was found.")
     if abs(aif.scale - 1.0) > 1e-3:
-        late = _late_share(aif)
-        parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume{f', after its first pass {late:+.0%}' if late else ''}.")
+        later = f", its part after the first pass by a further {late:+.0f} %" if (late := 100.0 * _late_share(aif)) else ""
+        parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume{later}.")
     parts.extend(
         f"{curve.label} cut off: {100 * tail_of(curve):.0f} % of its peak at the end."
         for curve in (aif, study.vof)
