@@ -11,7 +11,7 @@ from typing import Any
 from ..core import InvalidInputError, PerfusionError, ProgressCallback
 from ..core.errors import CancelledError, OutOfMemoryError
 from ..core.files import check_output_folder
-from ..hemopic.compat_files import fit_subject
+from ..hemopic.compat_files import fit_subject, is_fitted
 from ..hemopic.compat_partition import PartitionChoices, partition_subject
 from ..hemopic.compat_run import CompatChoices
 from ..hemopic.subjects import SERIES, Subject, parse_ids, subjects_at
@@ -20,7 +20,7 @@ from ..hemopic.tracer import CHANGE, DEFAULTS, ECHO_TIME_S, INTERVAL_S, TracerCh
 from .console import ConsoleProgress
 
 NAMED = 3
-"""Absent subjects are named so far: the usual range 1-48 has holes."""
+"""So many absent or failed subjects are named: the usual range 1-48 has holes, which are no failure."""
 
 _PATH_HELP = "a subject's folder, or a folder that holds training_1, training_2, and so on"
 
@@ -195,7 +195,9 @@ def fit(options: argparse.Namespace) -> int:
     check_output_folder(options.output)
     choices = CompatChoices(options.k_gm, options.k_wm, options.seed)
 
-    def step(subject: Subject, progress: ProgressCallback) -> str:
+    def step(subject: Subject, progress: ProgressCallback) -> str | None:
+        if not options.overwrite and is_fitted(subject, options.output, choices):
+            return None
         done = fit_subject(subject, options.output, choices, overwrite=options.overwrite, progress=progress)
         regions = len(done.fit.regions.rows)
         lines = [f"{regions} regions, interval {done.fit.record['dt_seconds']:g} s; files in {done.folder}"]
@@ -258,8 +260,7 @@ def _summarize(
     for name, error in failed.items():
         console.message(f"{name}: not done. {error}")
     if absent:
-        others = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-        console.message(f"Without a folder, and not done: {', '.join(absent[:NAMED])}{others}.")
+        console.message(f"Without a folder, and not done: {_shown(absent)}.")
     if len(failed) + len(absent) == count:
         first = first or InvalidInputError(f"The folder '{absent[0]}' does not exist.")
         raise type(first)(f"None of {count} subjects could be done. The first one: {first}")
@@ -268,5 +269,11 @@ def _summarize(
     done = count - len(failed) - len(absent) - len(kept)
     if count > 1:
         console.message(f"{done} of {count} subjects done, {len(kept)} kept, {len(failed) + len(absent)} not done.")
-    words = dict.fromkeys(absent, "The folder does not exist.") | {name: str(error) for name, error in failed.items()}
-    console.finished({"done": done, "kept": kept, "failed": words})
+    if failed:
+        msg = f"{len(failed)} of {count - len(absent)} subjects could not be done: {_shown(list(failed))}."
+        raise InvalidInputError(f"{msg} What is wrong is said above; correct them and run again, what is done is kept.")
+    console.finished({"done": done, "kept": kept, "failed": dict.fromkeys(absent, "The folder does not exist.")})
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

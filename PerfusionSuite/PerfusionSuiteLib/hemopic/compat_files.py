@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..core.nifti_like import SourceHeader, read_curves, source_header, write_li
 from ..core.progress import ProgressCallback, part_of
 from .compat_regions import without_gaps
 from .compat_run import CompatChoices, CompatFit, check_inputs, run_compat, valid_interval
-from .subjects import FLOW, LABELS, TRACER, TRANSIT, VOLUME, Subject
+from .subjects import FLOW, LABELS, TRACER, TRANSIT, VOLUME, Subject, is_filled
 
 MAP_FILES = {"cbf": "HemoPIC_CBF.nii.gz", "cbv": "HemoPIC_CBV.nii.gz", "mtt": "HemoPIC_MTT.nii.gz"}
 REGION_FILE = "roi_labels_seg4_within_kmeans.nii.gz"
@@ -48,6 +49,34 @@ class FittedSubject:
     folder: Path
     fit: CompatFit
     findings: tuple[QualityFinding, ...]
+
+
+def is_fitted(subject: Subject, out: str | Path, choices: CompatChoices) -> bool:
+    """Return whether the files of a finished fit with the same choices are there.
+
+    Parameters
+    ----------
+    subject : Subject
+        Whose fit.
+    out : path-like
+        Holds a folder named as the subject's.
+    choices : CompatChoices
+        Clusters and seed.
+
+    Returns
+    -------
+    bool
+        False also when a file is missing or was made with other choices.
+    """
+    target = Path(out) / subject.folder.absolute().name
+    if not all(is_filled(target / name) for name in FILES):
+        return False
+    try:
+        record = json.loads((target / RECORD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    wanted = {"k_gm": choices.k_gm, "k_wm": choices.k_wm, "seed": choices.seed}
+    return isinstance(record, dict) and wanted == {name: record.get(name) for name in wanted}
 
 
 def fit_subject(

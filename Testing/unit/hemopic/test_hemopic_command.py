@@ -163,11 +163,36 @@ class TestDatasets:
     ) -> None:
         shutil.copytree(a_subject, a_subject.parent / "training_9")
         (a_subject.parent / "training_9" / "MR_4DPWI.nii").unlink()
-        assert main(["hemopic", "convert", str(a_subject.parent), "--ids", "7-9"]) == 0
-        said = capsys.readouterr().out
-        assert "Without a folder, and not done: training_8." in said
-        assert "training_9: not done. MR_4DPWI.nii[.gz] is missing" in said
-        assert "1 of 3 subjects done, 0 kept, 2 not done." in said
+        assert main(["hemopic", "convert", str(a_subject.parent), "--ids", "7-9"]) == 2
+        said = capsys.readouterr()
+        assert (a_subject / "CTC_from_MR_4DPWI.nii").is_file()
+        assert "Without a folder, and not done: training_8." in said.out
+        assert "training_9: not done. MR_4DPWI.nii[.gz] is missing" in said.out
+        assert "1 of 3 subjects done, 0 kept, 2 not done." in said.out
+        assert "1 of 2 subjects could not be done: training_9." in said.err
+
+    def test_the_holes_of_a_range_are_no_failure(self, a_subject: Path) -> None:
+        assert main(["hemopic", "convert", str(a_subject.parent), "--ids", "1-9"]) == 0
+
+    def test_after_one_was_corrected_the_same_command_fits_only_that(
+        self, a_subject: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        data = a_subject.parent
+        shutil.copytree(a_subject, data / "training_9")
+        assert main(["hemopic", "partition", str(data)]) == 0
+        assert main(["hemopic", "convert", str(data), "--dt", "1.5"]) == 0
+        away = (data / "training_9" / "MR_MTT.nii.gz").rename(tmp_path / "MR_MTT.nii.gz")
+        words = ["hemopic", "fit", str(data), str(tmp_path / "out"), "--k-gm", "2", "--k-wm", "2"]
+        assert main(words) == 2
+        done = tmp_path / "out" / "training_7" / FILES[0]
+        before = done.stat().st_mtime_ns
+        assert not (tmp_path / "out" / "training_9").exists()
+        away.rename(data / "training_9" / "MR_MTT.nii.gz")
+        capsys.readouterr()
+        assert main(words) == 0
+        assert "1 of 2 subjects done, 1 kept, 0 not done." in capsys.readouterr().out
+        assert done.stat().st_mtime_ns == before
+        assert main([*words, "--seed", "5"]) == 2
 
     def test_the_holes_of_a_range_take_one_line_and_do_not_hide_why_a_subject_failed(
         self, a_subject: Path, capsys: pytest.CaptureFixture[str]
