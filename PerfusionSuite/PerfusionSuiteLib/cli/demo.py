@@ -13,7 +13,7 @@ from ..core.files import check_output_folder, staged_folder
 from .console import ConsoleProgress
 from .phantom import earlier_scan
 from .run import summary
-from .study_writing import scene_writer, write_study
+from .study_writing import earlier_results, scene_writer, write_study
 
 DEMO_SEED = 8
 """A middle cerebral artery occlusion with core and penumbra; below 1000, so a development patient."""
@@ -62,19 +62,21 @@ def execute(options: argparse.Namespace) -> int:
         scan, truth = phantom.ctp(
             seed=options.seed, recipe="typical", shape=_SHAPE, spacing_mm=_SPACING_MM, progress=part_of(console, 0.0, 0.2)
         )
-        with staged_folder(options.output, outdated=earlier_scan(options.output)) as staging:
+        # All in one: somebody who stops late shall not find this patient's scan beside another one's results.
+        outdated = earlier_scan(options.output)
+        with staged_folder(options.output, outdated=outdated, published=options.finish_stop) as staging:
             phantom.write_dicom(scan, staging / "dicom", seed=options.seed, progress=part_of(console, 0.2, 0.25))
             phantom.write_truth(truth, staging / "truth")
-        del scan
-        console.message(f"DICOM in {options.output / 'dicom'}, truth in {options.output / 'truth'}")
-        scan = series.read(options.output / "dicom", modality="ctp", case_id="demo", progress=part_of(console, 0.25, 0.32))
-        study = pipeline.run(scan, pipeline.Settings(method=options.method), progress=part_of(console, 0.32, 0.85))
-        scores = evaluation.score_study(study, truth)
-        write_study(study, options.output, writer=writer, truth=scores, progress=part_of(console, 0.85, 1.0))
+            del scan
+            scan = series.read(staging / "dicom", modality="ctp", case_id="demo", progress=part_of(console, 0.25, 0.32))
+            study = pipeline.run(scan, pipeline.Settings(method=options.method), progress=part_of(console, 0.32, 0.85))
+            scores = evaluation.score_study(study, truth)
+            outdated |= earlier_results(study, options.output)
+            write_study(study, staging, writer=writer, truth=scores, progress=part_of(console, 0.85, 1.0))
         for line in summary(study):
             console.message(line)
         console.message(evaluation.as_text(scores))
-        console.message(f"Everything is in {options.output}; open report.html first.")
+        console.message(f"Everything is in {options.output}, the scan in dicom, its truth in truth; open report.html first.")
     finally:
         console.close()
     return 0

@@ -114,7 +114,7 @@ def _execute(words: list[str], stop: StopSignals) -> tuple[str, int, BaseExcepti
     """Run one command; return what to say, the exit code and the error behind it."""
     try:
         options = build_parser().parse_args(words)
-        options.check_stop = stop.check
+        options.check_stop, options.finish_stop = stop.check, stop.finish
         return "", int(options.execute(options)), None
     except BrokenPipeError:
         # The reader of our output is gone: nobody is left to tell. Python would complain once more when it ends.

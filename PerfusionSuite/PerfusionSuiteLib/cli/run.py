@@ -140,7 +140,10 @@ def execute(options: argparse.Namespace) -> int:
             )
             progress = part_of(progress, 0.8, 1.0)
             dicom = dicom_writer(options, study, study.maps, study.series.source.dicom)
-            files = write_study(study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=progress)
+            files = write_study(
+                study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=progress,
+                published=options.finish_stop,
+            )  # fmt: skip
         for line in summary(study):
             console.message(line)
         _tell_missing_pictures(writer, files, console)
@@ -193,8 +196,9 @@ def _finished_asl(options: argparse.Namespace, scan: AslSeries, console: Console
         study = with_follow_up(study, later, settings, progress=part_of(console, end, 0.8))
     dicom = dicom_writer(options, study, study.maps, scan.source.dicom)
     files = write_study(
-        study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=part_of(console, 0.8, 1.0)
-    )
+        study, options.output, layout=options.layout, writer=writer, dicom=dicom, progress=part_of(console, 0.8, 1.0),
+        published=options.finish_stop,
+    )  # fmt: skip
     for line in asl_summary(study):
         console.message(line)
     _tell_missing_pictures(writer, files, console)

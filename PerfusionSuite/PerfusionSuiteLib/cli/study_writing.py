@@ -49,6 +49,28 @@ def scene_writer() -> Callable[..., list[Path]]:
         raise InvalidInputError(msg) from error
 
 
+def earlier_results(study: Study | AslStudy, folder: Path, *, layout: str = "flat") -> set[Path]:
+    """Name what an earlier run may have left in a folder, so that results of two runs never lie side by side.
+
+    Parameters
+    ----------
+    study : Study
+        The study that is written now.
+    folder : Path
+        Output folder.
+    layout : {"flat", "bids"}
+        Names of the files.
+
+    Returns
+    -------
+    set of Path
+        Files relative to `folder`.
+    """
+    others = (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv")
+    scene = {path.relative_to(folder) for path in others}
+    return results.outdated_names(study, layout) | scene | earlier_objects(folder)
+
+
 def write_study(
     study: Study | AslStudy,
     folder: Path,
@@ -58,6 +80,7 @@ def write_study(
     dicom: DicomWriter | None = None,
     truth: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
+    published: Callable[[], None] | None = None,
 ) -> list[Path]:
     """Write all results of a study, or nothing.
 
@@ -77,15 +100,15 @@ def write_study(
         Scores against a phantom's truth, from ``evaluation.score_study``.
     progress : callable, optional
         Progress.
+    published : callable, optional
+        Called as soon as all results are in their place.
 
     Returns
     -------
     list of Path
         The files that were written, relative to `folder`.
     """
-    others = (folder / "scene.mrb", *folder.glob("qa/slicer_*.png"), folder / "truth.csv")
-    scene = {path.relative_to(folder) for path in others} | earlier_objects(folder)
-    with staged_folder(folder, outdated=results.outdated_names(study, layout) | scene) as staging:
+    with staged_folder(folder, outdated=earlier_results(study, folder, layout=layout), published=published) as staging:
         missing: tuple[QualityFinding, ...] = ()
         if writer is not None:
             made = writer(study, staging, progress=part_of(progress, 0.0, 0.6))

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,9 @@ def check_output_folder(folder: str | Path) -> None:
 
 
 @contextmanager
-def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Iterator[Path]:
+def staged_folder(
+    folder: str | Path, *, outdated: Iterable[Path] = (), published: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """Give an empty folder beside `folder`; move its files into place when the block succeeds.
 
     A run that fails or is cancelled leaves nothing behind; files of an earlier run are replaced
@@ -104,7 +106,10 @@ def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Itera
         The folder that shall hold the files in the end.
     outdated : iterable of Path
         Names relative to `folder` that an earlier run may have left: those that are not written
-        again are removed on success, so that results of two runs never lie side by side.
+        again are removed on success, so that results of two runs never lie side by side. Looked at when
+        the block has succeeded: a set may grow until then.
+    published : callable, optional
+        Called as soon as everything is in its place, before what lay there is removed.
 
     Yields
     ------
@@ -125,6 +130,8 @@ def staged_folder(folder: str | Path, *, outdated: Iterable[Path] = ()) -> Itera
         staging = _make_staging(target)
         yield staging
         _publish(staging, target, set(outdated))
+        if published is not None:
+            published()
         succeeded = True
     except OSError as error:
         # A writer inside of another one writes to a place that the user has never heard of.
@@ -170,17 +177,17 @@ def _publish(staging: Path, target: Path, outdated: set[Path]) -> None:
         return
     written = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
     undo: list[tuple[Path, Path]] = []
-    with tempfile.TemporaryDirectory(prefix=".replaced-", dir=staging) as backup:
-        try:
-            for name in (*written, *sorted(outdated - set(written))):
-                if (target / name).is_file():
-                    _move(target / name, Path(backup, name), undo)
-            for name in written:
-                _move(staging / name, target / name, undo)
-        except BaseException:  # a Ctrl-C as well as a refused rename
-            for source, place in reversed(undo):
-                place.replace(source)
-            raise
+    backup = tempfile.mkdtemp(prefix=".replaced-", dir=staging)
+    try:
+        for name in (*written, *sorted(outdated - set(written))):
+            if (target / name).is_file():
+                _move(target / name, Path(backup, name), undo)
+        for name in written:
+            _move(staging / name, target / name, undo)
+    except BaseException:  # a Ctrl-C as well as a refused rename
+        for source, place in reversed(undo):
+            place.replace(source)
+        raise
 
 
 def _move(source: Path, place: Path, undo: list[tuple[Path, Path]]) -> None:

@@ -21,6 +21,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._requested = False
+        self._is_finished = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
@@ -43,10 +44,14 @@ class StopSignals:
         CancelledError
             If a signal arrived since the block began.
         """
-        if self._requested:
+        if self._requested and not self._is_finished:
             raise CancelledError(SENTENCE)
 
+    def finish(self) -> None:
+        """Ignore requests from now on: all results are written, and what is left takes no time."""
+        self._is_finished = True
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if not self._requested:
+        if not self._requested and not self._is_finished:
             self._requested = True
             raise KeyboardInterrupt
