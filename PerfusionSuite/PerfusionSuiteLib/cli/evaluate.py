@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from .. import evaluation, phantom, pipeline, prepare
-from ..core import CancelledError, InvalidInputError, ProgressCallback
+from ..core import InvalidInputError, ProgressCallback
 from ..core.files import check_output_folder
 from ..evaluation import Condition, Design
+from ..evaluation.study import ROWS
 from ..phantom.lesion import SITES
 from ..phantom.residues import parse_family
 from . import evaluate_core, evaluate_hemopic, evaluate_neural, evaluate_qtmnet
 from .console import ConsoleProgress
 from .evaluate_folders import compare_folders
+from .stopping import kept_when_stopped
 
 _MOTIONS = ("none", "drift:4", "nod:4", "jerks:4")
 _DEFAULT_NOISE_REDUCTION = pipeline.Settings().noise_reduction_used
@@ -118,11 +120,8 @@ def execute_maps(options: argparse.Namespace) -> int:
         raise InvalidInputError(msg)
     if options.study is None:
         return compare_folders(options.result, options.truth, options.out)
-    try:
+    with kept_when_stopped(options.study, ROWS):
         return _study(options)
-    except (CancelledError, KeyboardInterrupt) as error:
-        msg = f"Cancelled; finished analyses are kept in '{options.study}', and the same command goes on with the others."
-        raise CancelledError(msg) from error
 
 
 def _study(options: argparse.Namespace) -> int:

@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from .. import phantom
-from ..core import CancelledError, InvalidInputError, ProgressCallback
+from ..core import InvalidInputError, ProgressCallback
 from ..core.files import check_output_folder
 from ..core.series import PerfusionSeries
 from ..evaluation.neural_estimate import estimator, known_methods
 from ..evaluation.neural_scan import PHANTOMS, FieldCondition
-from ..evaluation.neural_study import FieldDesign, run_field_study
+from ..evaluation.neural_study import ROWS, FieldDesign, run_field_study
 from ..evaluation.report.neural_writing import write_field_study
 from ..evaluation.row_file import FAILED
 from .console import ConsoleProgress
+from .stopping import kept_when_stopped
 
 USUAL = ("spatial", "spatial:guided", "neural", "resppinn", "sppinn", "nlr", "bayes", "csvd", "osvd")
 """Those of them that exist are compared by default."""
@@ -112,7 +114,7 @@ def execute(options: argparse.Namespace) -> int:
         If the user asked to stop; what is finished is kept.
     """
     console = ConsoleProgress(check_stop=options.check_stop)
-    try:
+    with kept_when_stopped(options.output, ROWS), closing(console):
         fill_in(options)
         design = field_design(options)
         check_output_folder(options.output)
@@ -124,11 +126,6 @@ def execute(options: argparse.Namespace) -> int:
         write_field_study(rows, design, options.output)
         console.message(f"Tables and pictures are in {options.output}; open report.html first.")
         _tell_failures(rows, console)
-    except (CancelledError, KeyboardInterrupt) as error:
-        msg = f"Cancelled; what is finished is kept in '{options.output}', and the same command goes on with the rest."
-        raise CancelledError(msg) from error
-    finally:
-        console.close()
     return 0
 
 

@@ -22,7 +22,8 @@ from ..training.patients import Cohort, scans_in, usable
 from ..training.reptile import COLUMNS, Plan, Reptile
 from . import train_core, train_qtmnet
 from .console import ConsoleProgress
-from .training_files import kept_when_stopped, machine_words, write_record
+from .stopping import kept_when_stopped
+from .training_files import CHECKPOINTS, machine_words, write_record
 
 FIRST_SEED = 200
 """Digital patients of a training without a seed; seeds below 1000 are for development."""
@@ -83,7 +84,7 @@ def execute(options: argparse.Namespace) -> int:
     require_package("safetensors", "write learned weights")
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    with kept_when_stopped(options.output), closing(console):
+    with kept_when_stopped(options.output, CHECKPOINTS, "patients/*"), closing(console):
         plan = _plan(options)
         cohort = _cohort(options)
         numbers = usable(cohort, console.message, part_of(console, 0.0, 0.3))

@@ -16,7 +16,8 @@ from ..fitting.devices import choose_device
 from ..lesion.core_image import INPUTS
 from ..lesion.core_weights import CoreWeights, save_weights
 from .console import ConsoleProgress
-from .training_files import kept_when_stopped, machine_words, write_record
+from .stopping import kept_when_stopped
+from .training_files import CHECKPOINTS, machine_words, write_record
 
 if TYPE_CHECKING:
     from ..training.core_cohort import Source
@@ -96,7 +97,7 @@ def execute(options: argparse.Namespace) -> int:
 
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    with kept_when_stopped(options.output), closing(console):
+    with kept_when_stopped(options.output, CHECKPOINTS, "cases/*"), closing(console):
         plan, device = plan_of(options), choose_device(options.device)
         plan.check()
         cases = prepared_cases(

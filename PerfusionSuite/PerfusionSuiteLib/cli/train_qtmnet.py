@@ -18,7 +18,8 @@ from ..core.errors import require_package
 from ..core.files import check_output_folder, write_text
 from ..fitting.devices import choose_device
 from .console import ConsoleProgress
-from .training_files import kept_when_stopped, machine_words, write_record
+from .stopping import kept_when_stopped
+from .training_files import CHECKPOINTS, machine_words, write_record
 
 if TYPE_CHECKING:
     from ..training.qtmnet_plan import Plan
@@ -109,7 +110,7 @@ def execute(options: argparse.Namespace) -> int:
 
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    with kept_when_stopped(options.output), closing(console):
+    with kept_when_stopped(options.output, CHECKPOINTS), closing(console):
         device = choose_device(options.device)
         plan, protocol = plan_of(options, device), protocol_of(options)
         shares = np.linspace(0.0, 0.02, 2 + len(late_of(options)))

@@ -1,37 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every training leaves beside its weights: the record of its epochs, words for the machine, and what is kept of it."""
+"""What every training leaves beside its weights: the record of its epochs, and words for the machine."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core import CancelledError
 from ..results.tables import write_rows
 
-
-@contextmanager
-def kept_when_stopped(folder: Path) -> Iterator[None]:
-    """Say what somebody who stops a training wants to know: nothing is lost.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the training.
-
-    Raises
-    ------
-    CancelledError
-        If the user asked to stop.
-    """
-    try:
-        yield
-    except (CancelledError, KeyboardInterrupt) as error:
-        msg = f"Cancelled; what is finished is kept in '{folder}', and the same command goes on with the rest."
-        raise CancelledError(msg) from error
+CHECKPOINTS = "*.checkpoint.safetensors"
+"""What an interrupted training leaves in its folder (`fitting.checkpoint`)."""
 
 
 def write_record(path: Path, columns: Sequence[str], rows: Iterable[Iterable[float]]) -> Path:

@@ -34,17 +34,21 @@ def go_on(is_done: Callable[[], bool], work: Callable[[], str], keep: Callable[[
     CancelledError
         If the work says so.
     """
-    kept_at = time.perf_counter()
+    kept_at, is_new = time.perf_counter(), False
     try:
         while not is_done():
-            say(work())
+            line = work()
+            is_new = True
+            say(line)
             if time.perf_counter() - kept_at > KEPT_S:
                 keep()
-                kept_at = time.perf_counter()
+                kept_at, is_new = time.perf_counter(), False
     except (CancelledError, KeyboardInterrupt):
-        keep()
+        if is_new:
+            keep()
         raise
-    keep()
+    if is_new:
+        keep()
 
 
 def time_words(seconds: float) -> str:

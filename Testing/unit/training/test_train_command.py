@@ -126,6 +126,21 @@ def test_a_training_that_is_stopped_says_that_it_can_go_on(
     assert "Going on after 1 fit" in capsys.readouterr().out
 
 
+def test_a_training_stopped_before_anything_was_finished_says_so_and_leaves_nothing(
+    cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "reptile", str(tmp_path / "out"), "--method", "resppinn", "--cohort", str(cohort), "--device", "cpu"]
+
+    def stopped(self: Reptile) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Reptile, "_step", stopped)
+    assert main(words) == 3
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "perfusion-suite: Cancelled before anything was finished, so nothing is kept."
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
 def test_the_command_needs_patients(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "reptile", str(tmp_path / "out"), "--method", "resppinn"]) == 2
     assert "either --simulated N or --cohort FOLDER" in capsys.readouterr().err
