@@ -25,7 +25,7 @@ from .core import (
     TissueMasks,
     part_of,
 )
-from .core.geometry import BoolArray, FloatArray
+from .core.geometry import BoolArray, voxel_sizes
 from .core.memory import sparse_zeros
 from .core.quantities import unit_of
 from .preparation import Clock, Prepared
@@ -92,7 +92,7 @@ def make_maps(
         if settings.on_grid:
             arrays, fitted = _whole_volume(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
         else:
-            arrays = _curve_by_curve(curves, times, aif, settings, part_of(progress, ready, 1.0))
+            arrays = _curve_by_curve(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
     quality = arrays.pop("quality", None)
     if "shape" in arrays:
         provenance = replace(provenance, settings={**provenance.settings, "residue_shape": f"{arrays.pop('shape'):g}"})
@@ -146,9 +146,15 @@ def _whole_volume(
 
 
 def _curve_by_curve(
-    curves: NDArray[np.float32], times_s: FloatArray, aif: InputFunction, settings: Settings, progress: ProgressCallback
+    concentration: Concentration,
+    curves: NDArray[np.float32],
+    aif: InputFunction,
+    settings: Settings,
+    progress: ProgressCallback,
+    watch: FitWatch,
 ) -> dict[str, NDArray[Any]]:
     """Apply a method that looks at each curve by itself; one value per curve."""
+    times_s, gray = concentration.times_s, None
     common: dict[str, Any] = {
         "method": settings.method,
         "density": settings.density,
@@ -157,7 +163,18 @@ def _curve_by_curve(
     }
     if settings.method in deconvolution.METHODS:
         return deconvolution.deconvolve(curves, aif.values, times_s, **common, **settings.method_options)
-    arrays, _ = fitting.fit(curves, aif.values, times_s, settings=_fit_options(settings, aif), device=settings.device, **common)
+    if concentration.unit == "HU":
+        gray = fitting.gray_share(concentration.baseline, concentration.mask, voxel_sizes(concentration.affine))
+    arrays, _ = fitting.fit(
+        curves,
+        aif.values,
+        times_s,
+        settings=_fit_options(settings, aif),
+        device=settings.device,
+        gray=gray,
+        watch=watch,
+        **common,
+    )
     return arrays
 
 

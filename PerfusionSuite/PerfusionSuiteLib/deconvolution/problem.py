@@ -63,6 +63,10 @@ class Problem:
         rows = self.flat[start:stop] if self.index is None else self.flat[self.index[start:stop]]
         return np.ascontiguousarray(rows, dtype=np.float32)
 
+    def at(self, rows: NDArray[np.int64]) -> Curves:
+        """Return the curves of some voxels of the mask as float32, shape (n, T)."""
+        return np.asarray(self.flat[rows if self.index is None else self.index[rows]], np.float32)
+
     def sample(self, most: int = 20000) -> NDArray[np.float64]:
         """Return at most `most` finite curves, evenly spread over the mask, for statistics of the scan."""
         rows = np.arange(self.flat.shape[0]) if self.index is None else self.index

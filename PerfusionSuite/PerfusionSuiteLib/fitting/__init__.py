@@ -7,6 +7,7 @@ from .field_file import load_field, save_field
 from .field_sampling import fitted_aif, fitted_curves, sample
 from .registry import METHODS, FitMethod
 from .sampling_grid import sampling_grid
+from .tissue_classes import gray_share
 from .transit_atoms import expected_moments
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "fit",
     "fitted_aif",
     "fitted_curves",
+    "gray_share",
     "load_field",
     "sample",
     "sampling_grid",

@@ -17,7 +17,7 @@ from ..core.geometry import check_affine
 from ..core.progress import ProgressCallback
 from ..core.watch import FitWatch, NoWatch
 from ..deconvolution.maps import check_constants
-from ..deconvolution.problem import make_problem
+from ..deconvolution.problem import Problem, make_problem
 from .registry import find_method
 from .request import FitRequest
 
@@ -36,6 +36,7 @@ def fit(
     hematocrit_factor: float = HEMATOCRIT_FACTOR,
     progress: ProgressCallback | None = None,
     guide: Any = None,
+    gray: Any = None,
     watch: FitWatch | None = None,
 ) -> tuple[dict[str, NDArray[Any]], FittedField | None]:
     """Fit a perfusion model to every curve.
@@ -66,6 +67,9 @@ def fit(
         Called with the finished fraction; may raise to cancel.
     guide : array-like, shape (I, J, K), optional
         Static image of the scan, such as the mean over time in HU, for methods that can use its edges.
+    gray : array-like, shape (...), optional
+        Share of gray matter, 0 to 1, for methods that let gray and white matter have residues of their own (see `gray_share`).
+        Without it methods that look at neighbors read it off the guide.
     watch : FitWatch, optional
         Takes losses, previews and notes while a long fit runs, and names the folder for checkpoints.
 
@@ -94,7 +98,7 @@ def fit(
         raise InvalidInputError(msg)
     request = FitRequest(
         problem, complete, flow_factor(density, hematocrit_factor), checked, device, progress,
-        _check_guide(guide, problem.shape), watch or NoWatch(),
+        _check_guide(guide, problem.shape), _check_gray(gray, problem), watch or NoWatch(),
     )  # fmt: skip
     fitted = chosen.fit(request)
     return fitted.maps, fitted.field
@@ -108,3 +112,18 @@ def _check_guide(guide: Any, shape: tuple[int, ...]) -> NDArray[np.float32] | No
         msg = f"The guide has shape {image.shape} but the maps have shape {shape}. Resample the guide to the series."
         raise GridMismatchError(msg)
     return image
+
+
+def _check_gray(gray: Any, problem: Problem) -> NDArray[np.float32] | None:
+    """Shares of the voxels to compute."""
+    if gray is None:
+        return None
+    share = np.asarray(gray, np.float32)
+    if share.shape != problem.shape:
+        msg = f"The share of gray matter has shape {share.shape}, the maps have {problem.shape}. Give one number for each voxel."
+        raise GridMismatchError(msg)
+    chosen = share.ravel() if problem.index is None else share.ravel()[problem.index]
+    if not ((chosen >= 0) & (chosen <= 1)).all():
+        msg = "The share of gray matter must lie between 0 and 1 in every voxel to compute. Correct the image."
+        raise InvalidInputError(msg)
+    return chosen

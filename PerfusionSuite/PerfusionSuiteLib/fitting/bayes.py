@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray
@@ -18,14 +19,18 @@ from ..deconvolution.levels import noise_sd
 from ..deconvolution.maps import spread
 from ..deconvolution.problem import Curves, Problem
 from .artery_error import EXACT, checked_error
-from .explanations import Explanations
+from .explanations import Explanations, energies
+from .option_checks import checked_flag, checked_number
 from .request import FitRequest, Fitted
 from .residue_shape import best_shape
+from .response_table import family_of
+from .tissue_classes import PURE, may_choose
 from .transit_atoms import transit_atoms
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "shapes": (1.0, 1.5, 2.0, 3.0, 5.0, float("inf")),
+        "tissues": True,
         "dispersion": 0.25,
         "mtt_spread": 0.6,
         "noise_sd": None,
@@ -34,11 +39,11 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "artery_error": EXACT,
     }
 )
-"""Shapes of the transit-time distributions to choose from (1: exponential residue, infinity: box), and the share of a delay that
-is dispersion. Standard deviation of ln MTT around ln 6 s. Noise of a sample (None: estimated from the curves), times a factor
-because what averaging neighbors leaves of the noise is correlated in time; the error of the model as a share of the curve. How
-well the arterial input is known: standard deviations that it adds to flow (share) and Tmax (s); a run of a scan says so itself
-(`artery_error`)."""
+"""Shapes of the transit-time distributions to choose from (1: exponential residue, infinity: box); whether gray and white matter
+may have one each, where the request tells them apart; the share of a delay that is dispersion. Standard deviation of ln MTT
+around ln 6 s. Noise of a sample (None: estimated from the curves), times a factor because what averaging neighbors leaves of the
+noise is correlated in time; the error of the model as a share of the curve. How well the arterial input is known: standard
+deviations that it adds to flow (share) and Tmax (s); a run of a scan says so itself (`artery_error`)."""
 
 SCATTER, SCATTER_S = 0.2, 0.3
 """Standard deviations of flow (share) and Tmax (s) that a single curve does not show: tissues mixed by averaging and within
@@ -47,24 +52,13 @@ voxels, vessels nearby, dispersion, the steps of the dictionary. Chosen by eye o
 
 DELAYS_S = np.linspace(-3.0, 16.0, 39)
 MTTS_S = np.geomspace(1.5, 26.0, 15)
-SHAPE_SAMPLE = 4000
-"""Curves that the shape is judged by."""
+SHAPE_SAMPLE, SEEN = 8000, 2.0
+"""Curves that the shape is judged by; variance of those that stand out of the noise, in terms of what is taken for noise."""
 
 BLOCK_VOXELS = 512
 """The weights of a block stay in the cache."""
 
 _NAMES = ("cbf", "cbv", "mtt", "delay", "tmax", "cbf_sd", "tmax_sd")
-
-
-def _number(value: Any, name: str, low: float, high: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not low <= number <= high:
-        msg = f"{name} must be a number from {low:g} to {high:g}, not {value!r}. Correct the setting."
-        raise InvalidInputError(msg)
-    return number
 
 
 def _shapes(value: Any) -> tuple[float, ...]:
@@ -91,18 +85,39 @@ class _Noise:
 
 
 def _noise(problem: Problem, settings: Mapping[str, Any]) -> _Noise:
-    given = settings["noise_sd"]
-    sigma = noise_sd(problem.sample(2000)) if given is None else _number(given, "noise_sd", 1e-12, 1e12)
-    factor = _number(settings["noise_factor"], "noise_factor", 0.1, 100.0)
-    error = _number(settings["model_error"], "model_error", 1e-4, 1.0)
+    measured = settings["noise_sd"] is None
+    sigma = noise_sd(problem.sample(2000)) if measured else checked_number(settings, "noise_sd", 1e-12, 1e12)
+    factor = checked_number(settings, "noise_factor", 0.1, 100.0)
+    error = checked_number(settings, "model_error", 1e-4, 1.0)
     return _Noise(max(sigma * factor, 1e-6 * float(problem.aif.max())) ** 2, error)
 
 
-def _explanations(problem: Problem, settings: Mapping[str, Any], noise: _Noise) -> Explanations:
-    """Explanations of the shape that fits the scan best."""
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Explanations of the shape that fits the scan best, and those of gray and of white matter where they differ."""
+
+    whole: Explanations
+    tissues: tuple[Explanations, Explanations] | None = None
+
+    def means(self, curves: Curves, variance: Curves, gray: NDArray[np.float32] | None) -> dict[str, Curves]:
+        """Posterior means, those of gray and of white matter mixed by the share of gray matter in each voxel."""
+        if self.tissues is None or gray is None:
+            return self.whole.means(curves, variance)
+        found: dict[str, Curves] = {}
+        for tissue, share in zip(self.tissues, (gray, np.float32(1) - gray), strict=True):
+            here = np.flatnonzero(share > 0)
+            for name, values in tissue.means(curves[here], variance[here]).items():
+                mean = found.setdefault(name, np.zeros(len(curves), np.float32))
+                mean[here] += share[here] * values
+        return found
+
+
+def _chosen(request: FitRequest, noise: _Noise) -> _Chosen:
+    """Let the scan choose, and its gray and white matter."""
+    problem, settings = request.problem, request.settings
     shapes = _shapes(settings["shapes"])
-    spread_of_mtt = _number(settings["mtt_spread"], "mtt_spread", 0.05, 5.0)
-    dispersion = _number(settings["dispersion"], "dispersion", 0.0, 0.9)
+    spread_of_mtt = checked_number(settings, "mtt_spread", 0.05, 5.0)
+    dispersion = checked_number(settings, "dispersion", 0.0, 0.9)
     candidates = [
         Explanations(
             transit_atoms(
@@ -113,8 +128,21 @@ def _explanations(problem: Problem, settings: Mapping[str, Any], noise: _Noise) 
         )
         for shape in shapes
     ]  # fmt: skip
-    sample = problem.sample(SHAPE_SAMPLE).astype(np.float32)
-    return candidates[best_shape(candidates, sample, noise.variance(sample))]
+    rows = np.arange(0, problem.count, max(1, problem.count // SHAPE_SAMPLE))
+    curves = problem.at(rows)
+    finite = np.isfinite(curves).all(axis=1)
+    rows, curves = rows[finite], curves[finite]
+    variance = noise.variance(curves)
+    whole = candidates[best_shape(candidates, curves, variance)]
+    if request.gray is None or not checked_flag(settings, "tissues"):
+        return _Chosen(whole)
+    seen = energies(curves) > SEEN * curves.shape[1] * noise.least
+    gray = request.gray[rows]
+    parts = (gray >= PURE, gray <= 1.0 - PURE)
+    if not all(may_choose(seen[part]) for part in parts):
+        return _Chosen(whole)
+    first, second = (candidates[best_shape(candidates, curves[part & seen], variance[part & seen])] for part in parts)
+    return _Chosen(whole) if first.shape == second.shape else _Chosen(whole, (first, second))
 
 
 def fit(request: FitRequest) -> Fitted:
@@ -138,7 +166,8 @@ def fit(request: FitRequest) -> Fitted:
     """
     problem = request.problem
     noise = _noise(problem, request.settings)
-    explanations = _explanations(problem, request.settings, noise)
+    chosen = _chosen(request, noise)
+    _tell(request, chosen)
     values = {name: np.empty(problem.count, np.float32) for name in _NAMES}
     quality = np.zeros(problem.count, np.uint8)
     factor = np.float32(request.factor)
@@ -149,7 +178,7 @@ def fit(request: FitRequest) -> Fitted:
         curves = problem.curves(start, stop)
         finite: BoolArray = np.asarray(np.isfinite(curves).all(axis=1))
         curves = np.where(finite[:, None], curves, np.float32(0))
-        found = explanations.means(curves, noise.variance(curves))
+        found = chosen.means(curves, noise.variance(curves), None if request.gray is None else request.gray[start:stop])
         cbf, cbv = found["flow"] * factor, found["volume"] * (factor / np.float32(60))
         flowing = np.asarray(cbf > 0)
         code = np.full(stop - start, QualityCode.OK, np.uint8)
@@ -165,5 +194,18 @@ def fit(request: FitRequest) -> Fitted:
     for_blocks(problem.count, work, request.progress, "Posterior means", BLOCK_VOXELS)
     maps = {name: spread(problem, array) for name, array in values.items()}
     maps["quality"] = spread(problem, quality, QualityCode.OUTSIDE_MASK)
-    maps["shape"] = np.asarray(explanations.shape)
+    maps["shape"] = np.asarray(chosen.whole.shape)
     return Fitted(maps)
+
+
+def _tell(request: FitRequest, chosen: _Chosen) -> None:
+    """Say which residues gray and white matter have."""
+    if chosen.tissues is None:
+        return
+    gray, white = (family_of(one.shape) for one in chosen.tissues)
+    request.watch.note(
+        "residues_by_tissue",
+        f"Gray matter was fitted with the residue '{gray}', white matter with '{white}' (by the static image).",
+        "Set the option tissues to false to use one for all.",
+        "info",
+    )

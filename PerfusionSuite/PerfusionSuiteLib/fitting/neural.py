@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ..core.errors import InvalidInputError
 from . import spatial
 from .devices import require_torch
+from .option_checks import checked_number, checked_whole
 from .request import FitRequest, Fitted
 from .standard_frame import shows_head
 
@@ -94,30 +94,12 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> NeuralPlan:
         "steps": STEPS_COLD if cold else STEPS_LEARNED,
         "guidance": GUIDANCE_COLD if cold else GUIDANCE_LEARNED,
     }
-    steps, guidance = (value if settings[name] is None else settings[name] for name, value in usual.items())
+    used = {**settings, **{name: value for name, value in usual.items() if settings[name] is None}}
     return NeuralPlan(
-        objective, start, _whole(steps, "steps", 1, 100_000), _number(settings["rate"], "rate", 1e-6, 1.0),
-        _number(guidance, "guidance", 0.0, 1.0), _number(settings["model_error"], "model_error", 0.0, 1.0),
-        _whole(settings["seed"], "seed", 0, 2**31 - 1),
+        objective, start, checked_whole(used, "steps", 1, 100_000), checked_number(used, "rate", 1e-6, 1.0),
+        checked_number(used, "guidance", 0.0, 1.0), checked_number(used, "model_error", 0.0, 1.0),
+        checked_whole(used, "seed", 0, 2**31 - 1),
     )  # fmt: skip
-
-
-def _whole(value: Any, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not low <= value <= high:
-        msg = f"{name} must be a whole number from {low} to {high}, not {value!r}. Correct the setting."
-        raise InvalidInputError(msg)
-    return int(value)
-
-
-def _number(value: Any, name: str, low: float, high: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not low <= number <= high:
-        msg = f"{name} must be a number from {low:g} to {high:g}, not {value!r}. Correct the setting."
-        raise InvalidInputError(msg)
-    return number
 
 
 def fit(request: FitRequest) -> Fitted:

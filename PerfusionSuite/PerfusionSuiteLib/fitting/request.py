@@ -37,6 +37,8 @@ class FitRequest:
         Progress and cancelling.
     guide : ndarray, shape (I, J, K), optional
         Static image of the scan (time mean, HU) whose edges may guide methods that look at neighbors.
+    gray : ndarray, shape (M,), optional
+        Share of gray matter in the voxels to compute, for methods that let gray and white matter differ.
     watch : FitWatch
         Takes losses, previews and notes, and names the folder for checkpoints.
     """
@@ -48,6 +50,7 @@ class FitRequest:
     device: str = "auto"
     progress: ProgressCallback | None = None
     guide: NDArray[np.float32] | None = None
+    gray: NDArray[np.float32] | None = None
     watch: FitWatch = field(default_factory=NoWatch)
 
     @property

@@ -18,17 +18,12 @@ from .manifold import Manifold
 from .residue_shape import chosen_shape, evidence_against
 from .response_table import shape_of
 from .spatial_start import Dictionary
+from .tissue_classes import PURE, may_choose
 
 Tensor = Any
 
 FAMILIES = ("box", "gamma:10", "gamma:5", "gamma:3", "gamma:2", "gamma:1.5", "exponential")
 SAMPLE = 6000
-PURE = 0.75
-"""Share of gray or of white matter from which on a curve speaks for its tissue."""
-
-LEAST_CURVES, LEAST_SEEN = 300, 0.5
-"""A tissue chooses for itself if it has so many curves, and if at least this share of them stands out of the noise: the few that
-do where most do not are those that vessels or the other tissue brighten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +92,8 @@ def choose_family(
     if gray is not None:
         share = gray[::step]
         parts = (share >= PURE, share <= 1.0 - PURE)
-        if all(_may_choose(stands_out[part]) for part in parts):
+        if all(may_choose(stands_out[part]) for part in parts):
             here = [part[stands_out] for part in parts]
             of = [chosen_shape(evidence_against(left[:, n], total[n], spread[n]), shapes) for n in here]
             tissues = (families[of[0]], families[of[1]]) if of[0] != of[1] else None
     return Evidence(families[chosen_shape(against, shapes)], dict(zip(families, against.tolist(), strict=True)), tissues)
-
-
-def _may_choose(stands_out: NDArray[np.bool_]) -> bool:
-    """Whether a tissue's curves can tell its residue, given which of them stand out of the noise."""
-    return int(stands_out.sum()) >= LEAST_CURVES and float(stands_out.mean()) >= LEAST_SEEN

@@ -57,6 +57,22 @@ def shape_of(family: str) -> float:
     return shape
 
 
+def family_of(shape: float) -> str:
+    """Return the family of a shape, as `shape_of` reads it.
+
+    Parameters
+    ----------
+    shape : float
+        1 or more; infinity for the box.
+
+    Returns
+    -------
+    str
+        Its name.
+    """
+    return "box" if np.isinf(shape) else "exponential" if shape == 1.0 else f"gamma:{shape:g}"
+
+
 def centre_share(shape: float) -> float:
     """Return the first moment of a residue function as a share of the mean transit time: 1/2 for a box, 1 for an exponential.
 

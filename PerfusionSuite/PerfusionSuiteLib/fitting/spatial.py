@@ -17,6 +17,7 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 from .artery_error import EXACT, checked_error
 from .devices import require_torch
+from .option_checks import checked_flag, checked_number, checked_whole
 from .request import FitRequest, Fitted
 from .response_table import shape_of
 
@@ -82,33 +83,6 @@ class Plan:
     inner: int
 
 
-def _number(settings: Mapping[str, Any], name: str, low: float, high: float) -> float:
-    try:
-        number = float(settings[name])
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not low <= number <= high:
-        msg = f"{name} must be a number from {low:g} to {high:g}, not {settings[name]!r}. Correct the setting."
-        raise InvalidInputError(msg)
-    return number
-
-
-def _whole(settings: Mapping[str, Any], name: str, low: int, high: int) -> int:
-    number = _number(settings, name, low, high)
-    if number != int(number):
-        msg = f"{name} must be a whole number from {low} to {high}, not {settings[name]!r}. Correct the setting."
-        raise InvalidInputError(msg)
-    return int(number)
-
-
-def _flag(settings: Mapping[str, Any], name: str) -> bool:
-    value = settings[name]
-    if not isinstance(value, bool):
-        msg = f"{name} must be true or false, not {value!r}. Correct the setting."
-        raise InvalidInputError(msg)
-    return value
-
-
 def _three(settings: Mapping[str, Any], name: str, low: float) -> tuple[float, float, float]:
     try:
         found = [float(value) for value in settings[name]]
@@ -156,16 +130,17 @@ def checked_plan(settings: Mapping[str, Any], frames: int) -> Plan:
     if guide not in ("auto", "on", "off"):
         msg = f"guide must be auto, on or off, not {guide!r}. Correct the setting."
         raise InvalidInputError(msg)
-    noise = None if settings["noise_sd"] is None else _number(settings, "noise_sd", 1e-12, 1e12)
+    noise = None if settings["noise_sd"] is None else checked_number(settings, "noise_sd", 1e-12, 1e12)
     return Plan(
-        family, _flag(settings, "tissues"), _number(settings, "dispersion", 0.0, 0.9), _whole(settings, "rank", 4, 40),
-        _flag(settings, "average"), _number(settings, "model_factor", 0.01, 1e4), _three(settings, "smoothness", 0.0),
-        _three(settings, "scales", 1e-3), _number(settings, "typical_mtt_s", 1.5, 20.0),
-        _number(settings, "mtt_spread", 0.05, 5.0),
-        _number(settings, "earliest_delay_s", -8.0, 0.0), guide, _number(settings, "guide_hu", 0.1, 1e3), noise,
-        _number(settings, "outliers", 0.0, 1e6), _frame_weights(settings["frame_weights"], frames),
-        _flag(settings, "borders"), checked_error(settings["artery_error"]),
-        _whole(settings, "outer", 1, 100), _whole(settings, "inner", 1, 200),
+        family, checked_flag(settings, "tissues"), checked_number(settings, "dispersion", 0.0, 0.9),
+        checked_whole(settings, "rank", 4, 40), checked_flag(settings, "average"),
+        checked_number(settings, "model_factor", 0.01, 1e4), _three(settings, "smoothness", 0.0),
+        _three(settings, "scales", 1e-3), checked_number(settings, "typical_mtt_s", 1.5, 20.0),
+        checked_number(settings, "mtt_spread", 0.05, 5.0), checked_number(settings, "earliest_delay_s", -8.0, 0.0),
+        guide, checked_number(settings, "guide_hu", 0.1, 1e3), noise, checked_number(settings, "outliers", 0.0, 1e6),
+        _frame_weights(settings["frame_weights"], frames), checked_flag(settings, "borders"),
+        checked_error(settings["artery_error"]), checked_whole(settings, "outer", 1, 100),
+        checked_whole(settings, "inner", 1, 200),
     )  # fmt: skip
 
 

@@ -141,7 +141,7 @@ def read_scan(
     if len(names) > 1:
         progress(0.9, "Choosing the residue")
         priors = (plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S)
-        gray = _gray(request, mask, spacing, mean) if plan.tissues else None
+        gray = _gray(request, mask, spacing, mean, finite) if plan.tissues else None
         evidence = choose_family(names, manifolds, averages.few, averages.variance, priors, gray)
         best = names.index(evidence.family)
     mesh = Mesh(mask, spacing, device)
@@ -191,9 +191,15 @@ def _compressed(
 
 
 def _gray(
-    request: FitRequest, mask: NDArray[np.bool_], spacing: NDArray[Any], mean: NDArray[np.float32]
+    request: FitRequest,
+    mask: NDArray[np.bool_],
+    spacing: NDArray[Any],
+    mean: NDArray[np.float32],
+    finite: NDArray[np.bool_],
 ) -> NDArray[np.float32] | None:
-    """Share of gray matter by the static image without what contrast adds to it."""
+    """Share of gray matter: given, or by the static image without what contrast adds to it."""
+    if request.gray is not None:
+        return request.gray[finite]
     if request.guide is None:
         return None
     plain = np.array(request.guide, np.float32)

@@ -21,6 +21,13 @@ LEAST_CONTRAST_HU, NOISE_FACTOR = 3.0, 2.5
 """The image is not believed if both kinds of tissue differ by less than this, or by less than so many times what smoothing leaves
 of its noise: noise alone splits at 1.6 times. Real gray and white matter differ by 5 to 9 HU."""
 
+PURE = 0.75
+"""Share of gray or of white matter from which on a curve speaks for its tissue."""
+
+LEAST_CURVES, LEAST_SEEN = 300, 0.5
+"""A tissue chooses for itself if it has so many curves, and if at least this share of them stands out of the noise: the few that
+do where most do not are those that vessels or the other tissue brighten."""
+
 ROUNDS = 30
 LEAST_VOXELS = 500
 
@@ -64,3 +71,19 @@ def gray_share(image: NDArray[Any], mask: BoolArray, spacing_mm: Any) -> NDArray
         return None
     share: NDArray[np.float32] = np.clip((density - white) / (gray - white), 0.0, 1.0).astype(np.float32)
     return share
+
+
+def may_choose(stands_out: BoolArray) -> bool:
+    """Say whether the curves of a tissue can tell its residue.
+
+    Parameters
+    ----------
+    stands_out : ndarray of bool, shape (n,)
+        Which of them stand out of the noise.
+
+    Returns
+    -------
+    bool
+        If there are enough.
+    """
+    return int(stands_out.sum()) >= LEAST_CURVES and float(stands_out.mean()) >= LEAST_SEEN

@@ -11,6 +11,7 @@ import pytest
 from field_examples import FACTOR, arterial
 
 from PerfusionSuiteLib import fitting
+from PerfusionSuiteLib.core.errors import GridMismatchError, InvalidInputError
 from PerfusionSuiteLib.core.watch import NoWatch
 from PerfusionSuiteLib.deconvolution.codes import QualityCode
 from PerfusionSuiteLib.fitting.curve_model import CurveModel
@@ -190,11 +191,45 @@ class TestFit:
         np.testing.assert_allclose(again["cbf"][head()[0]], maps["cbf"][head()[0]], rtol=2e-4)
 
 
+class TestPosteriorMeans:
+    """The same choice, curve by curve and without PyTorch: curves of a voxel and its neighbors were averaged before."""
+
+    @staticmethod
+    @cache
+    def averaged(**settings: Any) -> tuple[dict[str, np.ndarray], Notes]:
+        brain, watch = head()[0], Notes()
+        curves = scan()[0] + np.random.default_rng(9).normal(0.0, 0.4, scan()[0].shape).astype(np.float32)
+        gray = np.zeros(SHAPE, np.float32)
+        gray[brain] = gray_share(density(1.0), brain, SPACING)
+        maps, _ = fitting.fit(
+            curves, arterial(TIMES), TIMES, method="bayes", mask=brain, settings={"dispersion": 0.0, **settings}, gray=gray,
+            watch=watch,
+        )  # fmt: skip
+        return maps, watch
+
+    def test_each_tissue_gets_its_own_residue_and_flow_is_right_in_both(self) -> None:
+        maps, watch = self.averaged()
+        assert "residues_by_tissue" in watch.codes
+        for name, most in (("cbf", 0.12), ("tmax", 0.08)):
+            assert np.abs(biases(maps, name)).max() < most
+
+    def test_one_residue_for_all_is_wrong_in_one_of_them(self) -> None:
+        maps, watch = self.averaged(tissues=False)
+        assert not watch.codes
+        assert np.abs(biases(maps, "cbf")).max() > 0.2
+
+    def test_shares_that_are_none_are_refused(self) -> None:
+        common = {"method": "bayes", "mask": head()[0]}
+        with pytest.raises(GridMismatchError, match="one number for each voxel"):
+            fitting.fit(scan()[0], arterial(TIMES), TIMES, gray=np.ones(7), **common)
+        with pytest.raises(InvalidInputError, match="between 0 and 1"):
+            fitting.fit(scan()[0], arterial(TIMES), TIMES, gray=np.full(SHAPE, np.nan), **common)
+
+
 def test_tissue_that_hardly_stands_out_of_the_noise_does_not_choose() -> None:
-    pytest.importorskip("torch")
-    from PerfusionSuiteLib.fitting.residue_choice import _may_choose
+    from PerfusionSuiteLib.fitting.tissue_classes import may_choose
 
     clear, faint = np.ones(800, bool), np.arange(2000) % 4 == 0
-    assert _may_choose(clear)
-    assert not _may_choose(faint)
-    assert not _may_choose(clear[:200])
+    assert may_choose(clear)
+    assert not may_choose(faint)
+    assert not may_choose(clear[:200])
