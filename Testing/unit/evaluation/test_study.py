@@ -208,6 +208,19 @@ def test_everything_is_written_and_the_page_needs_no_other_file(laboratory: Labo
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_figures_of_methods_that_nobody_asked_for_are_left_out(laboratory: Laboratory, tmp_path: Path) -> None:
+    design = design_of(seeds=(3,))
+    rows = laboratory.run(design, tmp_path)
+    one = write_study(rows, design, tmp_path, default_method="spatial", numbers_method="csvd")
+    told = [line for line in one.text.splitlines() if "to reach" in line]
+    assert len(told) == 1
+    assert told[0].startswith("CBF bias in normal tissue")
+    none = write_study(rows, design, tmp_path, default_method="spatial", numbers_method="bayes")
+    assert none.text == "The figures to reach are those of spatial and bayes, which --methods left out."
+    assert "Figures to reach" not in (tmp_path / "summary.md").read_text()
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_rows_of_other_designs_stay_out_of_the_summary(laboratory: Laboratory, tmp_path: Path) -> None:
     laboratory.run(design_of(seeds=(3,), noise_hu=[8.0]), tmp_path)
     small = design_of(seeds=(3,), methods=("csvd",))

@@ -93,7 +93,8 @@ def write_study(
     """
     found = chosen(rows, design.conditions, design.seeds, design.methods)
     summary = summarized(found)
-    judged = judge(found, design.base, default_method=default_method, numbers_method=numbers_method or NUMBERS_METHOD)
+    every = judge(found, design.base, default_method=default_method, numbers_method=numbers_method or NUMBERS_METHOD)
+    judged = [row for row in every if row["method"] in design.methods]  # nobody asked for the others
     tables = _tables(Medians(summary), found, judged, design)
     facts = _facts(found, design, default_method)
     files = [write_rows(out / "summary.csv", summary, COLUMNS)]
@@ -105,12 +106,14 @@ def write_study(
         shown = [{"title": CAPTIONS[name], "uri": data_uri(path)} for name, path in pictures.items()]
         page = rendered("study.html.j2", facts=facts, tables=tables, pictures=shown)
         files.append(write_text(out / "report.html", page))
-    return StudyFiles(tuple(files), f"{_lines(judged)}\n{other_reference(design.base)}".rstrip())
+    lines = f"{_lines(judged)}\n{other_reference(design.base)}" if judged else _no_figures(every)
+    return StudyFiles(tuple(files), lines.rstrip())
 
 
 def _tables(medians: Medians, rows: list[dict[str, Any]], judged: list[dict[str, Any]], design: Design) -> list[Table]:
     base, methods = design.base, design.methods
-    tables = [target_table(judged, base), overview_table(medians, base, methods), tissue_table(medians, base, methods)]
+    tables = [target_table(judged, base)] if judged else []
+    tables += [overview_table(medians, base, methods), tissue_table(medians, base, methods)]
     tables += delay_tables(medians, base, methods)
     tables += condition_tables(medians, design.conditions, methods)
     failed = failure_table(failures(rows))
@@ -159,6 +162,11 @@ def data_uri(path: Path) -> str:
         For the ``src`` of an image.
     """
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+def _no_figures(judged: Iterable[Mapping[str, Any]]) -> str:
+    meant = " and ".join(dict.fromkeys(str(row["method"]) for row in judged))
+    return f"The figures to reach are those of {meant}, which --methods left out."
 
 
 def _lines(judged: Iterable[Mapping[str, Any]]) -> str:
