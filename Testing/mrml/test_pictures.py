@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
 
 from PerfusionSuiteLib.core import QUANTITIES, CancelledError, PerfusionMaps
 from PerfusionSuiteLib.core.colors import LESION_COLORS, color_table
@@ -14,7 +15,7 @@ from PerfusionSuiteSlicer.headless.ContactSheet import contactSheet
 from PerfusionSuiteSlicer.headless.IOManager import readScene
 from PerfusionSuiteSlicer.headless.Runtime import freshScene
 from PerfusionSuiteSlicer.headless.SliceImages import SliceView, letters
-from PerfusionSuiteSlicer.mrml.MapNodes import mapsToNodes
+from PerfusionSuiteSlicer.mrml.MapNodes import mapsToNodes, renewLegend
 from PerfusionSuiteSlicer.mrml.StudyPictures import asDrawn, chosenSlices, onlyVisible
 from PerfusionSuiteSlicer.mrml.StudyScene import studyToScene
 from PerfusionSuiteSlicer.mrml.writers import writeScene
@@ -188,11 +189,11 @@ def test_the_writer_gives_scene_and_pictures_with_legends_beside_the_slices(appl
         assert problemsOfScene(runtime.scene, "case-01", ("series.prepared", "map.cbf", "lesions", "report")) == []
 
 
-def test_a_long_unit_gets_a_wider_legend_instead_of_being_cut_off(runtime, a_study):
+def test_a_long_title_gets_a_wider_legend_instead_of_being_cut_off(runtime, a_study):
     flow = a_study.maps["cbf"]
-    spread = replace(flow, quantity=QUANTITIES["cbf_sd"], values=flow.values / 5.0)
+    share = replace(flow, quantity=QUANTITIES["prior_delay"], unit="1", values=flow.values / 100.0)
     short = mapsToNodes(runtime.scene, a_study.maps, "short")["tmax"]
-    (long,) = mapsToNodes(runtime.scene, PerfusionMaps([spread]), "long").values()
+    (long,) = mapsToNodes(runtime.scene, PerfusionMaps([share]), "long").values()
     sheets = [
         contactSheet(runtime, node, [np.array([0.0, 0.0, 4.0])] * 4, (200.0, 200.0), heading=[("x", (1, 1, 1))], legendOf=node)
         for node in (short, long)
@@ -201,6 +202,24 @@ def test_a_long_unit_gets_a_wider_legend_instead_of_being_cut_off(runtime, a_stu
     assert widths[1] > widths[0]
     for sheet in sheets:
         assert not sheet[44:, -6:].any()
+
+
+@pytest.mark.parametrize("size", [(307, 207), (225, 273), (600, 400)])
+def test_legends_of_one_layout_have_letters_of_one_size(runtime, a_study, size):
+    nodes = mapsToNodes(runtime.scene, a_study.maps, "x")
+    fonts = {}
+    for key in ("cbf", "cbv", "mtt", "tmax", "ttp", "rcbf"):  # "100" or "8", five or six numbers, short or long units
+        view = SliceView(runtime, size)
+        try:
+            view.show(nodes["baseline"], nodes[key])
+            renewLegend(runtime.scene, nodes[key])
+            view.picture()
+            manager = view.group.GetDisplayableManagerByClassName("vtkMRMLColorLegendDisplayableManager")
+            legend = manager.GetColorLegendActor(slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(nodes[key]))
+            fonts[key] = legend.GetTitleTextProperty().GetFontSize()  # VTK gives titles the letters that fit the labels
+        finally:
+            view.close()
+    assert max(fonts.values()) - min(fonts.values()) <= 1, fonts
 
 
 def test_a_writer_that_is_cancelled_leaves_the_old_files(a_study, tmp_path):

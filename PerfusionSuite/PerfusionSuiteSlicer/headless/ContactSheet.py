@@ -15,7 +15,7 @@ from .SliceImages import SliceView
 SMALLEST_TILE = 320
 """Pixels; a voxel is enlarged by the smallest whole factor that makes tiles at least so high."""
 
-LEGEND_WIDTH, LEGEND_HEIGHT, BAR_WIDTH, HEADING, FONT = 0.42, 0.85, 0.13, 0.12, 0.045
+LEGEND_WIDTH, LEGEND_HEIGHT, BAR_WIDTH, HEADING, FONT = 0.42, 0.85, 0.17, 0.12, 0.045
 """Of legend column (at least), colour bar, heading and letters, in heights of a tile."""
 
 WIDEST_LEGEND = 1.0
@@ -107,6 +107,7 @@ def _legend(runtime: Any, background: Any, volume: Any, height: int, tile: int) 
         with _hiddenLegends(runtime.scene), _legendCopy(runtime.scene, volume) as legend:
             # Slicer fits the letters to the size of the bar: a slim bar at the left, with room for them at its right.
             legend.SetPosition(0.02 * LEGEND_WIDTH * tile / width, 0.45)
+            legend.SetLabelFormat(legend.GetLabelFormat().replace("%", "%-", 1))  # blanks behind labels, not before
             legend.SetSize(BAR_WIDTH * tile / width, min(0.75, LEGEND_HEIGHT * tile / height))
             return _asWideAsItsWords(view.picture(), round(LEGEND_WIDTH * tile), round(FONT * tile / 2))
     finally:

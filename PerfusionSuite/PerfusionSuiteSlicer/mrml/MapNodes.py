@@ -24,6 +24,9 @@ QUALITY_REFERENCE = "PerfusionSuite.quality"
 
 LARGE = 1e9
 
+LABEL_WIDTH = 4
+"""Letters of a legend's labels, filled up with blanks: Slicer makes letters as large as the widest label allows."""
+
 
 def mapsToNodes(scene: Any, maps: PerfusionMaps, name: str, *, role: str = "map", label: str = "") -> dict[str, Any]:
     """Put maps into one scalar volume node each, called ``<name> CBF`` and so on; return them by key.
@@ -122,11 +125,12 @@ def addLegend(node: Any, title: str, labelFormat: str, labels: int) -> None:
     """
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(title)
-    legend.SetLabelFormat(labelFormat)
+    legend.SetLabelFormat(labelFormat.replace("%", f"%{LABEL_WIDTH}", 1))
     legend.SetNumberOfLabels(labels)
-    # At the right border, slim: Slicer fits the letters to the bar and writes them towards the middle of the view.
+    # At the right border, slim: Slicer fits the letters to the bar and writes them towards the middle of the view. High enough
+    # that labels of equal width, not their number, decide how large letters are: in all views of a layout they are alike.
     legend.SetPosition(0.98, 0.5)
-    legend.SetSize(0.055, 0.42)
+    legend.SetSize(0.1, 0.5)
     legend.SetVisibility(True)
     for textProperty in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         textProperty.SetFontSize(11)
