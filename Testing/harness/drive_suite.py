@@ -11,6 +11,7 @@ import panel_steps as steps
 from PerfusionSuiteSlicer.mrml.CurveNodes import tableToInputFunction
 from PerfusionSuiteSlicer.mrml.StudyRoles import nodesOfStudy
 from PerfusionSuiteSlicer.ui import NetworkPackages
+from PerfusionSuiteSlicer.ui.ResultFolders import fileOf
 
 assert steps.heavyModules() == [], steps.heavyModules()
 panel = widget.panel.jobPanel
@@ -146,6 +147,19 @@ assert steps.apply(panel, desktop) == "Done. The results are in the Data module.
 assert tableToInputFunction(panel.job.nodes["curve.aif"]).origin == "manual"
 ui.aifSelector.setCurrentNode(None)
 
+# A developer reloads the panel: the new one finds scan, choices, results and files of the one before.
+if desktop.isEmulation:
+    files = fileOf("cut", ".")
+    widget.cleanup()
+    module.widgetRepresentation().deleteLater()
+    module._widget = None
+    widget = module.enter()
+    ui, panel = widget.ui, widget.panel.jobPanel
+    assert ui.inputSelector.currentNode().GetName() == "cut"
+    assert "Core" in ui.summaryLabel.text
+    assert (files / "metrics.json").exists()
+    assert ui.reportButton.enabled or not desktop.hasReport, ui.reportButton.toolTip
+
 # The scene is saved, and closed while a job runs.
 saved = str(Path(slicer.app.temporaryPath) / "saved.mrb")
 assert slicer.util.saveScene(saved)
@@ -155,6 +169,7 @@ slicer.mrmlScene.Clear(0)
 assert desktop.pump(30, lambda: not panel.isRunning)
 assert not panel.applyButton.enabled
 assert not ui.mapsLayoutButton.enabled
+assert fileOf("cut", ".") is None  # a study of the next scene may have the same name
 
 # A scene that is opened brings its scan, its choices and its results into the panel that is shown.
 slicer.util.loadScene(saved)
@@ -163,6 +178,7 @@ assert (ui.methodComboBox.currentText, ui.noiseComboBox.currentText) == ("cSVD",
 assert "Core" in ui.summaryLabel.text
 assert panel.applyButton.enabled
 assert ui.mapsLayoutButton.enabled
+assert "press Apply again" in ui.reportButton.toolTip
 
 # A scene of the command line has no scan but the prepared one: its study can be read all the same.
 slicer.mrmlScene.RemoveNode(ui.inputSelector.currentNode())

@@ -16,7 +16,7 @@ from ..mrml.SummaryTable import summarySentence
 from ..mrml.TableNodes import textToMetrics
 from .Layouts import DECISION, FIT, MAPS, REGIONS_LAYOUT, showStudy, showTable
 from .RegionPanel import RegionPanel
-from .ResultFolders import fileOf, keepFolder, newFolder, removeFolders
+from .ResultFolders import fileOf, keepFolder, newFolder
 
 RESEARCH = "Research use only."
 RELATIVE = "Flow and volume are relative, because no artery was used; times count from early normal tissue."
@@ -49,7 +49,7 @@ class ResultsPanel:
         self.update()
 
     def newFolder(self, study):
-        """Return a folder for the files of a run; it is gone when the application ends.
+        """Return a folder for the files of a run; it lives as long as the scene.
 
         :param study: name of the study.
         """
@@ -145,7 +145,6 @@ class ResultsPanel:
             self._ui.summaryLabel.text = _("Saved to {folder}").format(folder=target)
 
     def cleanup(self):
-        """Remove the files and let everything go, when the module is unloaded."""
-        removeFolders()
+        """Let everything go, when the module is unloaded; the files stay for the panel that comes after it."""
         if self._regions is not None:
             self._regions.cleanup()
