@@ -29,7 +29,7 @@ from figure_seeds import commit_id, figure_seeds
 
 from PerfusionSuiteLib import phantom, prepare
 from PerfusionSuiteLib.core.geometry import voxel_volume_ml
-from PerfusionSuiteLib.core.values import PerfusionMaps
+from PerfusionSuiteLib.core.maps import PerfusionMaps
 from PerfusionSuiteLib.evaluation import dice, seen_truth
 from PerfusionSuiteLib.lesion.clusters import without_small_clusters
 from PerfusionSuiteLib.lesion.presets import find_preset

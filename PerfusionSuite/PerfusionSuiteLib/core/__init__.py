@@ -14,6 +14,7 @@ from .errors import (
 )
 from .fields import FittedField
 from .findings import QualityFinding
+from .maps import PerfusionMap, PerfusionMaps, Provenance
 from .progress import ProgressCallback, no_progress, part_of
 from .quantities import QUANTITIES, Quantity
 from .regions import RegionFit
@@ -24,9 +25,6 @@ from .values import (
     LesionMasks,
     Metrics,
     MotionReport,
-    PerfusionMap,
-    PerfusionMaps,
-    Provenance,
     Study,
     TissueMasks,
 )

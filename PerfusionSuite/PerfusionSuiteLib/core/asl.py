@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from .errors import InvalidInputError
 from .findings import QualityFinding
 from .geometry import BoolArray, FloatArray, check_affine, voxel_sizes
+from .maps import PerfusionMaps
 from .series import Acquisition, Source
-from .values import LesionMasks, Metrics, MotionReport, PerfusionMaps, TissueMasks
+from .values import LesionMasks, Metrics, MotionReport, TissueMasks
 
 LabelingType = Literal["pcasl", "casl", "pasl"]
 

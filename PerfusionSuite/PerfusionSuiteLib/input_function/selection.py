@@ -16,6 +16,7 @@ from ..core.progress import ProgressCallback, part_of
 from ..core.values import InputFunction
 from ..prepare.calm import calm_region
 from . import arterial, cluster, hierarchical
+from . import arterial_criteria as criteria
 from .arterial import Choice
 from .pool import Pool, build_pool, check_inputs
 from .quality import baseline_shift, describe, judge_aif, require_bolus, saturated_fraction, warning, with_findings
@@ -127,12 +128,12 @@ def _choose(
     exclude: NDArray[Any] | None,
     method: str,
 ) -> Choice | None:
-    clear = arterial.guarded(pool, mask, affine, baseline, exclude)
+    clear = criteria.guarded(pool, mask, affine, baseline, exclude)
     permitted = np.ones(pool.index.size, bool)
     if exclude is not None:
         permitted = ~np.asarray(exclude, bool).reshape(-1)[pool.index]
     if method == "cluster":
-        return cluster.search(pool, clear & arterial.shaped_like_arteries(pool), int(mask.sum()))
+        return cluster.search(pool, clear & criteria.shaped_like_arteries(pool), int(mask.sum()))
     if method == "hierarchical":
         return hierarchical.search(pool, permitted, mask, affine)
     return _by_score(pool, clear, permitted, affine, baseline)
@@ -143,20 +144,20 @@ def _by_score(
 ) -> Choice | None:
     """Search among the voxels with most blood first, then in wider pools, which are marked as such."""
     smallest = 2 if voxel_sizes(affine).max() >= THICK_SLICE_MM else 3
-    shaped = arterial.shaped_like_arteries(pool) & clear
-    blood = arterial.blood_part(pool)
-    full, fuller = shaped & (blood >= arterial.LEAST_BLOOD), shaped & (blood >= arterial.MUCH_BLOOD)
+    shaped = criteria.shaped_like_arteries(pool) & clear
+    blood = criteria.blood_part(pool)
+    full, fuller = shaped & (blood >= criteria.LEAST_BLOOD), shaped & (blood >= criteria.MUCH_BLOOD)
     apart = ~arterial.beside_veins(pool, full, 2 * smallest)
     tall = shaped & (pool.features.peak >= np.quantile(pool.features.peak, 2.0 / 3.0))
-    calm = pool.motion_share <= arterial.CALM_SHARE
+    calm = pool.motion_share <= criteria.CALM_SHARE
     tiers = [(fuller & apart & calm, FULL_SHARE), (full & apart & calm, FULL_SHARE)] if not calm.all() else []
     tiers += [(fuller & apart, FULL_SHARE), (full & apart, FULL_SHARE), (full, FULL_SHARE), (tall, TALL_SHARE)]
     for allowed, share in tiers:
         choice = arterial.search(pool, allowed, baseline, smallest, share)
         if choice is not None and not _unconvincing(pool, choice):
             return choice
-    loose = arterial.early_and_tall(pool) & (pool.features.peak > LOOSE_OVER_NOISE * pool.noise_sd)
-    for allowed in (shaped, loose & clear, arterial.shaped_like_arteries(pool) & permitted, loose & permitted):
+    loose = criteria.early_and_tall(pool) & (pool.features.peak > LOOSE_OVER_NOISE * pool.noise_sd)
+    for allowed in (shaped, loose & clear, criteria.shaped_like_arteries(pool) & permitted, loose & permitted):
         other = arterial.search(pool, allowed, baseline, 2, WIDER_SHARE)
         if other is not None and (choice is None or not _unconvincing(pool, other)):
             return Choice(other.index, other.score, wider=True)

@@ -13,7 +13,8 @@ from ..core.geometry import BoolArray, FloatArray
 from ..core.values import InputFunction
 from ..prepare.calm import calm_region
 from . import transport
-from .arterial import CALM_SHARE, SMOOTH_VARIANCE, matched, starts_quietly
+from .arterial import SMOOTH_VARIANCE, matched
+from .arterial_criteria import CALM_SHARE, starts_quietly
 from .neighbors import components
 from .pool import Pool, build_pool, check_inputs, smoothed
 from .quality import describe, judge_vof, with_findings

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..core.files import plain
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, voxel_volume_ml
-from ..core.values import LesionMasks, Metrics, PerfusionMaps
+from ..core.maps import PerfusionMaps
+from ..core.values import LesionMasks, Metrics
 from .clusters import largest_cluster_ml
 from .midline import side_distance
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray
-from ..core.values import PerfusionMaps
+from ..core.maps import PerfusionMaps
 from .midline import side_distance
 from .reference import normal_value
 

@@ -12,8 +12,8 @@ import numpy as np
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray
+from ..core.maps import PerfusionMap, PerfusionMaps
 from ..core.quantities import QUANTITIES
-from ..core.values import PerfusionMap, PerfusionMaps
 from .core_image import affected_half, core_image
 from .core_weights import load_weights
 from .reference import Reference

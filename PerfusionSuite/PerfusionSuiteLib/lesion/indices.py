@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.geometry import BoolArray, voxel_volume_ml
-from ..core.values import InputFunction, LesionMasks, PerfusionMaps
+from ..core.maps import PerfusionMaps
+from ..core.values import InputFunction, LesionMasks
 from .midline import mirror
 from .presets import Preset
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray, voxel_volume_ml
-from ..core.values import PerfusionMaps, TissueMasks
+from ..core.maps import PerfusionMaps
+from ..core.values import TissueMasks
 from .clusters import without_small_clusters
 from .midline import check_midplane
 from .presets import Preset, find_preset

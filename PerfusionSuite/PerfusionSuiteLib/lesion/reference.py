@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, voxel_volume_ml
-from ..core.values import PerfusionMaps
+from ..core.maps import PerfusionMaps
 from .clusters import without_small_clusters
 from .midline import side_distance
 from .presets import Preset

@@ -11,8 +11,9 @@ import numpy as np
 from ..core.files import plain
 from ..core.findings import QualityFinding
 from ..core.geometry import voxel_volume_ml
+from ..core.maps import PerfusionMaps
 from ..core.quantities import RELATIVE
-from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMaps
+from ..core.values import InputFunction, LesionMasks, Metrics
 from .indices import AIF_VOF_DELAY_PERCENTILES_S, aif_vof_delay, cbv_indices, relative_blood_volume
 from .presets import Preset, preset_of
 from .reference import normal_value

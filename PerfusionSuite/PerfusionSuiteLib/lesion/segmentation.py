@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_volume_ml
+from ..core.maps import PerfusionMap, PerfusionMaps
 from ..core.quantities import QUANTITIES, RELATIVE
-from ..core.values import InputFunction, LesionMasks, PerfusionMap, PerfusionMaps, TissueMasks
+from ..core.values import InputFunction, LesionMasks, TissueMasks
 from .clusters import without_small_clusters, without_thin_parts
 from .core_network import core_probability
 from .edited import differing

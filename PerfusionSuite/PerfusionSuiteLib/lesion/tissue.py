@@ -11,7 +11,8 @@ from scipy import ndimage
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, axis_codes, voxel_sizes
-from ..core.values import PerfusionMaps, TissueMasks
+from ..core.maps import PerfusionMaps
+from ..core.values import TissueMasks
 from .presets import Preset
 
 _PLAUSIBLE_MEDIAN_CBV = (1.0, 5.0)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..core.geometry import BoolArray, FloatArray, voxel_sizes, voxel_volume_ml
-from ..core.values import InputFunction, PerfusionMaps
+from ..core.maps import PerfusionMaps
+from ..core.values import InputFunction
 from .clusters import NEIGHBORS_26, largest_cluster_ml
 from .indices import peak_time
 from .midline import check_midplane, side_distance

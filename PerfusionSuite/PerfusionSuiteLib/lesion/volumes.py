@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.geometry import BoolArray, axis_codes, voxel_sizes, voxel_volume_ml
-from ..core.values import LesionMasks, PerfusionMaps
+from ..core.maps import PerfusionMaps
+from ..core.values import LesionMasks
 from .clusters import without_small_clusters, without_thin_parts
 from .midline import side_distance
 from .presets import Preset

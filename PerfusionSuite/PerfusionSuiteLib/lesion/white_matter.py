@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray
+from ..core.maps import PerfusionMap, PerfusionMaps
 from ..core.quantities import QUANTITIES, RELATIVE
-from ..core.values import PerfusionMap, PerfusionMaps, TissueMasks
+from ..core.values import TissueMasks
 from .midline import side_distance
 
 WHITE_MATTER_CBV = 2.0

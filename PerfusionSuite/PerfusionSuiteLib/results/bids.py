@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import __version__
 from ..core.files import write_json, write_text
-from ..core.values import PerfusionMap
+from ..core.maps import PerfusionMap
 from .layout import Layout
 from .privacy import without_identifiers
 

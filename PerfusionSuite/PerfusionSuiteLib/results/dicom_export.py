@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 from ..core.errors import require_package
 from ..core.files import written_beside
 from ..core.geometry import check_affine
+from ..core.maps import PerfusionMaps
 from ..core.progress import ProgressCallback, part_of
-from ..core.values import LesionMasks, Metrics, PerfusionMaps
+from ..core.values import LesionMasks, Metrics
 from .dicom_maps import QUANTITY_CODES, parametric_map
 from .dicom_report import structured_report
 from .dicom_seg import segmentation

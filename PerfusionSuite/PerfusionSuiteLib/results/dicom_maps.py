@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
+from ..core.maps import PerfusionMap
 from ..core.quantities import RELATIVE
-from ..core.values import PerfusionMap
 from .dicom_source import MAKER, DicomSource, plane_positions, refer, slice_step, slices_of
 
 if TYPE_CHECKING:

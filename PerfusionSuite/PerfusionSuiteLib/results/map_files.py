@@ -17,9 +17,10 @@ from .. import input_function
 from ..core.errors import InvalidInputError
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray, FloatArray, check_same_grid
+from ..core.maps import PerfusionMap, PerfusionMaps
 from ..core.nifti import read_volume
 from ..core.quantities import QUANTITIES, RELATIVE
-from ..core.values import InputFunction, PerfusionMap, PerfusionMaps, TissueMasks
+from ..core.values import InputFunction, TissueMasks
 from .imported_maps import import_findings
 
 MAP_KEYS = ("cbf", "cbv", "mtt", "tmax", "rcbf", "delay", "ttp", "adc", "baseline", "mip")

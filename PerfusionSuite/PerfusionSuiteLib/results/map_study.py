@@ -9,7 +9,8 @@ from typing import Any
 
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray
-from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMaps, Study, TissueMasks
+from ..core.maps import PerfusionMaps
+from ..core.values import InputFunction, LesionMasks, Metrics, Study, TissueMasks
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import numpy as np
 from ..core.colors import region_colors
 from ..core.files import plain, write_json
 from ..core.geometry import FloatArray, voxel_volume_ml
+from ..core.maps import PerfusionMaps
 from ..core.nifti import write_volume
 from ..core.regions import RegionFit
-from ..core.values import PerfusionMaps
 from .layout import Layout
 from .map_study import AnyStudy
 from .tables import write_rows

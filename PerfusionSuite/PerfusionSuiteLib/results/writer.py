@@ -16,9 +16,10 @@ from ..core.asl import AslStudy
 from ..core.files import staged_folder, write_json, write_text
 from ..core.findings import QualityFinding
 from ..core.geometry import BoolArray
+from ..core.maps import PerfusionMap
 from ..core.nifti import write_volume
 from ..core.progress import ProgressCallback, part_of
-from ..core.values import InputFunction, LesionMasks, Metrics, PerfusionMap, Study
+from ..core.values import InputFunction, LesionMasks, Metrics, Study
 from ..lesion.follow_up import REGIONS
 from .bids import map_sidecar, mask_sidecar, write_dataset_files
 from .fitted_field import missing_for_field, write_field
