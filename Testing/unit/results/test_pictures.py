@@ -172,6 +172,19 @@ def test_delay_scale_and_truncation_are_written_on_the_curves(a_study: Study) ->
     assert "VOF cut off at 50 %" in text
 
 
+def test_words_above_the_curves_end_before_the_slices_beside_them(a_study: Study) -> None:
+    aif = replace(
+        a_study.aif, scale=11.25, flags=(*a_study.aif.flags, "aif_later_part"), quality={**a_study.aif.quality, "late_share": 1.2}
+    )
+    figure = draw(scene_of(replace(a_study, aif=aif)), "aif_vof")
+    figure.canvas.draw()
+    (words,) = (text for text in figure.texts if "first pass" in text.get_text())
+    curves, *slices = figure.axes
+    box = words.get_window_extent()
+    assert box.x1 < min(axes.get_window_extent().x0 for axes in slices)
+    assert box.y0 > curves.get_window_extent().y1
+
+
 def test_a_curve_that_returned_to_baseline_is_not_called_cut_off(a_study: Study) -> None:
     assert tail_of(a_study.aif) < 0.01
     assert "cut off" not in texts_of(draw(scene_of(a_study), "aif_vof"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ from .views import as_picture, picture_mm, position_words, view_of
 
 TRUNCATED_TAIL = 0.3
 """A curve whose last three samples exceed this part of its peak was cut off (ct-perfusion-auto section 16.3)."""
+
+LINE = 110
+"""Letters in a line above the curves, which ends before the slices begin."""
 
 _WIDTH, _HEIGHT = 12.0, 5.6
 
@@ -107,7 +111,8 @@ def draw_aif_vof(study: AnyStudy) -> Any:
         fontweight="bold",
         va="center",
     )
-    figure.text(0.7 / _WIDTH, 1 - 0.54 / _HEIGHT, _summary(study), color=TISSUE_COLOR, fontsize=9.5, va="center")
+    words = fill(_summary(study), LINE)
+    figure.text(0.7 / _WIDTH, 1 - 0.43 / _HEIGHT, words, color=TISSUE_COLOR, fontsize=9.0, va="top", linespacing=1.15)
     if _is_reference(study):
         _say_no_artery(figure, 8.95)
         return figure
@@ -146,11 +151,6 @@ def _summary(study: AnyStudy) -> str:
     if abs(aif.scale - 1.0) > 1e-3:
         later = f", its part after the first pass by a further {late:+.0f} %" if (late := 100.0 * _late_share(aif)) else ""
         parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume{later}.")
-    parts.extend(
-        f"{curve.label} cut off: {100 * tail_of(curve):.0f} % of its peak at the end."
-        for curve in (aif, study.vof)
-        if curve is not None and tail_of(curve) > TRUNCATED_TAIL
-    )
     return " ".join(parts)
 
 

@@ -49,6 +49,7 @@ def _state(report: MotionReport) -> str:
     shift, turn = (float(np.nanmax(np.abs(values), initial=0.0)) for values in (report.translation_mm, report.rotation_deg))
     text = f"Largest shift {shift:.2f} mm, largest rotation {turn:.2f}° about one axis."
     text += " Corrected." if report.applied else " Still: data unchanged."
+    text += f" Brown lines: worth a look beyond {LIMIT:g} mm or {LIMIT:g}°."
     if report.dropped:
         text += f" Left out (gray): {len(report.dropped)} of {len(report.translation_mm)} frames."
     return text
