@@ -178,7 +178,7 @@ def test_words_above_the_curves_end_before_the_slices_beside_them(a_study: Study
     )
     figure = draw(scene_of(replace(a_study, aif=aif)), "aif_vof")
     figure.canvas.draw()
-    (words,) = (text for text in figure.texts if "first pass" in text.get_text())
+    (words,) = (text for text in figure.texts if text.get_text().startswith("Venous peak"))
     curves, *slices = figure.axes
     box = words.get_window_extent()
     assert box.x1 < min(axes.get_window_extent().x0 for axes in slices)
