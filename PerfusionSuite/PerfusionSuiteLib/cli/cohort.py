@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from .. import cohort
+from ..cohort.batch import STATES
 from ..core import InvalidInputError
 from ..core.files import check_output_folder
 from ..lesion.core_network import check_modality
@@ -16,6 +18,7 @@ from ..results.tables import write_rows
 from .asl_options import expects_asl
 from .console import ConsoleProgress
 from .run import settings_from
+from .stopping import kept_when_stopped
 
 ALL_TABLE, ASL_TABLE, STATE_TABLE = "cohort.csv", "asl_cohort.csv", "cases.csv"
 _OWN_WORDS = {
@@ -102,13 +105,11 @@ def execute(options: argparse.Namespace) -> int:
         raise InvalidInputError(msg)
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    try:
+    with kept_when_stopped(options.output, f"{STATES}/*.json"), closing(console):
         wanted = _participants(options, console) if options.level == "participant" else None
         states = _group(options.output, console)
         _tell_failed([state for state in states if wanted is None or state.case in wanted])
-        return 0
-    finally:
-        console.close()
+    return 0
 
 
 def _participants(options: argparse.Namespace, console: ConsoleProgress) -> set[str]:

@@ -161,3 +161,20 @@ def test_a_new_file_in_a_folder_of_files_leaves_the_other_cases_done(tmp_path):
     assert batch.key_of(cohort.Case("a", tmp_path / "a.nrrd", "a"), []) == first
     (tmp_path / "a.json").write_bytes(b"xy")
     assert batch.key_of(cohort.Case("a", tmp_path / "a.nrrd", "a"), []) != first
+
+
+def test_who_stops_a_cohort_is_told_what_is_there(a_data_set, tmp_path, monkeypatch, capsys):
+    in_this_process(monkeypatch)
+    words = ["cohort", str(a_data_set), str(tmp_path / "out"), "participant", "--modality", "asl", "--participant-label", "01"]
+
+    def stopped(*given, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cohort, "run_cases", stopped)
+        assert main(words) == 3
+    assert "nothing is kept" in capsys.readouterr().err
+    monkeypatch.setattr("PerfusionSuiteLib.cli.cohort._group", stopped)
+    assert main(words) == 3
+    assert "what is finished is kept" in capsys.readouterr().err
+    assert (tmp_path / "out" / "sub-01" / "metrics.json").is_file()
