@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ..fitting.devices import choose_device
 from ..lesion.core_weights import SHIPPED, load_weights
 from ..results.tables import write_rows
 from .console import ConsoleProgress
+from .stopping import kept_when_stopped
 from .train_core import add_cases, plan_of, sources_of
 
 FIRST_SEED = 900
@@ -70,7 +72,7 @@ def execute(options: argparse.Namespace) -> int:
 
     check_output_folder(options.output)
     console = ConsoleProgress(check_stop=options.check_stop)
-    try:
+    with kept_when_stopped(options.output, "cases/*"), closing(console):
         device = choose_device(options.device)
         weights = None if options.leave_one_out else load_weights(options.weights)
         sources = sources_of(options)
@@ -88,8 +90,6 @@ def execute(options: argparse.Namespace) -> int:
         for line in table:
             console.message(line)
         console.message(f"Tables and picture in {options.output}")
-    finally:
-        console.close()
     return 0
 
 

@@ -12,6 +12,7 @@ from ..phantom import vessels
 from ..phantom.vessels.acceleration import BUILDERS
 from ..phantom.vessels.head_tissue import TERRITORIES
 from .console import ConsoleProgress
+from .stopping import kept_when_stopped
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +67,11 @@ def write_asl_cubes(options: argparse.Namespace, console: ConsoleProgress) -> in
     check_output_folder(options.output)
     count = 64 if options.count is None else options.count
     workers = 1 if options.workers is None else options.workers
-    made = vessels.write_cubes(
-        options.output, count=count, seed=options.seed, preset=options.preset or "default", workers=workers,
-        builder=options.builder or "auto", progress=console,
-    )  # fmt: skip
+    with kept_when_stopped(options.output, "cubes-*.npz"):
+        made = vessels.write_cubes(
+            options.output, count=count, seed=options.seed, preset=options.preset or "default", workers=workers,
+            builder=options.builder or "auto", progress=console,
+        )  # fmt: skip
     console(1.0, "Done")
     console.message(f"{made} new cubes, {count} in all, in {options.output}")
     return 0
