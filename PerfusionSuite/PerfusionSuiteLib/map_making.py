@@ -179,8 +179,11 @@ def _curve_by_curve(
 
 
 def _fit_options(settings: Settings, aif: InputFunction) -> dict[str, Any]:
-    """Options of a fit, with what the scan's artery adds to the errors of its maps."""
-    return fitting.with_artery_error(fitting.METHODS[settings.method].options, settings.method_options, aif)
+    """Options of a fit, with what the scan's artery adds to the errors of its maps and what filtering does to its residues."""
+    known = fitting.METHODS[settings.method].options
+    filtered = {"found_at": fitting.FOUND_AT_FILTERED} if settings.noise_reduction_used == "similarity" else {}
+    rounded = filtered if "found_at" in known else {}
+    return fitting.with_artery_error(known, {**rounded, **settings.method_options}, aif)
 
 
 def _on_grid(values: NDArray[Any], mask: BoolArray, empty: float = np.nan) -> NDArray[Any]:

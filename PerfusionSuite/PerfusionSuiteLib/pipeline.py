@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any, overload
 
-import numpy as np
-
-from . import input_function, lesion, regional, regional_meaning
+from . import lesion, regional, regional_meaning
+from .arterial_input import as_tissue_shows, chosen_curves, scaled
 from .asl_pipeline import AslInputs, AslSettings, run_asl
 from .core import (
     AslSeries,
     AslStudy,
-    Concentration,
     FittedField,
     FitWatch,
     InputFunction,
@@ -141,9 +139,10 @@ def run(
         prepared = prepare_ctp(series, settings, inputs, (overwrite_series, keep_series), clock, part_of(progress, 0.0, 0.55))
     series = prepared.series if keep_series else prepared.series.released()
     prepared = replace(prepared, series=series)  # nothing else may hold the values of a series that is let go
-    aif, vof = _curves(prepared, settings, inputs, clock, part_of(progress, 0.55, 0.6))
+    measured, vof = chosen_curves(prepared, settings, inputs, clock, part_of(progress, 0.55, 0.6))
     # Rebound here: what this frame still held of the curves before would stay in memory to the end.
-    prepared = without_remaining_motion(prepared, aif, clock, part_of(progress, 0.6, 0.62))
+    prepared = without_remaining_motion(prepared, scaled(measured, vof, settings, inputs), clock, part_of(progress, 0.6, 0.62))
+    aif = scaled(as_tissue_shows(measured, prepared, settings, inputs, clock), vof, settings, inputs)
     keeper = NoteKeeper(watch or NoWatch())
     if asked.method == AUTO and series.modality == "ctp" and settings.method == DEFAULT_METHOD:
         keeper.note(
@@ -216,59 +215,6 @@ def _run_asl(
     if settings is not None:
         settings.check_packages()
     return run_asl(series, settings, inputs=inputs, progress=progress)
-
-
-def _curves(
-    prepared: Prepared, settings: Settings, inputs: UserInputs, clock: Clock, progress: ProgressCallback
-) -> tuple[InputFunction, InputFunction | None]:
-    """Choose AIF and VOF and scale the artery for partial volume."""
-    c, image = prepared.concentration, prepared.density_image
-    if not regional.needs_artery(settings, inputs):
-        with clock.step("input_function"):
-            progress(0.0, "Reference curve")
-            return regional.reference_input(c, prepared.masks), None
-    with clock.step("input_function"):
-        progress(0.0, "Arterial input function")
-        aif = _given(inputs, "aif", prepared) or input_function.select_aif(
-            c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
-            method=settings.aif_method, unit=c.unit,
-        )  # fmt: skip
-        _check_beginning(c, aif)
-        progress(0.6, "Venous output function")
-        vof = _given(inputs, "vof", prepared) or input_function.select_vof(
-            c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image
-        )
-        if settings.scale_aif and inputs.aif is None:
-            # Relaxation is not proportional to contrast in a large vein, whose later part then tells nothing of the artery's.
-            aif = input_function.scale_to_vof(aif, vof, later=c.unit == "HU")
-    return aif, vof
-
-
-def _check_beginning(concentration: Concentration, aif: InputFunction) -> None:
-    """Refuse a scan whose bolus was missed: what was chosen as an artery then is none."""
-    told = {finding.code for finding in (*concentration.findings, *aif.findings)}
-    if aif.origin == "automatic" and {"short_baseline", "aif_late"} <= told:
-        msg = (
-            "The scan begins when contrast is already in the brain, and no artery was found that fills before the tissue. "
-            "Choose a scan that starts earlier, or give the arterial curve."
-        )
-        raise InvalidInputError(msg)
-
-
-def _given(inputs: UserInputs, kind: str, prepared: Prepared) -> InputFunction | None:
-    """Return the curve that the user gave, at the times of the concentration, which has lost frames or was resampled."""
-    c, masks = prepared.concentration, prepared.masks
-    curve, points = (inputs.aif, inputs.aif_points) if kind == "aif" else (inputs.vof, inputs.vof_points)
-    times = c.times_s
-    if points is not None:
-        inside = masks.brain & c.mask & ~(masks.vessel | masks.csf)
-        tissue = c.data[inside].mean(axis=0) if inside.any() else None
-        return input_function.from_points(
-            c.data, times, points, affine=c.affine, mask=c.mask, kind=kind, tissue_curve=tissue, unit=c.unit
-        )
-    if curve is None or (curve.times_s.size == times.size and np.allclose(curve.times_s, times)):
-        return curve
-    return replace(curve, times_s=times, values=np.interp(times, curve.times_s, curve.values))
 
 
 def follow_up_of(

@@ -64,7 +64,7 @@ class Clock:
         start = time.perf_counter()
         yield
         give_back_freed()
-        self.seconds[name] = round(time.perf_counter() - start, 3)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
 
 
 def check_inputs(series: PerfusionSeries, settings: Settings, inputs: UserInputs) -> None:

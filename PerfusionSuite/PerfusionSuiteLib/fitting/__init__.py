@@ -3,14 +3,17 @@
 
 from .api import fit
 from .artery_error import with_artery_error
+from .bayes import FOUND_AT_FILTERED
 from .field_file import load_field, save_field
 from .field_sampling import fitted_aif, fitted_curves, sample
+from .later_part import lacking_share, later_part, sampled_curves
 from .registry import METHODS, FitMethod
 from .sampling_grid import sampling_grid
 from .tissue_classes import gray_share
 from .transit_atoms import expected_moments
 
 __all__ = [
+    "FOUND_AT_FILTERED",
     "METHODS",
     "FitMethod",
     "expected_moments",
@@ -18,8 +21,11 @@ __all__ = [
     "fitted_aif",
     "fitted_curves",
     "gray_share",
+    "lacking_share",
+    "later_part",
     "load_field",
     "sample",
+    "sampled_curves",
     "sampling_grid",
     "save_field",
     "with_artery_error",

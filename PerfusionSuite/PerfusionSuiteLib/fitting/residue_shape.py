@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which shape of residue explains a scan: what the best atom of each shape leaves of many curves."""
+"""Which shape of residue explains curves: what the best responses of several shapes leave of them, and the shape in between."""
 
 from __future__ import annotations
 
@@ -11,96 +11,97 @@ from ..core.geometry import FloatArray
 from ..deconvolution.problem import Curves
 from .explanations import Explanations, energies
 
-EXPLAINED_QUANTILE = 0.5
-"""The half of the curves that any shape explains best has a say: noise and vessels tell nothing about tissue."""
-
-MOST_CHI_SQUARE, CHI_SQUARE_SHARE = 50.0, 0.5
-"""No single curve counts more against a shape than this; and how much the mean counts beside the median of logarithms, which
-knows nothing of noise but hardly tells neighboring shapes apart."""
-
-BOX_EXCESS, BOX_EVIDENCE = 0.3, 0.15
-"""By how much `excesses` and `evidence_against` may speak against a box that is taken nevertheless. Dispersion, mixed voxels,
-averaging of neighbors and an artery that lies a little downstream round the edges of a box, never the reverse. Read off
-development patients (seeds 201 to 216 of 1.15 mm, 1 to 4 of 2.2 mm, 4 HU). Excess of boxes 0 to 0.15, of a gamma shape of 4 0.31
-to 1.1, of 2 0.7 to 1.7, of exponentials 1.3 to 2.3. Evidence against boxes 0.04 to 0.24 (one with a wrong artery 0.6), against
-6 0.13 to 1.0, 4 0.2 to 1.5, 3 0.4 and more."""
+CLEAREST = 0.5
+"""Share of the curves that has a say: those that can be explained best. Noise and vessels tell nothing about tissue."""
 
 LEAST_SHARE = 1e-6
 
+BOX_BELOW, EXPONENTIAL_ABOVE = 0.06, 0.96
+"""Inverse shapes that are taken for a box (0) and an exponential residue (1)."""
 
-def excesses(left: FloatArray, total: FloatArray) -> FloatArray:
-    """Say how much more each shape leaves of the clearest curves than the best shape of each curve does.
+APART = 0.1
+"""Inverse shapes of two tissues that lie closer are one: so far the choice can be off, and two fits take twice as long."""
 
-    A single curve cannot tell a box from an exponential, but thousands together can. The median over curves of the logarithm of
-    what each shape leaves does not depend on how well the noise is known, and single strange voxels do not decide.
+
+def misfits(left: FloatArray, total: FloatArray) -> FloatArray:
+    """Say how badly each shape explains the clearest curves.
+
+    A single curve cannot tell a box from an exponential, but thousands together can. The mean logarithm does not depend on how
+    well the noise is known, and single strange voxels do not decide.
 
     Parameters
     ----------
     left : ndarray, shape (S, n)
-        Sum of squares that each shape leaves of each curve.
+        Sum of squares that the best response of each shape leaves of each curve.
     total : ndarray, shape (n,)
         Sum of squares of each curve.
 
     Returns
     -------
     ndarray, shape (S,)
-        Medians of logarithms, 0 or more.
+        Mean logarithm of the share that is left.
     """
     share = np.maximum(left / np.maximum(total, np.finfo(np.float32).tiny), LEAST_SHARE)
     least = share.min(axis=0)
-    clear = least <= np.quantile(least, EXPLAINED_QUANTILE)
-    return np.asarray(np.median(np.log(share[:, clear] / least[clear]), axis=1))
+    return np.asarray(np.log(share[:, least <= np.quantile(least, CLEAREST)]).mean(axis=1))
 
 
-def evidence_against(left: FloatArray, total: FloatArray, variance: FloatArray) -> FloatArray:
-    """Say what speaks against each shape.
-
-    Parameters
-    ----------
-    left : ndarray, shape (S, n)
-        Sum of squares that each shape leaves of each curve.
-    total : ndarray, shape (n,)
-        Sum of squares of each curve.
-    variance : ndarray, shape (n,)
-        Noise variance of a number of each curve.
-
-    Returns
-    -------
-    ndarray, shape (S,)
-        `excesses`, and half the mean of chi squared above the least of all shapes: the first sees little between neighboring
-        shapes, the second is led astray where noise is small beside what no shape explains.
-    """
-    above = np.minimum((left - left.min(axis=0)) / variance, MOST_CHI_SQUARE).mean(axis=1)
-    return np.asarray(excesses(left, total) + CHI_SQUARE_SHARE * (above - above.min()))
-
-
-def chosen_shape(against: FloatArray, shapes: Sequence[float], for_box: float = BOX_EVIDENCE) -> int:
-    """Choose the shape that least speaks against.
+def inverse_shape(misfit: FloatArray, shapes: Sequence[float]) -> float:
+    """Find the shape that explains curves best, also between those that were tried.
 
     Parameters
     ----------
-    against : ndarray, shape (S,)
-        From `evidence_against` or `excesses`.
+    misfit : ndarray, shape (S,)
+        From `misfits`.
     shapes : sequence of float
-        Of the transit-time distributions; infinity is a box.
-    for_box : float
-        In favor of a box, `BOX_EVIDENCE` or `BOX_EXCESS`.
+        Of the transit-time distributions, infinity for a box, in falling or rising order.
 
     Returns
     -------
-    int
-        Index of the shape.
+    float
+        One over the shape, where a parabola through the best one and its neighbors is lowest: 0 is a box, 1 an exponential.
     """
-    return int(np.where(np.isinf(shapes), against - for_box, against).argmin())
+    inverse = 1.0 / np.asarray(shapes, np.float64)
+    best = int(np.argmin(misfit))
+    if len(shapes) < 3:
+        return float(inverse[best])
+    middle = int(np.clip(best, 1, len(shapes) - 2))
+    near = slice(middle - 1, middle + 2)
+    bend, slope, _ = np.polyfit(inverse[near], misfit[near], 2)
+    lowest = -0.5 * slope / bend if bend > 0 else inverse[best]
+    return float(np.clip(lowest, inverse.min(), inverse.max()))
 
 
-def best_shape(candidates: Sequence[Explanations], curves: Curves, variance: Curves) -> int:
-    """Choose the shape for a scan whose noise is hardly known.
+def shape_from(inverse: float, found_at: tuple[float, float] = (0.0, 1.0)) -> float:
+    """Return a shape, a box or an exponential where it hardly differs.
+
+    Parameters
+    ----------
+    inverse : float
+        One over the shape, as `inverse_shape` found it.
+    found_at : tuple of float
+        What a method finds for boxes and for exponentials; the rest is stretched accordingly. Mixed voxels, the averaging of
+        neighbors and dispersion round boxes off and make exponentials begin less steeply.
+
+    Returns
+    -------
+    float
+        Between 1 and infinity, with two decimals.
+    """
+    low, high = found_at
+    inverse = (inverse - low) / (high - low)
+    if inverse < BOX_BELOW:
+        return float("inf")
+    return 1.0 if inverse > EXPONENTIAL_ABOVE else round(1.0 / inverse, 2)
+
+
+def best_inverse(candidates: Sequence[Explanations], curves: Curves, variance: Curves) -> float:
+    """Find the shape of a scan whose noise is hardly known.
 
     Parameters
     ----------
     candidates : sequence of Explanations
-        One for each shape.
+        One for each shape, in falling or rising order.
     curves : ndarray, shape (n, T)
         Sample of the scan.
     variance : ndarray, shape (n,)
@@ -108,10 +109,11 @@ def best_shape(candidates: Sequence[Explanations], curves: Curves, variance: Cur
 
     Returns
     -------
-    int
-        Index of the shape.
+    float
+        See `inverse_shape`.
     """
-    if len(candidates) == 1 or not len(curves):
-        return 0
+    shapes = [candidate.shape for candidate in candidates]
+    if not len(curves):
+        return 1.0 / shapes[0]
     left = np.stack([candidate.misfits(curves, variance) for candidate in candidates])
-    return chosen_shape(excesses(left, energies(curves)), [candidate.shape for candidate in candidates], BOX_EXCESS)
+    return inverse_shape(misfits(left, energies(curves)), shapes)

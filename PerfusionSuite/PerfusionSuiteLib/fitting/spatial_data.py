@@ -7,6 +7,7 @@ Needs PyTorch.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,7 +123,7 @@ def read_scan(
     """
     progress(0.0, "Response table")
     names = FAMILIES if plan.family == "auto" else (plan.family,)
-    manifolds = _manifolds(request, plan, names, device, gpu_rows)
+    manifolds, of_family = _manifolds(request, plan, names, device, gpu_rows)
     few, noise, rest, mean, finite = _compressed(request, manifolds[0], part_of(progress, 0.05, 0.25))
     give_back_freed()
     if not finite.any():
@@ -137,37 +138,47 @@ def read_scan(
     if plan.average:
         averaging = Averaging(mask, spacing, device, guide, plan.guide_hu, gpu_rows)
         averages = _averaged(averaging, few, noise, plan, variance, part_of(progress, 0.25, 0.9))
-    evidence, gray, best = None, None, 0
+    evidence, gray, family = None, None, names[0]
     if len(names) > 1:
         progress(0.9, "Choosing the residue")
         priors = (plan.typical_mtt_s, plan.mtt_spread, EARLY_SD_S)
         gray = _gray(request, mask, spacing, mean, finite) if plan.tissues else None
         evidence = choose_family(names, manifolds, averages.few, averages.variance, priors, gray)
-        best = names.index(evidence.family)
+        family = evidence.family
     mesh = Mesh(mask, spacing, device)
     progress(1.0, "Choosing the residue")
     return SpatialData(
-        manifolds[best], mesh, averages.few, averages.variance, math.sqrt(variance), finite, evidence, names[best],
+        of_family(family), mesh, averages.few, averages.variance, math.sqrt(variance), finite, evidence, family,
         None if guide is None else relaxed_edges(mesh, guide, plan.guide_hu),
         () if evidence is None or evidence.tissues is None or gray is None else tuple(
-            Tissue(family, manifolds[names.index(family)], torch.from_numpy(share).to(device))
-            for family, share in zip(evidence.tissues, (gray, 1.0 - gray), strict=True)
+            Tissue(kind, of_family(kind), torch.from_numpy(share).to(device))
+            for kind, share in zip(evidence.tissues, (gray, 1.0 - gray), strict=True)
         ),
     )  # fmt: skip
 
 
-def _manifolds(request: FitRequest, plan: Plan, names: tuple[str, ...], device: Any, gpu_rows: int | None) -> list[Manifold]:
-    """Surfaces of all families in one basis, so that curves need to be projected only once."""
+def _manifolds(
+    request: FitRequest, plan: Plan, names: tuple[str, ...], device: Any, gpu_rows: int | None
+) -> tuple[list[Manifold], Callable[[str], Manifold]]:
+    """Surfaces of families in one basis, so that curves are projected only once, and what makes one of any family in it."""
     problem = request.problem
     frames = Frames(problem.times_s.size, plan.frame_weights)
-    tables = [ResponseTable(problem.times_s, problem.aif, name, plan.dispersion) for name in names]
-    surfaces = [tabulate(table, frames, plan.earliest_delay_s, LATEST_CENTRE_S) for table in tables]
-    basis = find_basis(surfaces, frames, plan.rank)
-    common: dict[str, Any] = {
-        "rank": plan.rank, "frame_weights": plan.frame_weights, "earliest_delay_s": plan.earliest_delay_s, "device": device,
-        "gpu_rows": gpu_rows,
-    }  # fmt: skip
-    return [Manifold(table, surface=s, basis=basis, **common) for table, s in zip(tables, surfaces, strict=True)]
+
+    def tabulated(name: str) -> tuple[ResponseTable, Any]:
+        table = ResponseTable(problem.times_s, problem.aif, name, plan.dispersion)
+        return table, tabulate(table, frames, plan.earliest_delay_s, LATEST_CENTRE_S)
+
+    tables = {name: tabulated(name) for name in names}
+    basis = find_basis([surface for _, surface in tables.values()], frames, plan.rank)
+
+    def of_family(name: str) -> Manifold:
+        table, surface = tables.get(name) or tabulated(name)
+        return Manifold(
+            table, surface=surface, basis=basis, rank=plan.rank, frame_weights=plan.frame_weights,
+            earliest_delay_s=plan.earliest_delay_s, device=device, gpu_rows=gpu_rows,
+        )  # fmt: skip
+
+    return [of_family(name) for name in names], of_family
 
 
 def _compressed(

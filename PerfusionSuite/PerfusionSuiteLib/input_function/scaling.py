@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,9 +30,6 @@ NARROW_VEIN = 1.33
 """How far the chosen venous voxels stand out from the next ones where no vein is wide enough to fill a voxel. Of 24 development
 patients 6 stood out further; the arterial area of all 6 was more than 5 % too small, and of one of the others (by 32 %)."""
 
-NOTICEABLE_LATE = 0.05
-"""Change of the later part of the artery from which on users are told."""
-
 UNSURE_FACTOR = 0.10
 """Relative standard deviation of the factor from which on absolute values are called unreliable."""
 
@@ -51,18 +48,15 @@ class AreaRatio:
         Residual of the fit, over the peak.
     sd : float
         Relative standard deviation of the factor; NaN when it was not fitted as transport.
-    late : float
-        Share that the later part of the artery lacks, see `transport.later_part`; 0 when it was not asked.
     """
 
     factor: float
     from_fit: bool
     fit_rms: float
     sd: float = float("nan")
-    late: float = 0.0
 
 
-def area_ratio(aif: InputFunction, vof: InputFunction, *, later: bool = False) -> AreaRatio:
+def area_ratio(aif: InputFunction, vof: InputFunction) -> AreaRatio:
     """Compare the areas of a venous and an arterial curve.
 
     The vein is fitted as the delayed and dispersed artery (see `transport`), which serves truncated curves as well as whole ones.
@@ -75,8 +69,6 @@ def area_ratio(aif: InputFunction, vof: InputFunction, *, later: bool = False) -
     ----------
     aif, vof : InputFunction
         Curves with their baseline at zero.
-    later : bool
-        Also find what the later part of the artery lacks, if the vein is its copy and not smaller.
 
     Returns
     -------
@@ -85,9 +77,7 @@ def area_ratio(aif: InputFunction, vof: InputFunction, *, later: bool = False) -
     """
     passage = transport.fit(aif, vof)
     if passage.fits:
-        found = AreaRatio(passage.factor, True, passage.rms, passage.factor_sd)
-        whole = transport.fit(aif, vof, later=True) if later and passage.factor >= 1.0 else passage
-        return replace(found, factor=whole.factor, late=whole.late) if whole.fits else found
+        return AreaRatio(passage.factor, True, passage.rms, passage.factor_sd)
     return _ratio_of_areas(aif, vof)
 
 
@@ -142,9 +132,7 @@ def _area_until(curve: InputFunction, end_s: float) -> float:
     return float(np.trapezoid(np.interp(times, curve.times_s, curve.values), times))
 
 
-def scale_to_vof(
-    aif: InputFunction, vof: InputFunction | None, *, max_factor: float = 10.0, later: bool = False
-) -> InputFunction:
+def scale_to_vof(aif: InputFunction, vof: InputFunction | None, *, max_factor: float = 10.0) -> InputFunction:
     """Scale the arterial curve so that its first-pass area equals the venous one.
 
     Parameters
@@ -156,10 +144,6 @@ def scale_to_vof(
         ``absolute_values_unreliable``.
     max_factor : float
         Largest factor that is applied.
-    later : bool
-        Whether what the later part of the artery lacks, or has too much, is read off the vein as well. Tissue in its voxels,
-        motion and hardening of the beam change the first pass and what comes back differently, and a tail that is too low looks
-        like a long residue in all tissue.
 
     Returns
     -------
@@ -183,7 +167,7 @@ def scale_to_vof(
     if vof is None:
         missing = warning("vof_missing", "No vein was found, so the arterial curve was not scaled.", "Mark a large vein by hand.")
         return with_findings(aif, missing, _unreliable("no venous curve is available"), quality={**aif.quality, "scale": 1.0})
-    ratio = area_ratio(aif, vof, later=later)
+    ratio = area_ratio(aif, vof)
     delay = float(vof.times_s[int(np.argmax(vof.values))] - aif.times_s[int(np.argmax(aif.values))])
     doubts = _doubts(aif, vof, ratio)
     if doubts is not None:
@@ -194,18 +178,13 @@ def scale_to_vof(
         "aif_vof_delay_s": delay,
         "scale_fit_rms": ratio.fit_rms,
         "scale_sd": ratio.sd,
-        "late_share": ratio.late,
     }
     if not np.isfinite(ratio.factor):
         reason = f"the venous curve is cut off and its fit misses by {100 * ratio.fit_rms:.0f} % of the peak"
         return with_findings(aif, _unreliable(reason), quality={**quality, "scale": 1.0})
     factor = float(np.clip(ratio.factor, 1.0, max_factor))
     findings = _judged(ratio, max_factor)
-    if abs(ratio.late) >= NOTICEABLE_LATE:
-        text = f"After its first pass the arterial curve was changed by {100 * ratio.late:+.0f} %, as the vein shows it."
-        findings.append(QualityFinding("aif_later_part", "info", text, "Look at both curves."))
-    values = aif.values * (factor * (1.0 + ratio.late * transport.later_part(aif)))
-    return with_findings(aif, *findings, values=values, scale=factor, quality={**quality, "scale": factor})
+    return with_findings(aif, *findings, values=aif.values * factor, scale=factor, quality={**quality, "scale": factor})
 
 
 def _judged(ratio: AreaRatio, max_factor: float) -> list[QualityFinding]:

@@ -29,19 +29,8 @@ SPREADS = (0.15, 0.55, 1.2)
 SPREAD_PRIOR = 0.35
 """Standard deviation of the logarithm of the relative dispersion; matters only when the scan ends too early to show it."""
 
-LATE_PRIOR, MOST_LATE = 0.08, 0.25
-"""Standard deviation of the share that the later part of a measured artery lacks or has too much, and the most of it. Tissue in
-its voxels, motion and hardening of the beam change the first pass and what comes back differently."""
-
-LATE_LEVEL = 0.25
-"""Part of its peak to which an artery falls before its later part begins."""
-
-LIMITS = (
-    (-3.0, -1.0, np.log(0.5), np.log(SPREADS[0]), -MOST_LATE),
-    (6.0, 25.0, np.log(30.0), np.log(SPREADS[2]), MOST_LATE),
-)
-"""Of ln k (both peaks taken as 1), the shift in s, ln of the mean dispersion in s, ln of the relative dispersion, and what the
-later part of the artery lacks."""
+LIMITS = ((-3.0, -1.0, np.log(0.5), np.log(SPREADS[0])), (6.0, 25.0, np.log(30.0), np.log(SPREADS[2])))
+"""Of ln k (both peaks taken as 1), the shift in s, ln of the mean dispersion in s and ln of the relative dispersion."""
 
 POOR_TRANSPORT = 0.06
 """Residual of the fit, over the venous peak, from which on vein and artery do not belong together."""
@@ -62,8 +51,6 @@ class Transport:
         Its standard deviation over `factor`.
     shift_s, spread_s : float, s
         Pure delay and mean of the dispersion.
-    late : float
-        Share that the later part of the artery lacks (see `later_part`), as far as the vein tells it; 0 when it was not asked.
     rms : float
         Root mean square of the residual over the venous peak.
     curve : ndarray, shape (T,)
@@ -76,7 +63,6 @@ class Transport:
     factor_sd: float
     shift_s: float
     spread_s: float
-    late: float
     rms: float
     curve: FloatArray
     success: bool
@@ -87,7 +73,7 @@ class Transport:
         return self.success and self.rms <= POOR_TRANSPORT
 
 
-def fit(aif: InputFunction, vof: InputFunction, *, later: bool = False) -> Transport:
+def fit(aif: InputFunction, vof: InputFunction) -> Transport:
     """Fit a vein as a delayed and dispersed artery.
 
     The transport function is a delayed gamma density, as used for indicator transport through organs (Thompson et al., Circ. Res.
@@ -97,8 +83,6 @@ def fit(aif: InputFunction, vof: InputFunction, *, later: bool = False) -> Trans
     ----------
     aif, vof : InputFunction
         Curves with their baseline at zero.
-    later : bool
-        Also find what the later part of the artery lacks.
 
     Returns
     -------
@@ -113,23 +97,22 @@ def fit(aif: InputFunction, vof: InputFunction, *, later: bool = False) -> Trans
     height = max(float(np.max(vof.values)), 1e-12)
     target = vof.values / height
     artery /= max(float(np.max(aif.values)), 1e-12)
-    share = np.interp(fine, aif.times_s, later_part(aif)) if later else np.zeros(count)
     gap = _moment_gap(aif, vof)
     found = []
     for shift_part in (0.2, 0.5):
-        begin = np.array([0.0, shift_part * gap, np.log(max((1 - shift_part) * gap, 1.0)), np.log(0.55), 0.0])
-        first = _model(begin, artery, share, fine, vof.times_s)
+        begin = np.array([0.0, shift_part * gap, np.log(max((1 - shift_part) * gap, 1.0)), np.log(0.55)])
+        first = _model(begin, artery, fine, vof.times_s)
         begin[0] = np.log(np.clip((target @ first) / max(float(first @ first), 1e-12), 0.1, 100.0))
         options = {"loss": "soft_l1", "f_scale": LOSS_SCALE, "bounds": LIMITS, "max_nfev": 60}
-        found.append(least_squares(_residual, begin, args=(artery, share, fine, vof.times_s, target), **options))
+        found.append(least_squares(_residual, begin, args=(artery, fine, vof.times_s, target), **options))
     best = min(found, key=lambda result: float(result.cost))
-    curve = _model(best.x, artery, share, fine, vof.times_s)
+    curve = _model(best.x, artery, fine, vof.times_s)
     rms = float(np.sqrt(np.mean((curve - target) ** 2)))
     normal = best.jac.T @ best.jac
     variance = max((rms / LEAST_RESIDUAL) ** 2, 1.0) * np.linalg.pinv(normal)[0, 0]
     factor = float(np.exp(best.x[0])) * height / max(float(np.max(aif.values)), 1e-12)
     shift, spread = float(best.x[1]), float(np.exp(best.x[2]))
-    return Transport(factor, float(np.sqrt(variance)), shift, spread, float(best.x[4]), rms, curve * height, bool(best.success))
+    return Transport(factor, float(np.sqrt(variance)), shift, spread, rms, curve * height, bool(best.success))
 
 
 def courses(aif: InputFunction, times_s: FloatArray, shifts_s: FloatArray, means_s: FloatArray) -> FloatArray:
@@ -153,47 +136,23 @@ def courses(aif: InputFunction, times_s: FloatArray, shifts_s: FloatArray, means
     start = min(float(aif.times_s[0]), float(times_s[0]))
     fine = start + step * np.arange(int(np.ceil((float(times_s[-1]) - start) / step)) + 1)
     artery, spread = _resampled(aif, fine), np.log(SPREADS[1])
-    pairs = [np.array([0.0, shift, np.log(mean), spread, 0.0]) for shift in shifts_s for mean in means_s]
-    return np.stack([_model(pair, artery, np.zeros_like(fine), fine, times_s) for pair in pairs])
+    pairs = [np.array([0.0, shift, np.log(mean), spread]) for shift in shifts_s for mean in means_s]
+    return np.stack([_model(pair, artery, fine, times_s) for pair in pairs])
 
 
-def later_part(aif: InputFunction) -> FloatArray:
-    """Say which part of an artery is what comes back after its first pass.
-
-    Parameters
-    ----------
-    aif : InputFunction
-        Curve with its baseline at zero.
-
-    Returns
-    -------
-    ndarray, shape (T,)
-        0 up to the peak, 1 from where the curve has fallen to `LATE_LEVEL` of it.
-    """
-    top = int(aif.values.argmax())
-    fallen = np.flatnonzero(aif.values[top:] <= LATE_LEVEL * aif.values[top])
-    if not fallen.size:
-        return np.zeros(aif.times_s.size)
-    begin, end = aif.times_s[top], aif.times_s[top + fallen[0]]
-    part: FloatArray = np.clip((aif.times_s - begin) / (end - begin), 0.0, 1.0) ** 2
-    return part
+def _residual(p: FloatArray, artery: FloatArray, fine: FloatArray, times: FloatArray, target: FloatArray) -> FloatArray:
+    misfit = (_model(p, artery, fine, times) - target) / LEAST_RESIDUAL
+    return np.append(misfit, (p[3] - np.log(SPREADS[1])) / SPREAD_PRIOR)
 
 
-def _residual(
-    p: FloatArray, artery: FloatArray, later: FloatArray, fine: FloatArray, times: FloatArray, target: FloatArray
-) -> FloatArray:
-    misfit = (_model(p, artery, later, fine, times) - target) / LEAST_RESIDUAL
-    return np.append(misfit, [(p[3] - np.log(SPREADS[1])) / SPREAD_PRIOR, p[4] / LATE_PRIOR])
-
-
-def _model(p: FloatArray, artery: FloatArray, later: FloatArray, fine: FloatArray, times: FloatArray) -> FloatArray:
-    """Venous curve at its frame times; parameters are those of `LIMITS`."""
+def _model(p: FloatArray, artery: FloatArray, fine: FloatArray, times: FloatArray) -> FloatArray:
+    """Venous curve at its frame times; parameters are ln k, shift, ln mean and ln relative dispersion."""
     factor, shift, mean, spread = np.exp(p[0]), p[1], np.exp(p[2]), np.exp(p[3])
     step = fine[1] - fine[0]
     shape = 1.0 / spread**2
     edges = np.maximum((np.arange(fine.size + 1) - 0.5) * step, 0.0)
     cells = np.diff(gammainc(shape, shape * edges / mean))
-    curve = factor * np.convolve(artery * (1.0 + p[4] * later), cells)[: fine.size]
+    curve = factor * np.convolve(artery, cells)[: fine.size]
     result: FloatArray = np.interp(times - shift, fine, curve, left=0.0)
     return result
 

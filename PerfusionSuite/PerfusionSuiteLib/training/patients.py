@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import input_function, phantom, series
+from .. import phantom, series
+from ..arterial_input import as_tissue_shows, chosen_curves, scaled
 from ..core import InvalidInputError, PerfusionSeries, ProgressCallback, part_of
 from ..core.geometry import BoolArray, FloatArray
 from ..fitting.standard_frame import STANDARD_SHAPE, STANDARD_SPACING_MM
@@ -94,13 +95,11 @@ def prepared(scan: PerfusionSeries, name: str, progress: ProgressCallback | None
     Patient
         Ready for a fit.
     """
-    settings = Settings()
-    found = prepare_ctp(scan, settings, UserInputs(), (True, False), Clock(), part_of(progress, 0.0, 0.9))
-    curves, image = found.concentration, found.density_image
-    common: dict[str, Any] = {"mask": curves.mask, "affine": curves.affine, "baseline": image}
-    aif = input_function.select_aif(curves.data, curves.times_s, exclude=found.avoid, method=settings.aif_method, **common)
-    vof = input_function.select_vof(curves.data, curves.times_s, aif=aif, **common)
-    aif = input_function.scale_to_vof(aif, vof, later=True)
+    settings, inputs, clock = Settings(), UserInputs(), Clock()
+    found = prepare_ctp(scan, settings, inputs, (True, False), clock, part_of(progress, 0.0, 0.9))
+    measured, vof = chosen_curves(found, settings, inputs, clock, part_of(progress, 0.9, 1.0))
+    aif = scaled(as_tissue_shows(measured, found, settings, inputs, clock), vof, settings, inputs)
+    curves = found.concentration
     return Patient(name, curves.data[curves.mask], curves.mask, curves.affine, curves.times_s, np.asarray(aif.values, np.float64))
 
 

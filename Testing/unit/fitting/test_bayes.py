@@ -55,22 +55,22 @@ class TestKnownResidues:
         assert maps["cbv"][0] == pytest.approx(flow * mtt / 60, rel=0.04)
         assert maps["cbf"][0] == pytest.approx(flow, rel=0.08)
 
-    def test_a_box_whose_edges_the_vessels_round_stays_a_box(self) -> None:
+    def test_a_box_whose_edges_the_vessels_round_stays_nearly_a_box(self) -> None:
         """Dispersion that the model does not know makes edges round, which nothing else in tissue with boxes would do."""
         kernel = np.exp(-np.arange(0.0, 6.0, 1.0) / 1.0)
         curves = many(np.inf, np.random.default_rng(5))
         rounded = np.apply_along_axis(lambda curve: np.convolve(curve, kernel / kernel.sum())[: curve.size], 1, curves)
-        assert float(run(rounded)["shape"]) == np.inf
+        assert float(run(rounded)["shape"]) >= 8.0
 
     def test_the_shape_does_not_depend_on_how_well_the_noise_is_known(self) -> None:
         curves = many(2.0, np.random.default_rng(7)) + np.random.default_rng(8).normal(0.0, 0.3, (60, TIMES.size))
         found = {float(run(curves, noise_sd=sigma)["shape"]) for sigma in (0.05, 0.3, 1.0)}
-        assert found <= {1.5, 2.0, 3.0}
+        assert 1.5 <= min(found) <= max(found) <= 3.0
 
     @pytest.mark.parametrize("shape", [1.0, 3.0, 6.0])
     def test_are_told_apart_by_many_curves(self, shape: float) -> None:
-        maps = run(many(shape, np.random.default_rng(3)), shapes=(1.0, 3.0, 6.0))
-        assert float(maps["shape"]) == shape
+        maps = run(many(shape, np.random.default_rng(3)))
+        assert 1.0 / float(maps["shape"]) == pytest.approx(1.0 / shape, abs=0.04)
 
     def test_of_late_tissue_under_noise_stay_late(self) -> None:
         rng = np.random.default_rng(1)

@@ -15,7 +15,8 @@ from PerfusionSuiteLib.core.errors import GridMismatchError, InvalidInputError
 from PerfusionSuiteLib.core.watch import NoWatch
 from PerfusionSuiteLib.deconvolution.codes import QualityCode
 from PerfusionSuiteLib.fitting.curve_model import CurveModel
-from PerfusionSuiteLib.fitting.residue_shape import chosen_shape, evidence_against
+from PerfusionSuiteLib.fitting.residue_shape import inverse_shape, misfits, shape_from
+from PerfusionSuiteLib.fitting.response_table import shape_of
 from PerfusionSuiteLib.fitting.tissue_classes import gray_share
 
 SHAPE, SPACING = (48, 48, 4), (2.0, 2.0, 8.0)
@@ -124,30 +125,35 @@ class TestShareOfGrayMatter:
 
 
 class TestEvidence:
-    def test_the_shape_that_leaves_only_noise_wins_and_a_box_needs_less(self) -> None:
-        draw = np.random.default_rng(0)
-        noise = draw.chisquare(8, 2000)
-        total, variance = np.full(2000, 400.0), np.ones(2000)
-        shapes = (float("inf"), 3.0, 1.0)
-        for best in range(3):
-            left = np.stack([noise + 12.0 * abs(n - best) for n in range(3)])
-            assert chosen_shape(evidence_against(left, total, variance), shapes) == best
-        close = evidence_against(np.stack([1.02 * noise, noise, 2.0 * noise]), total, variance)
-        assert chosen_shape(close, shapes) == 0
+    SHAPES = (float("inf"), 10.0, 5.0, 3.0, 2.0, 1.5, 1.0)
+
+    @staticmethod
+    def left(inverse: float) -> np.ndarray:
+        """What responses of each shape leave of curves whose residue has a given shape: noise, and more the farther it is."""
+        noise = np.random.default_rng(0).chisquare(8, 2000)
+        return np.stack([noise + 60.0 * (1.0 / shape - inverse) ** 2 for shape in TestEvidence.SHAPES])
+
+    @pytest.mark.parametrize("inverse", [0.0, 0.15, 0.4, 0.75, 1.0])
+    def test_the_shape_that_leaves_only_noise_is_found_also_between_those_that_were_tried(self, inverse: float) -> None:
+        found = inverse_shape(misfits(self.left(inverse), np.full(2000, 400.0)), self.SHAPES)
+        assert found == pytest.approx(inverse, abs=0.03)
 
     def test_it_does_not_depend_on_the_unit_of_the_curves(self) -> None:
-        left = np.random.default_rng(1).chisquare(6, (3, 500))
-        one = evidence_against(left, np.full(500, 90.0), np.ones(500))
-        other = evidence_against(left * 49.0, np.full(500, 90.0 * 49.0), np.full(500, 49.0))
-        np.testing.assert_allclose(one, other)
+        left = self.left(0.3)
+        np.testing.assert_allclose(misfits(left, np.full(2000, 400.0)), misfits(left * 49.0, np.full(2000, 400.0 * 49.0)))
+
+    def test_hardly_rounded_boxes_are_boxes_and_nearly_exponentials_exponentials(self) -> None:
+        assert shape_from(0.03) == float("inf")
+        assert shape_from(0.99) == 1.0
+        assert shape_from(0.3) == pytest.approx(3.33)
 
 
 class TestFit:
     def test_each_tissue_gets_its_own_residue_and_flow_is_right_in_both(self) -> None:
         maps, field, watch = both()
         assert "residues_by_tissue" in watch.codes
-        assert field.settings["family"] in ("gamma:3", "gamma:5", "gamma:10")
-        assert field.settings["white_family"] in ("exponential", "gamma:1.5")
+        assert 3.0 <= shape_of(field.settings["family"]) <= 10.0
+        assert 1.0 <= shape_of(field.settings["white_family"]) <= 1.5
         for name, most in (("cbf", 0.12), ("tmax", 0.08)):
             assert np.abs(biases(maps, name)).max() < most
         brain = head()[0]

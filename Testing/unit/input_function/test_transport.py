@@ -114,21 +114,3 @@ def test_the_courses_of_veins_are_those_that_the_fit_finds_again():
         assert again.fits
         assert again.factor == pytest.approx(1.0, rel=0.02)
         assert again.shift_s + again.spread_s == pytest.approx(shift + mean, rel=0.03)
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("lacks", [0.0, 0.12, -0.1])
-def test_what_the_later_part_of_an_artery_lacks_is_read_off_the_vein(kernel, lacks):
-    true, vein = pair(60.0, kernel, noise=0.3)
-    after = np.clip((true.times_s - 12.0) / 4.0, 0.0, 1.0)
-    scaled = scale_to_vof(InputFunction(true.times_s, true.values * (1.0 - lacks * after)), vein, later=True)
-    tail = true.times_s >= 18.0
-    level = scaled.values[tail].sum() / (true.values[tail].sum() / 0.4)
-    assert level == pytest.approx(1.0, abs=0.05)
-    assert "aif_later_part" in scaled.flags or lacks < 0.1
-
-
-def test_a_vein_that_is_cut_off_does_not_change_the_later_part_of_an_artery():
-    artery, vein = pair(30.0)
-    scaled = scale_to_vof(artery, vein, later=True)
-    assert scaled.quality["late_share"] == pytest.approx(0.0, abs=0.03)

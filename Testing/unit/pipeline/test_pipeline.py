@@ -139,3 +139,14 @@ def test_unknown_settings_are_named():
 def test_a_gpu_is_refused_for_a_method_that_cannot_use_it():
     with pytest.raises(InvalidInputError, match="'csvd' computes on the CPU only"):
         pipeline.Settings(method="csvd", device="cuda:0")
+
+
+def test_the_later_part_of_an_artery_of_voxels_is_what_tissue_asks_for(study, patient):
+    """A curve that the user gave is left alone; one of voxels that was spoiled is mended by the same tissue."""
+    series, settings = patient[0], pipeline.Settings(motion_correction=False, noise_reduction="none", method="csvd")
+    given = dataclasses.replace(study.aif, values=study.aif.values * np.linspace(1.0, 0.8, study.aif.times_s.size))
+    assert np.array_equal(pipeline.run(series, settings, inputs=pipeline.UserInputs(aif=given)).aif.values, given.values)
+    assert abs(study.aif.quality["late_share"]) < 0.15
+    as_found = pipeline.run(series, dataclasses.replace(settings, scale_aif=False)).aif
+    assert as_found.scale == 1.0
+    assert "late_share" not in as_found.quality

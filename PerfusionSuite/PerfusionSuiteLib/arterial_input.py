@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arterial and the venous curve of a prepared scan: chosen, scaled for partial volume, checked against tissue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from . import fitting, input_function, regional
+from .core import Concentration, InputFunction, InvalidInputError, ProgressCallback, QualityFinding
+from .core.geometry import voxel_sizes
+from .input_function.quality import warning, with_findings
+from .preparation import Clock, Prepared
+from .settings import Settings, UserInputs
+
+NOTICEABLE = 0.05
+"""Change of the later part of the artery from which on users are told."""
+
+
+def chosen_curves(
+    prepared: Prepared, settings: Settings, inputs: UserInputs, clock: Clock, progress: ProgressCallback
+) -> tuple[InputFunction, InputFunction | None]:
+    """Choose AIF and VOF; the artery as it was measured, or the mean of tissue for a method that takes that."""
+    c, image = prepared.concentration, prepared.density_image
+    if not regional.needs_artery(settings, inputs):
+        with clock.step("input_function"):
+            progress(0.0, "Reference curve")
+            return regional.reference_input(c, prepared.masks), None
+    with clock.step("input_function"):
+        progress(0.0, "Arterial input function")
+        aif = _given(inputs, "aif", prepared) or input_function.select_aif(
+            c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
+            method=settings.aif_method, unit=c.unit,
+        )  # fmt: skip
+        _check_beginning(c, aif)
+        progress(0.6, "Venous output function")
+        vof = _given(inputs, "vof", prepared) or input_function.select_vof(
+            c.data, c.times_s, mask=c.mask, affine=c.affine, aif=aif, baseline=image
+        )
+    return aif, vof
+
+
+def scaled(measured: InputFunction, vof: InputFunction | None, settings: Settings, inputs: UserInputs) -> InputFunction:
+    """Scale a measured artery for partial volume."""
+    return input_function.scale_to_vof(measured, vof) if _is_rough(measured, settings, inputs) else measured
+
+
+def as_tissue_shows(
+    measured: InputFunction, prepared: Prepared, settings: Settings, inputs: UserInputs, clock: Clock
+) -> InputFunction:
+    """Raise or lower what follows the first pass of a measured artery as tissue asks for (CT).
+
+    Tissue in the voxels of an artery, motion and hardening of the beam change the first pass and what comes back differently. A
+    later part that is too low makes all tissue look as if its residue were longer.
+    """
+    c, masks = prepared.concentration, prepared.masks
+    if c.unit != "HU" or not _is_rough(measured, settings, inputs):
+        return measured
+    with clock.step("input_function"):
+        tissue = c.mask & ~(masks.csf | masks.vessel | masks.bone)
+        curves = fitting.sampled_curves(c.data, tissue, voxel_sizes(c.affine))
+        share = fitting.lacking_share(curves, c.times_s, measured.values)
+    if np.isnan(share):
+        return measured
+    if np.isinf(share):
+        side = "stronger" if share > 0 else "weaker"
+        text = f"Tissue asks for an artery that is far {side} after its first pass than the one that was found."
+        return with_findings(measured, warning("aif_later_part", text, "Look at the arterial voxels and their curve."))
+    findings = []
+    if abs(share) >= NOTICEABLE:
+        text = f"After its first pass the arterial curve was changed by {100 * share:+.0f} %, as tissue shows it."
+        findings.append(QualityFinding("aif_later_part", "info", text, "Look at both curves."))
+    values = measured.values * (1.0 + share * fitting.later_part(c.times_s, measured.values))
+    return with_findings(measured, *findings, values=values, quality={**measured.quality, "late_share": share})
+
+
+def _is_rough(measured: InputFunction, settings: Settings, inputs: UserInputs) -> bool:
+    """Whether a curve is one of voxels, which a curve that the user gave or the mean of tissue is not."""
+    return measured.kind == "aif" and settings.scale_aif and inputs.aif is None
+
+
+def _check_beginning(concentration: Concentration, aif: InputFunction) -> None:
+    """Refuse a scan whose bolus was missed: what was chosen as an artery then is none."""
+    told = {finding.code for finding in (*concentration.findings, *aif.findings)}
+    if aif.origin == "automatic" and {"short_baseline", "aif_late"} <= told:
+        msg = (
+            "The scan begins when contrast is already in the brain, and no artery was found that fills before the tissue. "
+            "Choose a scan that starts earlier, or give the arterial curve."
+        )
+        raise InvalidInputError(msg)
+
+
+def _given(inputs: UserInputs, kind: str, prepared: Prepared) -> InputFunction | None:
+    """Return the curve that the user gave, at the times of the concentration, which has lost frames or was resampled."""
+    c, masks = prepared.concentration, prepared.masks
+    curve, points = (inputs.aif, inputs.aif_points) if kind == "aif" else (inputs.vof, inputs.vof_points)
+    times = c.times_s
+    if points is not None:
+        inside = masks.brain & c.mask & ~(masks.vessel | masks.csf)
+        tissue = c.data[inside].mean(axis=0) if inside.any() else None
+        return input_function.from_points(
+            c.data, times, points, affine=c.affine, mask=c.mask, kind=kind, tissue_curve=tissue, unit=c.unit
+        )
+    if curve is None or (curve.times_s.size == times.size and np.allclose(curve.times_s, times)):
+        return curve
+    return replace(curve, times_s=times, values=np.interp(times, curve.times_s, curve.values))
