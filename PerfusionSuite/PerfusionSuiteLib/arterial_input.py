@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import fitting, input_function, regional
 from .core import Concentration, InputFunction, InvalidInputError, ProgressCallback, QualityFinding
@@ -16,6 +18,10 @@ from .settings import Settings, UserInputs
 
 NOTICEABLE = 0.05
 """Change of the later part of the artery from which on users are told."""
+
+FAR_WORSE = 0.1
+"""By how much an artery must explain tissue worse than another one (mean logarithm of what is left): among good arteries of six
+development patients that differs by up to 0.05, between one that left its voxels and others by 0.3."""
 
 
 def chosen_curves(
@@ -29,10 +35,10 @@ def chosen_curves(
             return regional.reference_input(c, prepared.masks), None
     with clock.step("input_function"):
         progress(0.0, "Arterial input function")
-        aif = _given(inputs, "aif", prepared) or input_function.select_aif(
+        aif = _given(inputs, "aif", prepared) or _feeding(prepared, input_function.aif_candidates(
             c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
             method=settings.aif_method, unit=c.unit,
-        )  # fmt: skip
+        ))  # fmt: skip
         _check_beginning(c, aif)
         progress(0.6, "Venous output function")
         vof = _given(inputs, "vof", prepared) or input_function.select_vof(
@@ -54,12 +60,11 @@ def as_tissue_shows(
     Tissue in the voxels of an artery, motion and hardening of the beam change the first pass and what comes back differently. A
     later part that is too low makes all tissue look as if its residue were longer.
     """
-    c, masks = prepared.concentration, prepared.masks
+    c = prepared.concentration
     if c.unit != "HU" or not _is_rough(measured, settings, inputs):
         return measured
     with clock.step("input_function"):
-        tissue = c.mask & ~(masks.csf | masks.vessel | masks.bone)
-        curves = fitting.sampled_curves(c.data, tissue, voxel_sizes(c.affine))
+        curves = _tissue(prepared)
         share = fitting.lacking_share(curves, c.times_s, measured.values)
     if np.isnan(share):
         return measured
@@ -73,6 +78,30 @@ def as_tissue_shows(
         findings.append(QualityFinding("aif_later_part", "info", text, "Look at both curves."))
     values = measured.values * (1.0 + share * fitting.later_part(c.times_s, measured.values))
     return with_findings(measured, *findings, values=values, quality={**measured.quality, "late_share": share})
+
+
+def _feeding(prepared: Prepared, arteries: Sequence[InputFunction]) -> InputFunction:
+    """Choose among arteries, best first: the first one, unless it explains tissue far worse than another (CT).
+
+    Where the head moved, a tall and early curve can be one whose artery left its voxels.
+    """
+    c = prepared.concentration
+    if c.unit != "HU" or len(arteries) == 1:
+        return arteries[0]
+    curves = _tissue(prepared)
+    left = np.array([fitting.unexplained(curves, c.times_s, artery.values) for artery in arteries])
+    if np.isnan(left).any() or left[0] - left.min() <= FAR_WORSE:
+        return arteries[0]
+    text = "The most conspicuous artery cannot have fed this tissue; another one was taken."
+    chosen = arteries[int(left.argmin())]
+    return with_findings(chosen, QualityFinding("aif_by_tissue", "info", text, "Look at the arterial voxels and their curve."))
+
+
+def _tissue(prepared: Prepared) -> NDArray[np.float32]:
+    """Curves from all tissue."""
+    c, masks = prepared.concentration, prepared.masks
+    tissue = c.mask & ~(masks.csf | masks.vessel | masks.bone)
+    return fitting.sampled_curves(c.data, tissue, voxel_sizes(c.affine))
 
 
 def _is_rough(measured: InputFunction, settings: Settings, inputs: UserInputs) -> bool:

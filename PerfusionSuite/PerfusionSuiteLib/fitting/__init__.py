@@ -6,7 +6,7 @@ from .artery_error import with_artery_error
 from .bayes import FOUND_AT_FILTERED
 from .field_file import load_field, save_field
 from .field_sampling import fitted_aif, fitted_curves, sample
-from .later_part import lacking_share, later_part, sampled_curves
+from .later_part import lacking_share, later_part, sampled_curves, unexplained
 from .registry import METHODS, FitMethod
 from .sampling_grid import sampling_grid
 from .tissue_classes import gray_share
@@ -28,5 +28,6 @@ __all__ = [
     "sampled_curves",
     "sampling_grid",
     "save_field",
+    "unexplained",
     "with_artery_error",
 ]

@@ -23,7 +23,8 @@ DELAYS_S = np.linspace(-3.0, 12.0, 31)
 MTTS_S = np.geomspace(1.5, 20.0, 18)
 
 SHARES = np.linspace(-0.5, 0.5, 11)
-"""What is tried; in between a parabola tells."""
+NEAR_SHARES = np.array([-0.1, 0.0, 0.1])
+"""What is tried, in between a parabola tells; and what is tried where arteries are compared."""
 
 COMPONENTS = 12
 SAMPLE = 6000
@@ -117,22 +118,54 @@ def lacking_share(curves: Curves, times_s: FloatArray, aif: FloatArray) -> float
     Blind deconvolution of one unknown: for each share and each shape of gamma-distributed transit times the best response of a
     dictionary is taken for each curve, and `residue_shape.misfits` are minimized over both.
     """
-    later = later_part(times_s, aif)
-    noise = noise_sd(curves.astype(np.float64))
-    curves = curves[energies(curves) > SEEN * curves.shape[1] * noise**2]
-    if not later.any() or len(curves) < LEAST_CURVES:
+    curves = _clear(curves)
+    if not later_part(times_s, aif).any() or len(curves) < LEAST_CURVES:
         return float("nan")
-    pairs = [[_responses(times_s, curve, shape) for curve in (aif, aif * later)] for shape in SHAPES]
-    every = np.concatenate([responses[::3] for pair in pairs for responses in pair])
-    basis = np.linalg.eigh(every.T @ every)[1][:, ::-1][:, :COMPONENTS]
-    few, total = ((curves - curves.mean(axis=1, keepdims=True)) @ basis).astype(np.float32), energies(curves)
-    small = [(first @ basis, second @ basis) for first, second in pairs]
-    left = np.array([_left(few, total, [first + share * second for first, second in small]) for share in SHARES])
+    left = _left_by_share(curves, times_s, aif, SHARES)
     best = int(left.argmin())
     if best in (0, left.size - 1):
         return float(np.copysign(np.inf, SHARES[best]))
     low, middle, high = left[best - 1 : best + 2]
     return float(SHARES[best] + 0.5 * (SHARES[1] - SHARES[0]) * (low - high) / (low - 2.0 * middle + high))
+
+
+def unexplained(curves: Curves, times_s: FloatArray, aif: FloatArray) -> float:
+    """Say how badly an artery explains tissue, its later part a little raised or lowered if that helps.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (n, T)
+        Curves of tissue (see `sampled_curves`).
+    times_s : ndarray, shape (T,), s
+        Frame times.
+    aif : ndarray, shape (T,)
+        Arterial input, in any unit.
+
+    Returns
+    -------
+    float
+        `residue_shape.misfits` of the shape that suits best; NaN if too little tissue stands out of the noise.
+    """
+    curves = _clear(curves)
+    return float(_left_by_share(curves, times_s, aif, NEAR_SHARES).min()) if len(curves) >= LEAST_CURVES else float("nan")
+
+
+def _clear(curves: Curves) -> Curves:
+    """Curves that stand out of the noise."""
+    noise = noise_sd(curves.astype(np.float64))
+    clear: Curves = curves[energies(curves) > SEEN * curves.shape[1] * noise**2]
+    return clear
+
+
+def _left_by_share(curves: Curves, times_s: FloatArray, aif: FloatArray, shares: FloatArray) -> FloatArray:
+    """What is left of the curves for each share that the later part is raised by."""
+    later = aif * later_part(times_s, aif)
+    pairs = [(_responses(times_s, aif, shape), _responses(times_s, later, shape)) for shape in SHAPES]
+    every = np.concatenate([responses[::3] for pair in pairs for responses in pair])
+    basis = np.linalg.eigh(every.T @ every)[1][:, ::-1][:, :COMPONENTS]
+    few, total = ((curves - curves.mean(axis=1, keepdims=True)) @ basis).astype(np.float32), energies(curves)
+    small = [(first @ basis, second @ basis) for first, second in pairs]
+    return np.array([_left(few, total, [first + share * second for first, second in small]) for share in shares])
 
 
 def _responses(times_s: FloatArray, aif: FloatArray, shape: float) -> FloatArray:

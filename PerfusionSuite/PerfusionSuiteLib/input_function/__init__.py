@@ -5,12 +5,13 @@ from . import gamma_variate
 from .manual import from_click, from_mask, from_points, from_voxels
 from .quality import describe
 from .scaling import area_ratio, scale_to_vof
-from .selection import METHODS, select_aif
+from .selection import METHODS, aif_candidates, select_aif
 from .tables import from_csv, to_csv
 from .venous import select_vof
 
 __all__ = [
     "METHODS",
+    "aif_candidates",
     "area_ratio",
     "describe",
     "from_click",

@@ -31,6 +31,9 @@ DOUBT = 3.0
 """How many times the misfit of a curve is taken off its height."""
 
 CORE_VOXELS = 5
+OTHERS = 5
+"""Groups beside the best one whose voxels are kept, in case tissue cannot have been fed by that."""
+
 FEWEST_VOXELS, MOST_VOXELS = 3, 15
 KEEP_LEVEL, SAME_TIME_S, REFINING_ROUNDS = 0.6, 0.2, 3
 MOST_DELAY_S, EARLY_SHARE, EARLY_SHARE_MOVED = 1.0, 0.15, 0.3
@@ -50,11 +53,14 @@ class Choice:
         Mean score of the core, larger is better.
     wider : bool
         True when only the wider second search found something.
+    others : tuple of ndarray of int
+        Voxels that other groups lead to, the best first.
     """
 
     index: NDArray[np.int64]
     score: float
     wider: bool = False
+    others: tuple[NDArray[np.int64], ...] = ()
 
 
 def beside_veins(pool: Pool, allowed: BoolArray, rank: int) -> BoolArray:
@@ -121,11 +127,12 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
     cores = [group[np.argsort(-score[group], kind="stable")[:CORE_VOXELS]] for group in groups]
     means = np.stack([pool.curves[core].mean(axis=0) for core in cores])
     values = scale.score(curve_features(means, pool.times_s))  # of mean curves: features of single voxels are noisier
-    winner = int(np.argmax(values))
+    order = np.argsort(-values, kind="stable")
     if baseline is not None:
         own = np.asarray(baseline).reshape(-1)[pool.index[members]]
-        members = np.union1d(members[(own >= BASELINE_HU[0]) & (own <= BASELINE_HU[1])], cores[winner])
-    return Choice(_refined(pool, cores[winner], members), float(values[winner]))
+        members = members[(own >= BASELINE_HU[0]) & (own <= BASELINE_HU[1])]
+    chosen, *others = (_refined(pool, cores[n], np.union1d(members, cores[n])) for n in order[: 1 + OTHERS])
+    return Choice(chosen, float(values[order[0]]), others=tuple(others))
 
 
 def _earliest(pool: Pool, members: NDArray[np.int64], rank: int) -> NDArray[np.int64]:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -48,7 +50,27 @@ def select_aif(
     progress: ProgressCallback | None = None,
     unit: str = "HU",
 ) -> InputFunction:
-    """Choose arterial voxels and return their mean curve, unscaled.
+    """Choose arterial voxels and return their mean curve, unscaled: the first of `aif_candidates`, which has the parameters."""
+    return aif_candidates(
+        concentration, times_s, mask=mask, affine=affine, baseline=baseline, exclude=exclude, method=method,
+        tissue_curve=tissue_curve, progress=progress, unit=unit,
+    )[0]  # fmt: skip
+
+
+def aif_candidates(
+    concentration: NDArray[Any],
+    times_s: ArrayLike,
+    *,
+    mask: NDArray[Any],
+    affine: ArrayLike,
+    baseline: NDArray[Any] | None = None,
+    exclude: NDArray[Any] | None = None,
+    method: str = "score",
+    tissue_curve: ArrayLike | None = None,
+    progress: ProgressCallback | None = None,
+    unit: str = "HU",
+) -> list[InputFunction]:
+    """Choose arterial voxels in several places and return their mean curves, unscaled, the best first.
 
     Voxels are chosen on a copy of the curves that is nearly free of noise; the curve is the mean of the measured data, lifted
     to start at zero where contrast had arrived within its baseline frames (``quality["baseline_shift"]``).
@@ -79,8 +101,8 @@ def select_aif(
 
     Returns
     -------
-    InputFunction
-        With `quality`, and flags such as ``aif_weak``, ``aif_late``, ``aif_coverage_short``.
+    list of InputFunction
+        With `quality`, and flags such as ``aif_weak``, ``aif_late``, ``aif_coverage_short``. One unless the method is ``score``.
 
     Raises
     ------
@@ -105,7 +127,11 @@ def select_aif(
             "give a curve from a file, or check the timing and the brain mask."
         )
         raise InvalidInputError(msg)
-    return _measured(pool, choice, unit)
+    found = [_measured(pool, choice, unit)]
+    for index in choice.others:
+        with contextlib.suppress(InvalidInputError):  # another place without a usable bolus is none
+            found.append(_measured(pool, replace(choice, index=index), unit))
+    return found
 
 
 def _check_extras(
@@ -160,7 +186,7 @@ def _by_score(
     for allowed in (shaped, loose & clear, criteria.shaped_like_arteries(pool) & permitted, loose & permitted):
         other = arterial.search(pool, allowed, baseline, 2, WIDER_SHARE)
         if other is not None and (choice is None or not _unconvincing(pool, other)):
-            return Choice(other.index, other.score, wider=True)
+            return replace(other, wider=True)
     return choice
 
 

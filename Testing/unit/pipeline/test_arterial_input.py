@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which artery is taken, and how its later part is mended, when tissue tells what it was fed with."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib.arterial_input import as_tissue_shows, chosen_curves
+from PerfusionSuiteLib.core import InputFunction, no_progress
+from PerfusionSuiteLib.fitting import later_part
+from PerfusionSuiteLib.fitting.curve_model import CurveModel
+from PerfusionSuiteLib.preparation import Clock
+from PerfusionSuiteLib.settings import Settings, UserInputs
+
+TIMES = np.linspace(0.0, 55.0, 56)
+SHAPE = (48, 48, 2)
+
+
+def passage(start: float, width: float) -> np.ndarray:
+    x = np.maximum(TIMES - start, 0.0) / width
+    return np.asarray((x * np.exp(1.0 - x)) ** 3)
+
+
+ARTERY = 300.0 * (passage(8.0, 4.5) + 0.3 * passage(20.0, 10.0))
+
+
+@cache
+def prepared(unit: str = "HU") -> Any:
+    """A slab of tissue of one artery, with noise."""
+    draw = np.random.default_rng(4)
+    count = int(np.prod(SHAPE))
+    model = CurveModel(TIMES, ARTERY, "gamma:3")
+    flow, mtt = draw.uniform(20.0, 60.0, count) / 6000.0, 5.0 * np.exp(draw.normal(0.0, 0.3, count))
+    curves = model.curves(flow, mtt, draw.uniform(0.0, 4.0, count), TIMES)
+    data = (curves + draw.standard_normal(curves.shape)).reshape(*SHAPE, -1).astype(np.float32)
+    none = np.zeros(SHAPE, bool)
+    concentration = SimpleNamespace(
+        data=data, mask=~none, times_s=TIMES, affine=np.diag([2.0, 2.0, 5.0, 1.0]), unit=unit, findings=(), baseline=None
+    )
+    masks = SimpleNamespace(csf=none, vessel=none, bone=none)
+    return SimpleNamespace(concentration=concentration, masks=masks, avoid=none, density_image=None)
+
+
+def taken(monkeypatch: pytest.MonkeyPatch, *curves: np.ndarray, unit: str = "HU") -> InputFunction:
+    """The artery that is chosen when the search offers these curves."""
+    offered = [InputFunction(TIMES, curve, kind="aif") for curve in curves]
+    monkeypatch.setattr("PerfusionSuiteLib.input_function.aif_candidates", lambda *_, **__: offered)
+    monkeypatch.setattr("PerfusionSuiteLib.input_function.select_vof", lambda *_, **__: None)
+    return chosen_curves(prepared(unit), Settings(method="csvd"), UserInputs(), Clock(), no_progress)[0]
+
+
+LOST = ARTERY * np.clip((30.0 - TIMES) / 18.0, 0.0, 1.0)
+"""An artery that left its voxels as the head drifted."""
+
+
+def test_an_artery_that_cannot_have_fed_the_tissue_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = taken(monkeypatch, 1.5 * LOST, 0.5 * ARTERY)
+    np.testing.assert_allclose(found.values, 0.5 * ARTERY)
+    assert "aif_by_tissue" in found.flags
+
+
+def test_the_best_artery_stays_when_others_explain_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = np.interp(TIMES - 0.4, TIMES, ARTERY)
+    found = taken(monkeypatch, ARTERY, 0.8 * later, LOST)
+    np.testing.assert_allclose(found.values, ARTERY)
+    assert found.flags == ()
+    np.testing.assert_allclose(taken(monkeypatch, LOST).values, LOST)
+
+
+def test_relaxation_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not proportional in large vessels, so tissue does not tell what a tail should be."""
+    found = taken(monkeypatch, LOST, ARTERY, unit="1/s")
+    np.testing.assert_allclose(found.values, LOST)
+    assert as_tissue_shows(found, prepared("1/s"), Settings(method="csvd"), UserInputs(), Clock()) is found
+
+
+@pytest.mark.parametrize("lacks", [0.15, -0.1])
+def test_a_later_part_is_mended_and_told(lacks: float) -> None:
+    spoiled = InputFunction(TIMES, ARTERY / (1.0 + lacks * later_part(TIMES, ARTERY)), kind="aif")
+    found = as_tissue_shows(spoiled, prepared(), Settings(method="csvd"), UserInputs(), Clock())
+    tail = TIMES >= 20.0
+    assert found.values[tail].sum() == pytest.approx(ARTERY[tail].sum(), rel=0.04)
+    assert found.flags == ("aif_later_part",)
+    assert found.quality["late_share"] == pytest.approx(lacks, abs=0.04)
+
+
+def test_a_later_part_that_is_lost_is_told_and_not_invented() -> None:
+    lost = InputFunction(TIMES, np.where(TIMES > 17.0, 0.2 * ARTERY, ARTERY), kind="aif")
+    found = as_tissue_shows(lost, prepared(), Settings(method="csvd"), UserInputs(), Clock())
+    np.testing.assert_array_equal(found.values, lost.values)
+    assert [finding.severity for finding in found.findings] == ["warning"]
+
+
+def test_who_wants_the_curve_as_it_is_measured_gets_it() -> None:
+    lost = InputFunction(TIMES, ARTERY * (1.0 - 0.2 * later_part(TIMES, ARTERY)), kind="aif")
+    plain, given = Settings(method="csvd", scale_aif=False), UserInputs(aif=lost)
+    assert as_tissue_shows(lost, prepared(), plain, UserInputs(), Clock()) is lost
+    assert as_tissue_shows(lost, prepared(), Settings(method="csvd"), given, Clock()) is lost
