@@ -71,11 +71,11 @@ def as_tissue_shows(
     if np.isinf(share):
         side = "stronger" if share > 0 else "weaker"
         text = f"Tissue asks for an artery that is far {side} after its first pass than the one that was found."
-        return with_findings(measured, warning("aif_later_part", text, "Look at the arterial voxels and their curve."))
+        return with_findings(measured, warning("aif_unlike_tissue", text, "Look at the arterial voxels and their curve."))
     findings = []
     if abs(share) >= NOTICEABLE:
         text = f"After its first pass the arterial curve was changed by {100 * share:+.0f} %, as tissue shows it."
-        findings.append(QualityFinding("aif_later_part", "info", text, "Look at both curves."))
+        findings.append(QualityFinding("aif_later_part", "info", text, "Compare the measured and the used curve."))
     values = measured.values * (1.0 + share * fitting.later_part(c.times_s, measured.values))
     return with_findings(measured, *findings, values=values, quality={**measured.quality, "late_share": share})
 
@@ -86,15 +86,16 @@ def _feeding(prepared: Prepared, arteries: Sequence[InputFunction]) -> InputFunc
     Where the head moved, a tall and early curve can be one whose artery left its voxels.
     """
     c = prepared.concentration
+    arteries = [arteries[0], *(artery for artery in arteries[1:] if "aif_late" not in artery.flags)]
     if c.unit != "HU" or len(arteries) == 1:
         return arteries[0]
     curves = _tissue(prepared)
     left = np.array([fitting.unexplained(curves, c.times_s, artery.values) for artery in arteries])
-    if np.isnan(left).any() or left[0] - left.min() <= FAR_WORSE:
+    if np.isnan(left).any() or left[0] <= left.min() + FAR_WORSE:
         return arteries[0]
+    chosen = arteries[int(np.argmax(left <= left.min() + FAR_WORSE))]  # misfits do not tell how late an artery is, the order does
     text = "The most conspicuous artery cannot have fed this tissue; another one was taken."
-    chosen = arteries[int(left.argmin())]
-    return with_findings(chosen, QualityFinding("aif_by_tissue", "info", text, "Look at the arterial voxels and their curve."))
+    return with_findings(chosen, warning("aif_by_tissue", text, "Look at the arterial voxels and their curve."))
 
 
 def _tissue(prepared: Prepared) -> NDArray[np.float32]:

@@ -95,7 +95,9 @@ def make_maps(
             arrays = _curve_by_curve(concentration, curves, aif, settings, part_of(progress, ready, 1.0), watch)
     quality = arrays.pop("quality", None)
     if "shape" in arrays:
-        provenance = replace(provenance, settings={**provenance.settings, "residue_shape": f"{arrays.pop('shape'):g}"})
+        shapes = [f"{shape:g}" for shape in np.ravel(arrays.pop("shape"))]
+        told = " (gray matter), ".join(shapes) + (" (white matter)" if len(shapes) > 1 else "")
+        provenance = replace(provenance, settings={**provenance.settings, "residue_shape": told})
     known = {key: _on_grid(values, mask) for key, values in arrays.items() if key in QUANTITIES}
     maps = PerfusionMaps.from_arrays(
         known,

@@ -27,7 +27,10 @@ from typing import Any
 import numpy as np
 from figure_seeds import commit_id, figure_seeds
 
-from PerfusionSuiteLib import input_function, phantom, prepare
+from PerfusionSuiteLib import phantom, pipeline
+from PerfusionSuiteLib.arterial_input import as_tissue_shows, chosen_curves, scaled
+from PerfusionSuiteLib.core import no_progress
+from PerfusionSuiteLib.preparation import Clock, prepare_ctp, without_remaining_motion
 
 COLUMNS = ("voxels", "artery_min", "vein_max", "rms_%", "rms_moved_%", "shape_%", "delay_s", "area_%", "area_of_sinus_%",
            "scale", "true_peak", "peak_hu", "vein_tail", "s")  # fmt: skip
@@ -119,27 +122,26 @@ def print_ceiling(seeds: list[int], recipe: str, shape: Any, spacing: Any) -> No
 
 def measure(series: Any, truth: Any) -> dict[str, Any]:
     """Return the columns and the flags of one patient."""
-    still, _ = prepare.correct_motion(prepare.common_times(series))
-    masks = prepare.tissue_masks(still)
-    c = prepare.regular_times(prepare.ct_concentration(still, masks))
+    settings, inputs, clock = pipeline.Settings(), pipeline.UserInputs(), Clock()
+    found = prepare_ctp(series, settings, inputs, (False, True), clock, no_progress)
     start = time.perf_counter()
-    common = {"mask": c.mask, "affine": c.affine, "baseline": c.baseline}
-    aif = input_function.select_aif(c.data, c.times_s, exclude=masks.bone, **common)
-    vof = input_function.select_vof(c.data, c.times_s, aif=aif, **common)
-    scaled = input_function.scale_to_vof(aif, vof)
+    measured, vof = chosen_curves(found, settings, inputs, clock, no_progress)
+    found = without_remaining_motion(found, scaled(measured, vof, settings, inputs), clock, no_progress)
+    aif = scaled(as_tissue_shows(measured, found, settings, inputs, clock), vof, settings, inputs)
+    c = found.concentration
     seconds = time.perf_counter() - start
     at = tuple(aif.voxels.T)
     return {
-        **curve_errors(scaled.values, c.times_s, truth),
+        **curve_errors(aif.values, c.times_s, truth),
         "voxels": len(aif.voxels),
         "artery_min": float(truth.fractions["artery"][at].min()),
         "artery_mean": float(truth.fractions["artery"][at].mean()),
         "vein_max": float(truth.fractions["vein"][at].max()),
-        "scale": scaled.scale,
-        "peak_hu": float(aif.values.max()),
+        "scale": aif.scale,
+        "peak_hu": float(measured.values.max()),
         "vein_tail": float("nan") if vof is None else vof.quality["tail"],
         "s": seconds,
-        "flags": sorted({*scaled.flags, *(() if vof is None else vof.flags), *(f.code for f in c.findings)}),
+        "flags": sorted({*aif.flags, *(() if vof is None else vof.flags), *(f.code for f in c.findings)}),
         "moved": truth.parameters["motion"]["kind"] != "none",
     }
 

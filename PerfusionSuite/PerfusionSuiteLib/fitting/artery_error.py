@@ -18,7 +18,17 @@ behind or beside the vessel that truly feeds the tissue. Read off development pa
 what 68 % intervals of spatial lacked (13 scans of the seeds 201 to 215, boxes and exponentials: medians of 67 and 67 % for flow
 and Tmax; 0.15 gave 75 % of flow), for doubtful arteries some of seeds below 100."""
 
-DOUBTS = frozenset({"aif_uncertain", "aif_scaled_large", "aif_weak", "aif_late", "aif_saturated", "absolute_values_unreliable"})
+DOUBTS = frozenset(
+    {
+        "aif_uncertain",
+        "aif_unlike_tissue",
+        "aif_scaled_large",
+        "aif_weak",
+        "aif_late",
+        "aif_saturated",
+        "absolute_values_unreliable",
+    }
+)
 """Findings of an arterial input after which it counts as doubtful."""
 
 

@@ -23,6 +23,7 @@ from .explanations import Explanations, energies
 from .option_checks import checked_flag, checked_number
 from .request import FitRequest, Fitted
 from .residue_shape import APART, best_inverse, shape_from
+from .residue_words import tell_residues
 from .response_table import family_of
 from .tissue_classes import PURE, may_choose
 from .transit_atoms import transit_atoms
@@ -41,11 +42,12 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 """Shapes of the transit-time distributions to choose between (1: exponential residue, infinity: box), and the inverse shapes
-that boxes and exponentials are found at (`residue_shape.shape_from`; a run of a scan that filters noise says so itself); whether
-gray and white matter may have one each, where the request tells them apart; the share of a delay that is dispersion. Standard
-deviation of ln MTT around ln 6 s. Noise of a sample (None: estimated from the curves), times a factor because what averaging
-neighbors leaves of the noise is correlated in time; the error of the model as a share of the curve. How well the arterial input
-is known: standard deviations that it adds to flow (share) and Tmax (s); a run of a scan says so itself (`artery_error`)."""
+that boxes and exponentials are found at (`residue_shape.shape_from`, if both may be chosen; a run that filters noise says so
+itself); whether gray and white matter may have one each, where the request tells them apart; the share of a delay that is
+dispersion. Standard deviation of ln MTT around ln 6 s. Noise of a sample (None: estimated from the curves), times a factor
+because what averaging neighbors leaves of the noise is correlated in time; the error of the model as a share of the curve. How
+well the arterial input is known: standard deviations that it adds to flow (share) and Tmax (s); a run of a scan says so itself
+(`artery_error`)."""
 
 SCATTER, SCATTER_S = 0.2, 0.3
 """Standard deviations of flow (share) and Tmax (s) that a single curve does not show: tissues mixed by averaging and within
@@ -135,7 +137,8 @@ def _chosen(request: FitRequest, noise: _Noise) -> _Chosen:
     shapes = _shapes(settings["shapes"])
     spread_of_mtt = checked_number(settings, "mtt_spread", 0.05, 5.0)
     dispersion = checked_number(settings, "dispersion", 0.0, 0.9)
-    found_at = _range(settings["found_at"])
+    divided = checked_flag(settings, "tissues") and request.gray is not None
+    found_at = _range(settings["found_at"]) if {1.0, float("inf")} <= set(shapes) else (0.0, 1.0)
 
     def of_shape(shape: float) -> Explanations:
         atoms = transit_atoms(
@@ -145,14 +148,14 @@ def _chosen(request: FitRequest, noise: _Noise) -> _Chosen:
 
     if len(shapes) == 1:
         return _Chosen(of_shape(shapes[0]))
-    candidates = [of_shape(shape) for shape in sorted(shapes)]
+    candidates = [of_shape(shape) for shape in sorted(set(shapes))]
     rows = np.arange(0, problem.count, max(1, problem.count // SHAPE_SAMPLE))
     curves = problem.at(rows)
     finite = np.isfinite(curves).all(axis=1)
     rows, curves = rows[finite], curves[finite]
     variance = noise.variance(curves)
     whole = of_shape(shape_from(best_inverse(candidates, curves, variance), found_at))
-    if request.gray is None or not checked_flag(settings, "tissues"):
+    if request.gray is None or not divided:
         return _Chosen(whole)
     seen = energies(curves) > SEEN * curves.shape[1] * noise.least
     gray = request.gray[rows]
@@ -187,7 +190,7 @@ def fit(request: FitRequest) -> Fitted:
     problem = request.problem
     noise = _noise(problem, request.settings)
     chosen = _chosen(request, noise)
-    _tell(request, chosen)
+    tell_residues(request.watch, *(family_of(one.shape) for one in chosen.tissues or (chosen.whole,)))
     values = {name: np.empty(problem.count, np.float32) for name in _NAMES}
     quality = np.zeros(problem.count, np.uint8)
     factor = np.float32(request.factor)
@@ -214,18 +217,5 @@ def fit(request: FitRequest) -> Fitted:
     for_blocks(problem.count, work, request.progress, "Posterior means", BLOCK_VOXELS)
     maps = {name: spread(problem, array) for name, array in values.items()}
     maps["quality"] = spread(problem, quality, QualityCode.OUTSIDE_MASK)
-    maps["shape"] = np.asarray(chosen.whole.shape)
+    maps["shape"] = np.asarray(chosen.whole.shape if chosen.tissues is None else [one.shape for one in chosen.tissues])
     return Fitted(maps)
-
-
-def _tell(request: FitRequest, chosen: _Chosen) -> None:
-    """Say which residues gray and white matter have."""
-    if chosen.tissues is None:
-        return
-    gray, white = (family_of(one.shape) for one in chosen.tissues)
-    request.watch.note(
-        "residues_by_tissue",
-        f"Gray matter was fitted with the residue '{gray}', white matter with '{white}' (by the static image).",
-        "Set the option tissues to false to use one for all.",
-        "info",
-    )

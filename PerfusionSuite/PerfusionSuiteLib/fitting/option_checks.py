@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import InvalidInputError
 
 
@@ -43,11 +45,14 @@ def checked_number(settings: Mapping[str, Any], name: str, low: float, high: flo
 
 def checked_whole(settings: Mapping[str, Any], name: str, low: int, high: int) -> int:
     """Return an option as a whole number; parameters and errors as for `checked_number`."""
-    value = settings[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not low <= value <= high:
-        msg = f"{name} must be a whole number from {low} to {high}, not {value!r}. Correct the setting."
+    try:
+        number = checked_number(settings, name, low, high)
+    except InvalidInputError:
+        number = float("nan")
+    if number != np.floor(number):
+        msg = f"{name} must be a whole number from {low} to {high}, not {settings[name]!r}. Correct the setting."
         raise InvalidInputError(msg)
-    return int(value)
+    return int(number)
 
 
 def checked_flag(settings: Mapping[str, Any], name: str) -> bool:

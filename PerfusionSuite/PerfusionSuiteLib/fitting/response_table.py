@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from scipy import fft, special
 from scipy.interpolate import CubicSpline, PchipInterpolator
@@ -12,9 +10,6 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from ..core.errors import InvalidInputError
 from ..core.geometry import FloatArray
 from ..deconvolution.timegrid import TAIL_DECAY_S
-
-FAMILIES: Final = ("box", "gamma:1", "gamma:2", "gamma:3", "gamma:6")
-"""Box residue (every transit takes equally long) and gamma-distributed transit times; shape 1 is an exponential residue."""
 
 STEP_S = 0.05
 VESSEL_SHAPE = 2.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,7 @@ def _manifolds(
     tables = {name: tabulated(name) for name in names}
     basis = find_basis([surface for _, surface in tables.values()], frames, plan.rank)
 
+    @cache
     def of_family(name: str) -> Manifold:
         table, surface = tables.get(name) or tabulated(name)
         return Manifold(

@@ -22,6 +22,8 @@ from .mesh import Mesh
 from .pooled_transit import Curves, pooled_transit
 from .raster_field import White, make_field, mixed
 from .request import FitRequest, Fitted
+from .residue_words import tell_residues
+from .response_table import shape_of
 from .spatial import Plan
 from .spatial_data import EARLY_SD_S, SpatialData, read_scan
 from .spatial_solver import Prior, Quadratic, SpatialProblem, minimise
@@ -152,7 +154,8 @@ def _fitted(
         extra={name: placed(columns[name]) for name in ("cbf_sd", "tmax_sd")},
         settings=facts_of(data), history={name: np.array(values) for name, values in history.items()},
     )  # fmt: skip
-    maps["shape"] = np.asarray(data.manifold.table.shape)
+    shapes = [shape_of(tissue.family) for tissue in data.tissues]
+    maps["shape"] = np.asarray(shapes or data.manifold.table.shape)
     return Fitted(maps, field)
 
 
@@ -183,25 +186,11 @@ def facts_of(data: SpatialData) -> dict[str, Any]:
 
 
 def tell_family(request: FitRequest, data: SpatialData) -> None:
-    """Say which residue was chosen and what the others would leave."""
+    """Say which residues were chosen and what others would leave."""
     if data.evidence is None:
         return
-    others = ", ".join(f"{name} {value:.2f}" for name, value in data.evidence.against.items())
-    request.watch.note(
-        "residue_chosen",
-        f"The residue '{data.family}' was chosen by the scan (what speaks against each: {others}).",
-        "Set the option family to keep another one; transit times and flow depend on it.",
-        "info",
-        **{f"against_{name}": value for name, value in data.evidence.against.items()},
-    )
-    if data.tissues:
-        gray, white = data.tissues
-        request.watch.note(
-            "residues_by_tissue",
-            f"Gray matter was fitted with the residue '{gray.family}', white matter with '{white.family}' (by the static image).",
-            "Set the option tissues to false to use one for all.",
-            "info",
-        )
+    families = (tissue.family for tissue in data.tissues) if data.tissues else (data.family,)
+    tell_residues(request.watch, *families, against=data.evidence.against)
 
 
 def dictionary_start(task: SpatialProblem) -> Tensor:

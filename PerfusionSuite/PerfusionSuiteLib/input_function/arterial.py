@@ -131,7 +131,11 @@ def search(pool: Pool, allowed: BoolArray, baseline: NDArray[np.floating] | None
     if baseline is not None:
         own = np.asarray(baseline).reshape(-1)[pool.index[members]]
         members = members[(own >= BASELINE_HU[0]) & (own <= BASELINE_HU[1])]
-    chosen, *others = (_refined(pool, cores[n], np.union1d(members, cores[n])) for n in order[: 1 + OTHERS])
+    found: dict[bytes, NDArray[np.int64]] = {}
+    for n in order[: 1 + OTHERS]:  # several groups can lead to the same voxels
+        voxels = _refined(pool, cores[n], np.union1d(members, cores[n]))
+        found.setdefault(np.sort(voxels).tobytes(), voxels)
+    chosen, *others = found.values()
     return Choice(chosen, float(values[order[0]]), others=tuple(others))
 
 

@@ -63,6 +63,13 @@ def test_noise_and_arteries_without_a_later_part_tell_nothing() -> None:
     assert not later_part(TIMES[short], arterial()[short]).any()
 
 
+@pytest.mark.parametrize("end_s", [20, 24, 27, 30, 40])
+def test_scans_that_end_early_tell_nothing_rather_than_something_wrong(end_s: int) -> None:
+    seen = TIMES <= end_s
+    found = lacking_share(tissue("both", 0.6)[:, seen], TIMES[seen], arterial()[seen])
+    assert np.isnan(found) or found == pytest.approx(0.0, abs=0.08)
+
+
 def test_an_artery_that_tissue_cannot_have_had_is_told() -> None:
     whole = arterial()
     first = np.where(TIMES > 20.0, 0.3 * whole, whole)

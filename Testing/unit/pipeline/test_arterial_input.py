@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from PerfusionSuiteLib import fitting
 from PerfusionSuiteLib.arterial_input import as_tissue_shows, chosen_curves
 from PerfusionSuiteLib.core import InputFunction, no_progress
 from PerfusionSuiteLib.fitting import later_part
@@ -64,6 +65,15 @@ def test_an_artery_that_cannot_have_fed_the_tissue_gives_way(monkeypatch: pytest
     assert "aif_by_tissue" in found.flags
 
 
+def test_an_artery_that_gives_way_is_followed_by_the_next_and_not_by_a_vein(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tissue is explained by a later and wider curve as well, so the order of the search counts."""
+    kernel = np.exp(-np.linspace(0.0, 20.0, 21) / 3.0)
+    vein = np.interp(TIMES - 3.0, TIMES, np.convolve(ARTERY, kernel / kernel.sum())[: TIMES.size])
+    np.testing.assert_allclose(taken(monkeypatch, LOST, ARTERY, vein).values, ARTERY)
+    low = ARTERY * (1.0 - 0.25 * later_part(TIMES, ARTERY))
+    np.testing.assert_allclose(taken(monkeypatch, low, vein).values, low)
+
+
 def test_the_best_artery_stays_when_others_explain_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     later = np.interp(TIMES - 0.4, TIMES, ARTERY)
     found = taken(monkeypatch, ARTERY, 0.8 * later, LOST)
@@ -90,10 +100,12 @@ def test_a_later_part_is_mended_and_told(lacks: float) -> None:
 
 
 def test_a_later_part_that_is_lost_is_told_and_not_invented() -> None:
-    lost = InputFunction(TIMES, np.where(TIMES > 17.0, 0.2 * ARTERY, ARTERY), kind="aif")
+    plain, lost = (InputFunction(TIMES, np.where(TIMES > 17.0, level * ARTERY, ARTERY), kind="aif") for level in (1.0, 0.2))
     found = as_tissue_shows(lost, prepared(), Settings(method="csvd"), UserInputs(), Clock())
     np.testing.assert_array_equal(found.values, lost.values)
-    assert [finding.severity for finding in found.findings] == ["warning"]
+    assert found.flags == ("aif_unlike_tissue",)
+    doubtful, usual = (fitting.with_artery_error({"artery_error": None}, {}, one)["artery_error"] for one in (found, plain))
+    assert doubtful > usual
 
 
 def test_who_wants_the_curve_as_it_is_measured_gets_it() -> None:

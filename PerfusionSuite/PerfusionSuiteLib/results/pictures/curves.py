@@ -149,8 +149,9 @@ def _summary(study: AnyStudy) -> str:
     else:
         parts.append("No venous curve was found.")
     if abs(aif.scale - 1.0) > 1e-3:
-        later = f", its part after the first pass by a further {late:+.0f} %" if (late := 100.0 * _late_share(aif)) else ""
-        parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume{later}.")
+        parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume.")
+    if late := 100.0 * _late_share(aif):
+        parts.append(f"Its part after the first pass was changed by {late:+.0f} %.")
     return " ".join(parts)
 
 
