@@ -144,7 +144,7 @@ def _whole_volume(
         hematocrit_factor=settings.hematocrit_factor, progress=progress, watch=watch,
         guide=concentration.baseline + concentration.data.mean(axis=3) if concentration.unit == "HU" else None,
     )  # fmt: skip
-    return {key: values[mask] if np.ndim(values) else values for key, values in arrays.items()}, fitted
+    return {key: values[mask] if np.shape(values) == mask.shape else values for key, values in arrays.items()}, fitted
 
 
 def _curve_by_curve(
