@@ -150,3 +150,17 @@ def test_the_later_part_of_an_artery_of_voxels_is_what_tissue_asks_for(study, pa
     as_found = pipeline.run(series, dataclasses.replace(settings, scale_aif=False)).aif
     assert as_found.scale == 1.0
     assert "late_share" not in as_found.quality
+
+
+def test_the_maps_say_which_residues_gray_and_white_matter_had():
+    pytest.importorskip("torch")
+    scan, truth = phantom.ctp(
+        seed=9, recipe="clean", residue="mixed", noise_hu=2.0, shape=(128, 128, 8), spacing_mm=(1.8, 1.8, 8.0), interval_s=1.5,
+        frames=36,
+    )  # fmt: skip
+    study = pipeline.run(scan, pipeline.Settings(method="spatial"))
+    assert truth.parameters["residue"]["gm"] != truth.parameters["residue"]["wm"]
+    told = study.maps["cbf"].provenance.settings["residue_shape"]
+    assert "(gray matter)" in told
+    assert told.endswith("(white matter)")
+    assert "residues_by_tissue" in {finding.code for finding in study.findings}
