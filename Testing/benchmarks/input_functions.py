@@ -10,7 +10,8 @@ grid is 128x128x8 at 1.75x1.75x10 mm, ``--full-size`` 192x192x12 at 1.15x1.15x8 
 Errors are relative to the true curve at the feeding artery: ``rms`` is the norm of the difference over the norm of the truth,
 ``area`` the error of the area. The difference has parts that no choice of voxels can remove: blood comes later where it can be
 measured (``delay_s``; ``rms_moved`` is the error after moving the truth by it), and a patient's sinus carries 0.92 to 1 times the
-area of the artery, so that ``area_of_sinus`` compares with that. ``shape`` is the error after moving and the best scale.
+area of the artery, so that ``area_of_sinus`` compares with that. ``shape`` is the error after moving and the best scale, ``tail``
+that of the part after the first pass beside the first pass, as it is used and (``tail_measured``) before tissue mended it.
 
 ``--ceiling`` shows instead the best that any choice could reach, with knowledge of the truth: of all voxels with an artery
 fraction of at least 0.2 and no vein, in a scan of the same patient without noise and motion, the smallest error by a single
@@ -27,13 +28,13 @@ from typing import Any
 import numpy as np
 from figure_seeds import commit_id, figure_seeds
 
-from PerfusionSuiteLib import phantom, pipeline
+from PerfusionSuiteLib import fitting, phantom, pipeline
 from PerfusionSuiteLib.arterial_input import as_tissue_shows, chosen_curves, scaled
 from PerfusionSuiteLib.core import no_progress
 from PerfusionSuiteLib.preparation import Clock, prepare_ctp, without_remaining_motion
 
 COLUMNS = ("voxels", "artery_min", "vein_max", "rms_%", "rms_moved_%", "shape_%", "delay_s", "area_%", "area_of_sinus_%",
-           "scale", "true_peak", "peak_hu", "vein_tail", "s")  # fmt: skip
+           "tail_%", "tail_measured_%", "scale", "true_peak", "peak_hu", "vein_tail", "s")  # fmt: skip
 LEAST_ARTERY, MOST_VEIN = 0.2, 0.02
 CLOSE = 5.0
 BAD = {
@@ -68,6 +69,15 @@ def curve_errors(values: np.ndarray, times_s: np.ndarray, truth: Any) -> dict[st
         "area_of_sinus_%": 100.0 * (float(np.trapezoid(values, times_s) / np.trapezoid(true(delay), times_s)) / sinus - 1.0),
         "true_peak": float(truth.fine_aif.max()),
     }
+
+
+def tail_error(values: np.ndarray, times_s: np.ndarray, truth: Any, delay_s: float) -> float:
+    """Return by how much the later part is too high beside the first pass, in percent; NaN where a curve has none."""
+    true = np.interp(times_s - delay_s, truth.fine_times_s, truth.fine_aif, left=0.0)
+    later = fitting.later_part(times_s, values) == 1.0
+    if not later.any():
+        return float("nan")
+    return 100.0 * float(values[later].sum() / values[~later].sum() * true[~later].sum() / true[later].sum() - 1.0)
 
 
 def ceiling(seed: int, recipe: str, shape: Any, spacing: Any) -> dict[str, float]:
@@ -131,8 +141,11 @@ def measure(series: Any, truth: Any) -> dict[str, Any]:
     c = found.concentration
     seconds = time.perf_counter() - start
     at = tuple(aif.voxels.T)
+    errors = curve_errors(aif.values, c.times_s, truth)
     return {
-        **curve_errors(aif.values, c.times_s, truth),
+        **errors,
+        "tail_%": tail_error(aif.values, c.times_s, truth, errors["delay_s"]),
+        "tail_measured_%": tail_error(measured.values, c.times_s, truth, errors["delay_s"]),
         "voxels": len(aif.voxels),
         "artery_min": float(truth.fractions["artery"][at].min()),
         "artery_mean": float(truth.fractions["artery"][at].mean()),
@@ -153,8 +166,11 @@ def print_summary(name: str, rows: list[dict[str, Any]]) -> None:
     good = [row for row in rows if not BAD["voxels"](row)]
     least = [row for row in rows if row["artery_min"] >= LEAST_ARTERY]
     text = f"{name:28s} n {len(rows):4d}  arterial and no vein {len(good):4d}  (arterial {len(least):4d})"
-    for column in ("rms_%", "rms_moved_%", "shape_%", "area_%", "area_of_sinus_%", "delay_s"):
+    for column in ("rms_%", "rms_moved_%", "shape_%", "area_%", "area_of_sinus_%", "tail_%", "tail_measured_%", "delay_s"):
         values = np.abs([row[column] for row in rows])
+        values = values[np.isfinite(values)]
+        if not values.size:
+            continue
         within = "" if column == "delay_s" else f" within 5 %: {(values <= CLOSE).mean():.0%}"
         text += f" | {column} {np.median(values):.1f} ({np.quantile(values, 0.95):.1f}){within}"
     print(text)

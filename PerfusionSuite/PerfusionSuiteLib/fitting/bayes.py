@@ -137,7 +137,7 @@ def _chosen(request: FitRequest, noise: _Noise) -> _Chosen:
     shapes = _shapes(settings["shapes"])
     spread_of_mtt = checked_number(settings, "mtt_spread", 0.05, 5.0)
     dispersion = checked_number(settings, "dispersion", 0.0, 0.9)
-    divided = checked_flag(settings, "tissues") and request.gray is not None
+    share = request.gray if checked_flag(settings, "tissues") else None
     found_at = _range(settings["found_at"]) if {1.0, float("inf")} <= set(shapes) else (0.0, 1.0)
 
     def of_shape(shape: float) -> Explanations:
@@ -155,10 +155,10 @@ def _chosen(request: FitRequest, noise: _Noise) -> _Chosen:
     rows, curves = rows[finite], curves[finite]
     variance = noise.variance(curves)
     whole = of_shape(shape_from(best_inverse(candidates, curves, variance), found_at))
-    if request.gray is None or not divided:
+    if share is None:
         return _Chosen(whole)
     seen = energies(curves) > SEEN * curves.shape[1] * noise.least
-    gray = request.gray[rows]
+    gray = share[rows]
     parts = (gray >= PURE, gray <= 1.0 - PURE)
     if not all(may_choose(seen[part]) for part in parts):
         return _Chosen(whole)

@@ -142,7 +142,7 @@ def test_a_gpu_is_refused_for_a_method_that_cannot_use_it():
 
 
 def test_the_later_part_of_an_artery_of_voxels_is_what_tissue_asks_for(study, patient):
-    """A curve that the user gave is left alone; one of voxels that was spoiled is mended by the same tissue."""
+    """Of a curve that the user gave, or wants as it was measured, nothing is changed (how it is mended: test_arterial_input)."""
     series, settings = patient[0], pipeline.Settings(motion_correction=False, noise_reduction="none", method="csvd")
     given = dataclasses.replace(study.aif, values=study.aif.values * np.linspace(1.0, 0.8, study.aif.times_s.size))
     assert np.array_equal(pipeline.run(series, settings, inputs=pipeline.UserInputs(aif=given)).aif.values, given.values)
