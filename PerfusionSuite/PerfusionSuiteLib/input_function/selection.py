@@ -37,24 +37,24 @@ FULL_SHARE, TALL_SHARE, WIDER_SHARE = 0.5, 0.2, 0.3
 LOOSE_OVER_NOISE = 4.0
 
 
-def select_aif(
-    concentration: NDArray[Any],
-    times_s: ArrayLike,
-    *,
-    mask: NDArray[Any],
-    affine: ArrayLike,
-    baseline: NDArray[Any] | None = None,
-    exclude: NDArray[Any] | None = None,
-    method: str = "score",
-    tissue_curve: ArrayLike | None = None,
-    progress: ProgressCallback | None = None,
-    unit: str = "HU",
-) -> InputFunction:
-    """Choose arterial voxels and return their mean curve, unscaled: the first of `aif_candidates`, which has the parameters."""
-    return aif_candidates(
-        concentration, times_s, mask=mask, affine=affine, baseline=baseline, exclude=exclude, method=method,
-        tissue_curve=tissue_curve, progress=progress, unit=unit,
-    )[0]  # fmt: skip
+def select_aif(concentration: NDArray[Any], times_s: ArrayLike, **options: Any) -> InputFunction:
+    """Choose arterial voxels and return their mean curve, unscaled.
+
+    Parameters
+    ----------
+    concentration : ndarray, shape (I, J, K, T), HU or 1/s
+        Enhancement or delta R2*, baseline at zero, not smoothed.
+    times_s : array-like, shape (T,), s
+        Frame times.
+    **options
+        Those of `aif_candidates`, whose errors it raises.
+
+    Returns
+    -------
+    InputFunction
+        The first candidate.
+    """
+    return aif_candidates(concentration, times_s, **options)[0]
 
 
 def aif_candidates(
