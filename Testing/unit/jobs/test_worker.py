@@ -36,20 +36,24 @@ def reference(scan):
     return pipeline.run(scan, pipeline.Settings(**PIPELINE))
 
 
-def curves(voxels, seed=1):
+def curves(voxels, frames=45):
     """Return arguments of a fit of that many voxels."""
-    times = np.arange(45) * 1.0
+    times = np.arange(frames) * 1.0
     aif = 200.0 * np.maximum(times - 6, 0) ** 3 * np.exp(-np.maximum(times - 6, 0) / 1.5) / 40
     tissue = np.cumsum(np.roll(aif, 2)) * 0.01
-    noise = np.random.default_rng(seed).normal(0, 0.3, (voxels, times.size))
-    return {"concentration": (tissue + noise).astype(np.float32), "aif": aif, "times_s": times}
+    noise = np.random.default_rng(1).standard_normal((voxels, times.size), np.float32) * 0.3
+    return {"concentration": tissue.astype(np.float32) + noise, "aif": aif, "times_s": times}
+
+
+def long_spec():
+    """Describe a fit of some ten seconds, whose time goes with the square of the frames."""
+    return JobSpec("fit", {"method": "osvd"}, curves(120_000, frames=200))
 
 
 def long_job(**options):
     """Start a fit that takes far longer than any test, and wait until it computes."""
-    spec = JobSpec("fit", {"method": "nlr"}, curves(150_000))
     seen = []
-    job = SubprocessRunner().start(spec, event=seen.append, **options)
+    job = SubprocessRunner().start(long_spec(), event=seen.append, **options)
     end = time.monotonic() + 30
     while not any(event.kind == "progress" for event in seen):
         assert job.poll() == "running" and time.monotonic() < end
@@ -211,9 +215,9 @@ def test_a_worker_ends_when_its_starter_dies_and_leaves_no_scan_on_the_disk():
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); import numpy as np\n"
         "from PerfusionSuiteLib.jobs import JobSpec, SubprocessRunner\n"
-        "t = np.arange(45.0)\n"
-        "d = {'concentration': np.random.default_rng(1).random((150000, 45), np.float32), 'aif': t, 'times_s': t}\n"
-        "j = SubprocessRunner().start(JobSpec('fit', {'method': 'nlr'}, d))\n"
+        "t = np.arange(200.0)\n"
+        "d = {'concentration': np.random.default_rng(1).random((120000, 200), np.float32), 'aif': t, 'times_s': t}\n"
+        "j = SubprocessRunner().start(JobSpec('fit', {'method': 'osvd'}, d))\n"
         "print(j._process.pid, j.folder.path, flush=True); time.sleep(600)\n"
     )
     starter = subprocess.Popen([sys.executable, "-c", code, str(jobs.launch.PACKAGE_FOLDER)], stdout=subprocess.PIPE, text=True)
@@ -277,7 +281,7 @@ def test_an_error_of_a_callback_ends_the_job_and_reaches_the_caller():
     def fail(event):
         raise KeyError(event.kind)
 
-    job = SubprocessRunner().start(JobSpec("fit", {"method": "nlr"}, curves(150_000)), event=fail)
+    job = SubprocessRunner().start(long_spec(), event=fail)
     with pytest.raises(KeyError):
         job.wait()
     assert job.state == "cancelled"
