@@ -114,6 +114,9 @@ def _residue_cells(count: int, mtt: float, shape: float) -> FloatArray:
 TYPICAL = {"mtt_s": 6.0, "ln_mtt_sd": 0.6, "delay_s": 2.0, "delay_sd_s": 4.0, "volume": 0.04}
 """What tissue is like, ill or well: transit time, arrival and share of blood."""
 
+KINDS = ((1.0, 0.0), (2.0, 0.25), (float("inf"), 0.0))
+"""Shapes of its residue, with the share of a delay that vessels spread: which of them a scan has is not known yet."""
+
 
 def expected_moments(times_s: FloatArray, aif: FloatArray) -> FloatArray:
     """Return the second moments of the curves that tissue can have.
@@ -131,11 +134,13 @@ def expected_moments(times_s: FloatArray, aif: FloatArray) -> FloatArray:
         In the squared unit of `aif`.
     """
     delays, mtts = np.linspace(-3.0, 16.0, 39), np.geomspace(1.5, 26.0, 15)
-    atoms = transit_atoms(times_s, aif, delays_s=delays, mtts_s=mtts, shape=2.0, dispersion=0.25)
-    weight = np.exp(
-        -0.5 * (np.log(atoms.mtt_s / TYPICAL["mtt_s"]) / TYPICAL["ln_mtt_sd"]) ** 2
-        - 0.5 * ((atoms.delay_s - TYPICAL["delay_s"]) / TYPICAL["delay_sd_s"]) ** 2
-    )
-    weighted = atoms.curves * (TYPICAL["volume"] ** 2 * weight / weight.sum())[:, None]
-    moments: FloatArray = weighted.T @ atoms.curves
+    moments = np.zeros((times_s.size, times_s.size))
+    for shape, dispersion in KINDS:
+        atoms = transit_atoms(times_s, aif, delays_s=delays, mtts_s=mtts, shape=shape, dispersion=dispersion)
+        weight = np.exp(
+            -0.5 * (np.log(atoms.mtt_s / TYPICAL["mtt_s"]) / TYPICAL["ln_mtt_sd"]) ** 2
+            - 0.5 * ((atoms.delay_s - TYPICAL["delay_s"]) / TYPICAL["delay_sd_s"]) ** 2
+        )
+        weighted = atoms.curves * (TYPICAL["volume"] ** 2 * weight / weight.sum())[:, None]
+        moments += weighted.T @ atoms.curves / len(KINDS)
     return moments

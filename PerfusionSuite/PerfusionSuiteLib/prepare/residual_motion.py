@@ -129,8 +129,9 @@ def without_courses(
     -----
     A curve is the sum of enhancement, a constant, courses and noise, all Gaussian, which gives the amount of each course by
     generalized least squares. Where a course resembles the mean curve of tissue, the mean amount of the surroundings is left in
-    the curves: it is enhancement. What deviates is shrunken by how much more it scatters, among voxels of similar slope, than
-    noise and enhancement would make it (empirical Bayes).
+    the curves: it is enhancement. Of other courses the part of it is left that grows with enhancement: residues that differ from
+    those that were expected look like a little of each course everywhere. What deviates is shrunken by how much more it
+    scatters, among voxels of similar slope, than noise and enhancement would make it (empirical Bayes).
     """
     report = progress or no_progress
     mask, count = concentration.mask, concentration.data.shape[3]
@@ -169,9 +170,14 @@ def _expected_amounts(
     slope = through_slope(concentration.baseline)[concentration.mask]
     flat = tissue & (slope <= np.quantile(slope, FLAT_QUANTILE))
     sample = index[tissue][:: max(1, int(tissue.sum()) // BLOCK_VOXELS)]
-    alike = _resemblance(courses, curves[sample].mean(axis=0, dtype=np.float64))
-    if alike.any():
-        amounts -= _around(amounts, concentration.mask, flat, voxel_sizes(concentration.affine)) * alike
+    usual = curves[sample].mean(axis=0, dtype=np.float64)
+    usual -= usual.mean()
+    alike = _resemblance(courses, usual)
+    strength = _amounts(curves, index, (usual / (usual @ usual)).astype(np.float32)[None])
+    around, strength = (
+        _around(values, concentration.mask, flat, voxel_sizes(concentration.affine)) for values in (amounts, strength)
+    )
+    amounts -= around * alike + _unexpected(around, strength, flat) * (1.0 - alike)
     edges = np.quantile(slope, SLOPE_CLASSES)
     group = np.clip(np.searchsorted(edges, slope, side="right") - 1, 0, len(edges) - 2)
     for number in np.unique(group[tissue]):
@@ -189,11 +195,21 @@ def _amounts(flat: NDArray[np.float32], index: NDArray[np.int64], weights: NDArr
     return np.concatenate(parts)
 
 
-def _resemblance(courses: FloatArray, tissue: FloatArray) -> NDArray[np.float32]:
-    """How much (q,) of each course is enhancement: 0 up to `RESEMBLING`, 1 for the mean curve of tissue itself."""
-    centered = tissue - tissue.mean()
-    square = (courses.T @ centered) ** 2 / np.maximum((courses**2).sum(axis=0) * float(centered @ centered), 1e-12)
+def _resemblance(courses: FloatArray, usual: FloatArray) -> NDArray[np.float32]:
+    """How much (q,) of each course is enhancement: 0 up to `RESEMBLING`, 1 for the mean curve of tissue itself (centered)."""
+    square = (courses.T @ usual) ** 2 / np.maximum((courses**2).sum(axis=0) * float(usual @ usual), 1e-12)
     return np.asarray(np.clip((square - RESEMBLING) / (1.0 - RESEMBLING), 0.0, 1.0), np.float32)
+
+
+def _unexpected(around: NDArray[np.float32], strength: NDArray[np.float32], counted: BoolArray) -> NDArray[np.float32]:
+    """Amounts (n, q) that grow with enhancement: what it differs by from what was expected of it, for motion does not.
+
+    `around` (n, q) and `strength` (n, 1) of enhancement are means of the surroundings. The line goes through the origin: over a
+    whole brain slopes cancel, too.
+    """
+    known = strength[counted, 0].astype(np.float64)
+    per_strength = known @ around[counted] / max(float(known @ known), 1e-12)
+    return strength * per_strength.astype(np.float32)
 
 
 def _around(amounts: NDArray[np.float32], mask: BoolArray, counted: BoolArray, spacing_mm: FloatArray) -> NDArray[np.float32]:
