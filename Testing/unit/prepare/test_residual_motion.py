@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from PerfusionSuiteLib import fitting, phantom, prepare
+from PerfusionSuiteLib import fitting, phantom, pipeline, prepare
 from PerfusionSuiteLib.prepare.residual_motion import motion_courses, through_slope, without_courses
 
 COARSE = {"shape": (96, 96, 6), "spacing_mm": (2.2, 2.2, 10.0), "interval_s": 1.5}
@@ -102,3 +102,11 @@ def test_a_single_slice_and_a_scan_without_skull_are_left_alone(still_head):
     flat = replace(series, data=np.minimum(series.data, 80.0))
     assert not through_slope(one.data[..., 0]).any()
     assert motion_courses(flat, masks).shape[1] == 0
+
+
+def test_a_drifting_head_keeps_the_box_residues_of_its_tissue():
+    scan = {"shape": (112, 112, 7), "spacing_mm": (2.0, 2.0, 13.0), "interval_s": 1.0, "noise_hu": 4.0}
+    series, _ = phantom.ctp(seed=7002, recipe="typical", residue="box", motion="drift", motion_mm=4.0, **scan)
+    study = pipeline.run(series, pipeline.Settings(method="bayes"))
+    assert "remaining_motion" in {finding.code for finding in study.findings}
+    assert study.maps["cbf"].provenance.settings["residue_shape"] == "inf (gray matter), inf (white matter)"
