@@ -209,8 +209,7 @@ def _unexpected(around: NDArray[np.float32], strength: NDArray[np.float32], coun
     """
     known = strength[counted, 0].astype(np.float64)
     per_strength = known @ around[counted] / max(float(known @ known), 1e-12)
-    unexpected: NDArray[np.float32] = strength * per_strength.astype(np.float32)
-    return unexpected
+    return strength * per_strength.astype(np.float32)
 
 
 def _around(amounts: NDArray[np.float32], mask: BoolArray, counted: BoolArray, spacing_mm: FloatArray) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from PerfusionSuiteLib import lesion
-from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError, PerfusionMaps, Provenance, Study, TissueMasks
+from PerfusionSuiteLib.core import GridMismatchError, InvalidInputError, PerfusionMaps, Provenance, Study
 from PerfusionSuiteLib.lesion.presets import RCBF_FACTOR, TMAX_OFFSET_S
 
 SHAPE = (40, 40, 5)
@@ -180,22 +180,6 @@ def test_relative_maps_do_not_depend_on_the_scale_of_the_aif() -> None:
 def test_high_blood_volume_counts_as_vessel() -> None:
     maps = with_lesion((slice(28, 30), slice(18, 26), slice(1, 4)), tmax=9.0, cbv=12.0)
     assert not lesion.segment(maps, midplane=PLANE)[1].hypoperfusion.any()
-
-
-def test_cortex_with_a_vessel_in_it_counts_as_tissue_and_not_as_reference() -> None:
-    arrays = with_lesion(LEFT, tmax=9.0, cbf=10.0)
-    gyrus = np.zeros(SHAPE, bool)
-    gyrus[RIGHT] = np.isfinite(arrays["cbf"].values)[RIGHT]
-    changed = {
-        key: np.where(gyrus, {"cbf": 200.0, "cbv": 10.0}.get(key, arrays[key].values), arrays[key].values) for key in arrays
-    }
-    none = np.zeros(SHAPE, bool)
-    prepared = TissueMasks(brain=np.isfinite(arrays["cbf"].values), csf=none, vessel=none, bone=none)
-    maps, lesions = lesion.segment(PerfusionMaps.from_arrays(changed, AFFINE), masks=prepared, midplane=PLANE)
-    assert lesions.tissue[gyrus].all()
-    assert not lesions.reference[gyrus].any()
-    assert lesion.metrics(maps, lesions).values["reference"]["side"] == "right"
-    assert maps["rcbf"].values[20, 30, 2] == pytest.approx(100.0)
 
 
 def test_the_offset_of_a_method_moves_all_tmax_thresholds() -> None:
