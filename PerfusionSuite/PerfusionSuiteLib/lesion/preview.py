@@ -28,8 +28,8 @@ class PreviewBasis:
     ----------
     maps : PerfusionMaps
         The maps.
-    tissue, pure : ndarray of bool, shape (I, J, K)
-        Voxels that count, and those that may be normal reference.
+    tissue : ndarray of bool, shape (I, J, K)
+        Voxels that count.
     midplane : ndarray, shape (4,), mm
         Mid-sagittal plane.
     side : str or None
@@ -40,7 +40,6 @@ class PreviewBasis:
 
     maps: PerfusionMaps
     tissue: BoolArray
-    pure: BoolArray
     midplane: FloatArray
     side: str | None = None
     contra_mask: BoolArray | None = None
@@ -82,12 +81,12 @@ def preview_basis(
     InvalidInputError
         If nothing counts as tissue, or the plane does not separate left from right.
     """
-    counted = counted_tissue(maps, find_preset(preset), masks=masks)
+    tissue = counted_tissue(maps, find_preset(preset), masks=masks).tissue
     if midplane is None:
         affine = np.asarray(maps.affine, float)
-        middle = float((np.argwhere(counted.tissue) @ affine[0, :3]).mean() + affine[0, 3])
+        middle = float((np.argwhere(tissue) @ affine[0, :3]).mean() + affine[0, 3])
         midplane = (1.0, 0.0, 0.0, middle)
-    return PreviewBasis(maps, counted.tissue, counted.pure, check_midplane(midplane), side, contra_mask)
+    return PreviewBasis(maps, tissue, check_midplane(midplane), side, contra_mask)
 
 
 def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[BoolArray, BoolArray | None]:
@@ -126,7 +125,7 @@ def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[B
     if preset.core_rule == "rcbf":
         reference = normal_reference(
             maps, basis.tissue, basis.midplane, preset,
-            pure=basis.pure, hypoperfused=late, offset_s=offset, contra_mask=basis.contra_mask, side=basis.side,
+            hypoperfused=late, offset_s=offset, contra_mask=basis.contra_mask, side=basis.side,
         )  # fmt: skip
         flow = maps["cbf"] if "cbf" in maps else maps["rcbf"]
         normal = normal_value(flow.values, reference.mask, preset.reference_statistic)

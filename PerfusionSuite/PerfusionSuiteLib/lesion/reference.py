@@ -53,7 +53,6 @@ def normal_reference(
     midplane: NDArray[np.floating],
     preset: Preset,
     *,
-    pure: BoolArray,
     hypoperfused: BoolArray,
     offset_s: float = 0.0,
     contra_mask: BoolArray | None = None,
@@ -71,8 +70,6 @@ def normal_reference(
         Mid-sagittal plane.
     preset : Preset
         ``reference_tmax_s``, ``bilateral_fraction``, ``midplane_margin_mm``, ``min_cluster_ml``.
-    pure : ndarray of bool, shape (I, J, K)
-        Those that may be reference, without blood vessels.
     hypoperfused : ndarray of bool, shape (I, J, K)
         Tissue beyond the threshold of hypoperfusion, before small clusters were removed.
     offset_s : float, s
@@ -101,8 +98,8 @@ def normal_reference(
         raise InvalidInputError(msg)
     told, side = side, side or _affected_side(fractions, preset.bilateral_fraction)
     if contra_mask is not None:
-        return Reference(_inside(contra_mask, tissue, pure), side, "mask", fractions)
-    normal = pure & (maps["tmax"].values <= preset.reference_tmax_s + offset_s) & ~lesion
+        return Reference(_inside(contra_mask, tissue), side, "mask", fractions)
+    normal = tissue & (maps["tmax"].values <= preset.reference_tmax_s + offset_s) & ~lesion
     findings: list[QualityFinding] = []
     if side == "bilateral" and told is None:
         findings.append(_bilateral(fractions, preset))
@@ -156,8 +153,8 @@ def _affected_side(fractions: dict[str, float], bilateral_fraction: float) -> st
     return max(fractions, key=lambda name: fractions[name])
 
 
-def _inside(contra_mask: BoolArray, tissue: BoolArray, pure: BoolArray) -> BoolArray:
-    mask = contra_mask & (pure if (contra_mask & pure).any() else tissue)
+def _inside(contra_mask: BoolArray, tissue: BoolArray) -> BoolArray:
+    mask = contra_mask & tissue
     if not mask.any():
         msg = f"The contralateral mask ({int(contra_mask.sum())} voxels) contains no brain tissue. Draw it on normal tissue."
         raise InvalidInputError(msg)

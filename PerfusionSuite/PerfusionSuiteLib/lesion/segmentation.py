@@ -110,7 +110,7 @@ def segment(
     low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset)
     reference = normal_reference(
         maps, counted.tissue, sides.plane, preset,
-        pure=counted.pure, hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra"), side=side,
+        hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra"), side=side,
     )  # fmt: skip
     relative, findings = _relative_maps(maps, reference, preset)
     maps = maps.added(*relative)

@@ -33,9 +33,7 @@ class CountedTissue:
     Parameters
     ----------
     tissue : ndarray of bool, shape (I, J, K)
-        May be lesion.
-    pure : ndarray of bool, shape (I, J, K)
-        May be reference: without cortex through which a vessel runs, whose flow would raise the mean.
+        May be lesion or reference.
     brain : ndarray of bool, shape (I, J, K)
         Everything inside the skull.
     vessel : ndarray of bool, shape (I, J, K)
@@ -49,7 +47,6 @@ class CountedTissue:
     """
 
     tissue: BoolArray
-    pure: BoolArray
     brain: BoolArray
     vessel: BoolArray
     removed_percent: dict[str, float]
@@ -81,9 +78,8 @@ def counted_tissue(maps: PerfusionMaps, preset: Preset, *, masks: TissueMasks | 
         If nothing is left.
     """
     findings = _scale_findings(maps, brain := _brain(maps, masks))
-    rich = _rich_in_blood(maps, preset, brain if masks is None else masks.tissue)
     if masks is None:
-        csf, vessel, bone = _dark_fluid(maps, preset, brain), brain & rich, np.zeros_like(brain)
+        csf, vessel, bone = _dark_fluid(maps, preset, brain), _rich_in_blood(maps, preset, brain), np.zeros_like(brain)
     else:  # no margins: they would cost more cortex than fluid and bone
         csf, vessel, bone = masks.csf, _mostly_vessel(maps, masks), masks.bone
     unknown = ~np.isfinite(maps["tmax"].values)
@@ -106,8 +102,7 @@ def counted_tissue(maps: PerfusionMaps, preset: Preset, *, masks: TissueMasks | 
                 "Check the CSF, vessel and bone masks and the scale of the CBV map.",
             )
         )
-    pure = tissue & ~rich
-    return CountedTissue(tissue, pure if pure.any() else tissue, brain, vessel, percent, removed, tuple(findings))
+    return CountedTissue(tissue, brain, vessel, percent, removed, tuple(findings))
 
 
 def _brain(maps: PerfusionMaps, masks: TissueMasks | None) -> BoolArray:
@@ -150,16 +145,16 @@ def _plausible(median_cbv: float) -> bool:
     return _PLAUSIBLE_MEDIAN_CBV[0] <= median_cbv <= _PLAUSIBLE_MEDIAN_CBV[1]
 
 
-def _rich_in_blood(maps: PerfusionMaps, preset: Preset, usual: BoolArray) -> BoolArray:
-    """Vessels by blood volume: relative to what is usual, and absolute where its scale can be right."""
-    median = _median_cbv(maps, usual)
+def _rich_in_blood(maps: PerfusionMaps, preset: Preset, brain: BoolArray) -> BoolArray:
+    """Vessels of finished maps by blood volume: relative, and absolute where its scale can be right."""
+    median = _median_cbv(maps, brain)
     if median is None:
-        return np.zeros_like(usual)
+        return np.zeros_like(brain)
     limit = preset.vessel_cbv_ratio * median
     if _plausible(median):
         limit = min(limit, preset.vessel_cbv)
-    rich: BoolArray = np.nan_to_num(maps["cbv"].values) > limit
-    return rich
+    vessel: BoolArray = brain & (np.nan_to_num(maps["cbv"].values) > limit)
+    return vessel
 
 
 def _mostly_vessel(maps: PerfusionMaps, masks: TissueMasks) -> BoolArray:
