@@ -43,7 +43,7 @@ from it a voxel of the flatter parts of the image counts with."""
 
 RESEMBLING = 0.5
 """Squared correlation with the curve of tissue from which on a course can be confused with it; below, amounts that are alike
-all around are rather motion too."""
+all around but do not grow with enhancement are rather motion too."""
 
 TRIMMED = 0.01
 BLOCK_VOXELS = 65_536
@@ -173,7 +173,7 @@ def _expected_amounts(
     usual = curves[sample].mean(axis=0, dtype=np.float64)
     usual -= usual.mean()
     alike = _resemblance(courses, usual)
-    strength = _amounts(curves, index, (usual / (usual @ usual)).astype(np.float32)[None])
+    strength = _amounts(curves, index, (usual / max(float(usual @ usual), 1e-12)).astype(np.float32)[None])
     around, strength = (
         _around(values, concentration.mask, flat, voxel_sizes(concentration.affine)) for values in (amounts, strength)
     )
@@ -209,7 +209,8 @@ def _unexpected(around: NDArray[np.float32], strength: NDArray[np.float32], coun
     """
     known = strength[counted, 0].astype(np.float64)
     per_strength = known @ around[counted] / max(float(known @ known), 1e-12)
-    return strength * per_strength.astype(np.float32)
+    unexpected: NDArray[np.float32] = strength * per_strength.astype(np.float32)
+    return unexpected
 
 
 def _around(amounts: NDArray[np.float32], mask: BoolArray, counted: BoolArray, spacing_mm: FloatArray) -> NDArray[np.float32]:
@@ -232,7 +233,7 @@ def _around(amounts: NDArray[np.float32], mask: BoolArray, counted: BoolArray, s
 def _shrinkage(amounts: NDArray[np.float32], variance: FloatArray) -> FloatArray:
     """Matrix (q, q) that turns amounts found with an error of the given covariance into expected ones."""
     usual = np.clip(amounts, *np.quantile(amounts, [TRIMMED, 1.0 - TRIMMED], axis=0)).astype(np.float64)
-    total = usual.T @ usual / len(usual)  # about zero: motion that is alike everywhere is motion too
+    total = usual.T @ usual / len(usual)  # about zero: what is left of their mean is motion, too
     values, vectors = np.linalg.eigh(total - variance)
     prior = (vectors * np.maximum(values, 0.0)) @ vectors.T
     return np.asarray(prior @ np.linalg.inv(prior + variance))
