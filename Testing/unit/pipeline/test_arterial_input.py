@@ -47,9 +47,11 @@ def prepared(unit: str = "HU") -> Any:
     return SimpleNamespace(concentration=concentration, masks=masks, avoid=none, density_image=None)
 
 
-def taken(monkeypatch: pytest.MonkeyPatch, *curves: np.ndarray, unit: str = "HU") -> InputFunction:
-    """The artery that is chosen when the search offers these curves."""
-    offered = [InputFunction(TIMES, curve, kind="aif") for curve in curves]
+def taken(
+    monkeypatch: pytest.MonkeyPatch, *curves: np.ndarray, unit: str = "HU", apart: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> InputFunction:
+    """The artery that is chosen when the search offers these curves, whose voxels are so far apart."""
+    offered = [InputFunction(TIMES, curve, kind="aif", quality={"misfit": m}) for curve, m in zip(curves, apart, strict=False)]
     monkeypatch.setattr("PerfusionSuiteLib.input_function.aif_candidates", lambda *_, **__: offered)
     monkeypatch.setattr("PerfusionSuiteLib.input_function.select_vof", lambda *_, **__: None)
     return chosen_curves(prepared(unit), Settings(method="csvd"), UserInputs(), Clock(), no_progress)[0]
@@ -72,6 +74,15 @@ def test_an_artery_that_gives_way_is_followed_by_the_next_and_not_by_a_vein(monk
     np.testing.assert_allclose(taken(monkeypatch, LOST, ARTERY, vein).values, ARTERY)
     low = ARTERY * (1.0 - 0.25 * later_part(TIMES, ARTERY))
     np.testing.assert_allclose(taken(monkeypatch, low, vein).values, low)
+
+
+@pytest.mark.parametrize(("apart", "first"), [((0.14, 0.05), False), ((0.07, 0.05), True)])
+def test_an_artery_whose_voxels_are_not_alike_gives_way(
+    monkeypatch: pytest.MonkeyPatch, apart: tuple[float, float], first: bool
+) -> None:
+    low = ARTERY * (1.0 - 0.1 * later_part(TIMES, ARTERY))
+    found = taken(monkeypatch, low, ARTERY, apart=apart)
+    np.testing.assert_allclose(found.values, low if first else ARTERY)
 
 
 def test_the_best_artery_stays_when_others_explain_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
