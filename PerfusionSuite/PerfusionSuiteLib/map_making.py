@@ -166,7 +166,7 @@ def _curve_by_curve(
     if settings.method in deconvolution.METHODS:
         return deconvolution.deconvolve(curves, aif.values, times_s, **common, **settings.method_options)
     if concentration.unit == "HU" and "tissues" in fitting.METHODS[settings.method].options:
-        gray = fitting.gray_share(concentration.baseline, concentration.mask, voxel_sizes(concentration.affine))
+        gray = prepare.gray_share(concentration.baseline, concentration.mask, voxel_sizes(concentration.affine))
     arrays, _ = fitting.fit(
         curves,
         aif.values,

@@ -37,6 +37,7 @@ from PerfusionSuiteLib.evaluation import dice, seen_truth
 from PerfusionSuiteLib.evaluation.row_file import append_rows, code_fingerprint, read_rows, refuse_other_code
 from PerfusionSuiteLib.lesion import segmentation
 from PerfusionSuiteLib.lesion.clusters import without_small_clusters
+from PerfusionSuiteLib.lesion.normal_timing import normal_tmax
 from PerfusionSuiteLib.lesion.reference import Reference
 from PerfusionSuiteLib.prepare.neighbors import distance_mm, weighted_average, window
 
@@ -206,7 +207,7 @@ def of_true_maps(patient: Patient) -> tuple[Any, Any]:
     study = pipeline.run(series, pipeline.Settings(motion_correction=False, noise_reduction="none", method="csvd"))
     inside = np.isfinite(study.maps["tmax"].values)
     known = {key: np.where(inside, np.nan_to_num(truth.maps[key]), np.nan).astype(np.float32) for key in ("tmax", "cbf", "cbv")}
-    maps = PerfusionMaps.from_arrays(known, study.maps.affine)
+    maps = PerfusionMaps.from_arrays({**known, "baseline": study.concentration.baseline}, study.maps.affine)
     maps, lesions = lesion.segment(maps, masks=study.masks, baseline=study.concentration.baseline, method="")
     return replace(study, maps=maps, lesions=lesions, settings={**study.settings, "method": ""}), truth
 
@@ -217,9 +218,10 @@ def best_thresholds(study: Any, truth: Any) -> dict[str, float]:
     method, ml = study.settings["method"], voxel_volume_ml(study.maps.affine)
     tissue, maps = study.lesions.tissue, study.maps
     hypo, core = truth.masks["hypoperfusion"] & scored, truth.masks["core"] & scored
+    normal = normal_tmax(maps, tissue, study.lesions.midplane)
     tried = []
     for shift in TMAX_TRIED_S:
-        late = segmentation.hypoperfused_tissue(maps, preset, tissue, preset.offset(method) + shift)
+        late = segmentation.hypoperfused_tissue(maps, preset, tissue, preset.offset(method) + shift, normal)
         late = without_small_clusters(late, ml, preset.min_cluster_ml)
         tried.append((dice(late & scored, hypo), shift))
     low = []

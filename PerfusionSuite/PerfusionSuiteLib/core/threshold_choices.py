@@ -25,6 +25,7 @@ def _choice(name: str, label: str, description: str, choices: tuple[Any, ...]) -
 _ALL = (
     _choice("hypoperfusion_rule", "Hypoperfusion by", "Which map decides about hypoperfusion.", ("tmax", "delay", "cbf")),
     _number("tmax_s", "Tmax [s]", "Hypoperfusion: Tmax above this, also used by the intensity ratio.", 6.0, 0.1, 60.0),
+    _number("late_by_s", "Late by [s]", "By Tmax: this much later than normal tissue of the same kind, too.", 2.0, 0.0, 10.0),
     _number("delay_s", "Delay [s]", "Hypoperfusion by delay: above this.", 3.0, 0.1, 60.0),
     _number("hypoperfusion_cbf", "CBF", "Hypoperfusion by flow: below this, in the unit of the map.", 27.0, 0.1, 200.0),
     _choice("core_rule", "Core by", "Which map decides about core.", ("rcbf", "cbv", "adc", "network")),

@@ -9,7 +9,6 @@ from .field_sampling import fitted_aif, fitted_curves, sample
 from .later_part import lacking_share, later_part, sampled_curves, unexplained
 from .registry import METHODS, FitMethod
 from .sampling_grid import sampling_grid
-from .tissue_classes import gray_share
 from .transit_atoms import expected_moments
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "fit",
     "fitted_aif",
     "fitted_curves",
-    "gray_share",
     "lacking_share",
     "later_part",
     "load_field",

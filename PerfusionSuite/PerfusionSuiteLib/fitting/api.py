@@ -68,8 +68,8 @@ def fit(
     guide : array-like, shape (I, J, K), optional
         Static image of the scan, such as the mean over time in HU, for methods that can use its edges.
     gray : array-like, shape (...), optional
-        Share of gray matter, 0 to 1, for methods that let gray and white matter have residues of their own (see `gray_share`).
-        Without it methods that look at neighbors read it off the guide.
+        Share of gray matter, 0 to 1, for methods that let gray and white matter have residues of their own (see
+        `prepare.gray_share`). Without it methods that look at neighbors read it off the guide.
     watch : FitWatch, optional
         Takes losses, previews and notes while a long fit runs, and names the folder for checkpoints.
 

@@ -20,6 +20,7 @@ from ..core.errors import InvalidInputError
 from ..core.geometry import voxel_sizes
 from ..core.memory import give_back_freed
 from ..core.progress import ProgressCallback, part_of
+from ..prepare.gray_matter import gray_share
 from .alike import Averages, Averaging
 from .manifold import LATEST_CENTRE_S, Frames, Manifold, find_basis, tabulate
 from .mesh import Mesh
@@ -27,7 +28,6 @@ from .request import FitRequest
 from .residue_choice import FAMILIES, Evidence, choose_family
 from .response_table import ResponseTable
 from .spatial import Plan
-from .tissue_classes import gray_share
 
 Tensor = Any
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray, voxel_volume_ml
@@ -14,6 +15,7 @@ from ..core.maps import PerfusionMaps
 from ..core.values import TissueMasks
 from .clusters import without_small_clusters
 from .midline import check_midplane
+from .normal_timing import normal_tmax
 from .presets import Preset, find_preset
 from .reference import normal_reference, normal_value
 from .segmentation import core_tissue, hypoperfused_tissue, relative_map
@@ -32,6 +34,8 @@ class PreviewBasis:
         Voxels that count.
     midplane : ndarray, shape (4,), mm
         Mid-sagittal plane.
+    normal : ndarray, shape (I, J, K), s
+        Tmax of normal tissue of the same kind.
     side : str or None
         Affected side, when the user knows it.
     contra_mask : ndarray of bool or None
@@ -41,6 +45,7 @@ class PreviewBasis:
     maps: PerfusionMaps
     tissue: BoolArray
     midplane: FloatArray
+    normal: NDArray[np.float32]
     side: str | None = None
     contra_mask: BoolArray | None = None
 
@@ -86,7 +91,9 @@ def preview_basis(
         affine = np.asarray(maps.affine, float)
         middle = float((np.argwhere(tissue) @ affine[0, :3]).mean() + affine[0, 3])
         midplane = (1.0, 0.0, 0.0, middle)
-    return PreviewBasis(maps, tissue, check_midplane(midplane), side, contra_mask)
+    plane = check_midplane(midplane)
+    normal = normal_tmax(maps, tissue, plane, side=side, contra_mask=contra_mask)
+    return PreviewBasis(maps, tissue, plane, normal, side, contra_mask)
 
 
 def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[BoolArray, BoolArray | None]:
@@ -120,7 +127,7 @@ def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[B
     _check(maps, preset)
     method = method or maps["tmax"].provenance.method
     offset, voxel_ml = preset.offset(method), voxel_volume_ml(maps.affine)
-    late = hypoperfused_tissue(maps, preset, basis.tissue, offset)
+    late = hypoperfused_tissue(maps, preset, basis.tissue, offset, basis.normal)
     hypoperfusion = without_small_clusters(late, voxel_ml, preset.min_cluster_ml)
     if preset.core_rule == "rcbf":
         reference = normal_reference(

@@ -20,6 +20,7 @@ from .clusters import without_small_clusters, without_thin_parts
 from .core_network import core_probability
 from .edited import differing
 from .midline import Midplane, check_mask, check_midplane, estimate_midplane
+from .normal_timing import normal_tmax
 from .presets import Preset, find_preset
 from .reference import Reference, normal_reference, normal_value
 from .tissue import CountedTissue, counted_tissue
@@ -107,7 +108,8 @@ def segment(
         check_mask("brain mask", masks.brain, maps.shape)
     counted = counted_tissue(maps, preset, masks=masks)
     sides = _mid_sagittal(maps, counted, midplane, baseline)
-    low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset)
+    normal = normal_tmax(maps, counted.tissue, sides.plane, side=side, contra_mask=given.get("contra"))
+    low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset, normal)
     reference = normal_reference(
         maps, counted.tissue, sides.plane, preset,
         hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra"), side=side,
@@ -223,7 +225,9 @@ def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | N
     return _Sides(found.plane, "center" if uncertain else origin, found.findings)
 
 
-def hypoperfused_tissue(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float) -> BoolArray:
+def hypoperfused_tissue(
+    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float, normal: NDArray[np.floating]
+) -> BoolArray:
     """Return the tissue beyond the threshold of hypoperfusion, before small clusters are removed.
 
     Parameters
@@ -236,6 +240,8 @@ def hypoperfused_tissue(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, 
         Voxels that count.
     offset_s : float, s
         Tmax offset of the method.
+    normal : ndarray, shape (I, J, K), s
+        Tmax of normal tissue of the same kind (`normal_tmax`).
 
     Returns
     -------
@@ -243,12 +249,42 @@ def hypoperfused_tissue(maps: PerfusionMaps, preset: Preset, tissue: BoolArray, 
         Without rims and vessels.
     """
     if preset.hypoperfusion_rule == "tmax":
-        late = tissue & above(maps["tmax"].values, preset.tmax_s + offset_s, preset.strict)
+        late = late_tissue(maps, preset, tissue, preset.tmax_s + offset_s, normal)
     elif preset.hypoperfusion_rule == "delay":
         late = tissue & above(maps["delay"].values, preset.delay_s, preset.strict)
     else:
         late = tissue & below(maps["cbf"].values, preset.hypoperfusion_cbf, preset.strict)
     return without_thin_parts(late, maps.affine, preset.thin_mm)
+
+
+def late_tissue(
+    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, threshold_s: float, normal: NDArray[np.floating]
+) -> BoolArray:
+    """Return the tissue whose Tmax is beyond a threshold and, if the preset asks for it, beyond that of its kind.
+
+    Parameters
+    ----------
+    maps : PerfusionMaps
+        With ``tmax``.
+    preset : Preset
+        ``late_by_s`` and ``strict``.
+    tissue : ndarray of bool, shape (I, J, K)
+        Voxels that count.
+    threshold_s : float, s
+        On the map, with the method's offset.
+    normal : ndarray, shape (I, J, K), s
+        Tmax of normal tissue of the same kind.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Late tissue.
+    """
+    values = maps["tmax"].values
+    late = tissue & above(values, threshold_s, preset.strict)
+    if preset.late_by_s > 0:
+        late &= above(values - normal, preset.late_by_s, preset.strict)
+    return late
 
 
 def _relative_maps(maps: PerfusionMaps, reference: Reference, preset: Preset) -> tuple[list[PerfusionMap], list[QualityFinding]]:

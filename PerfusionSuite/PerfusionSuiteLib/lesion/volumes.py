@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from ..core.maps import PerfusionMaps
 from ..core.values import LesionMasks
 from .clusters import without_small_clusters, without_thin_parts
 from .midline import side_distance
+from .normal_timing import normal_tmax
 from .presets import Preset
-from .segmentation import above, below
+from .segmentation import below, late_tissue
 
 
 def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offset_s: float) -> dict[str, BoolArray]:
@@ -35,8 +37,14 @@ def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offse
     dict of str to ndarray of bool
         ``tmax_gt_4`` ..., ``cbf_lt_20`` ..., ``cbv_lt_34`` ...
     """
+    told = lesions.side if lesions.thresholds.get("side_from") == "manual" else None
+    contra = lesions.extra.get("contra_region")
+    normal = normal_tmax(maps, lesions.tissue, lesions.midplane, side=told, contra_mask=contra)
+    earlier = replace(preset, late_by_s=0.0)  # what lies below the threshold of hypoperfusion cannot be asked to be as late
     found = {
-        f"tmax_gt_{level:g}": lesions.tissue & above(maps["tmax"].values, level + offset_s, preset.strict)
+        f"tmax_gt_{level:g}": late_tissue(
+            maps, preset if level >= preset.tmax_s else earlier, lesions.tissue, level + offset_s, normal
+        )
         # The ratio of intensities needs its two levels, whatever else is asked for.
         for level in sorted({*preset.tmax_levels_s, preset.tmax_s, preset.severe_tmax_s})
     }

@@ -4,6 +4,7 @@
 from .arrival import arrival_time
 from .dsc_chain import LEAKAGE, PreparedDsc, prepare_dsc
 from .enhancement import ct_concentration
+from .gray_matter import gray_share
 from .masks import tissue_masks
 from .motion import correct_motion
 from .motion_leaks import without_leaks
@@ -21,6 +22,7 @@ __all__ = [
     "common_times",
     "correct_motion",
     "ct_concentration",
+    "gray_share",
     "motion_courses",
     "noise_sd",
     "prepare_dsc",

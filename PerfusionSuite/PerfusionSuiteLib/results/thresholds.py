@@ -65,9 +65,10 @@ def hypoperfusion_words(thresholds: Mapping[str, Any]) -> str:
         return f"delay {more} {thresholds.get('delay_s', 3.0):g} s"
     if rule == "cbf":
         return f"CBF {less} {thresholds.get('hypoperfusion_cbf', 0.0):g}"
-    offset = float(thresholds.get("tmax_offset_s") or 0.0)
+    offset, late_by = (float(thresholds.get(key) or 0.0) for key in ("tmax_offset_s", "late_by_s"))
     note = f" ({tmax_on_map(thresholds):g} s on this map)" if offset else ""
-    return f"Tmax {more} {thresholds.get('tmax_s', 6.0):g} s{note}"
+    later = f", {late_by:g} s later than normal tissue of its kind" if late_by else ""
+    return f"Tmax {more} {thresholds.get('tmax_s', 6.0):g} s{note}{later}"
 
 
 def core_words(thresholds: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from PerfusionSuiteLib.deconvolution.codes import QualityCode
 from PerfusionSuiteLib.fitting.curve_model import CurveModel
 from PerfusionSuiteLib.fitting.residue_shape import inverse_shape, misfits, shape_from
 from PerfusionSuiteLib.fitting.response_table import shape_of
-from PerfusionSuiteLib.fitting.tissue_classes import gray_share
+from PerfusionSuiteLib.prepare.gray_matter import gray_share
 
 SHAPE, SPACING = (48, 48, 4), (2.0, 2.0, 8.0)
 TIMES = np.linspace(0.0, 54.0, 46)
