@@ -303,7 +303,8 @@ def preset_of(thresholds: Mapping[str, Any]) -> Preset:
     Parameters
     ----------
     thresholds : mapping
-        `LesionMasks.thresholds`; missing entries take their defaults, further ones are ignored.
+        `LesionMasks.thresholds`; missing entries take their defaults, further ones are ignored. Those of versions before
+        ``late_by_s`` asked for nothing of the kind.
 
     Returns
     -------
@@ -314,4 +315,4 @@ def preset_of(thresholds: Mapping[str, Any]) -> Preset:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in thresholds.items() if key in known
     }
-    return Preset(**values)
+    return Preset(**{"late_by_s": 0.0, **values})

@@ -84,7 +84,7 @@ def test_late_white_matter_is_no_lesion(patient: Any) -> None:
 
 
 def test_volumes_of_levels_and_preview_follow_the_same_rule(patient: Any) -> None:
-    maps, where = patient
+    maps, _ = patient
     found, lesions = lesion.segment(maps, midplane=PLANE, side="left")
     volumes = lesion.metrics(found, lesions).values["volumes_ml"]
     assert volumes["tmax_gt_6"] == pytest.approx(lesions.hypoperfusion.sum() * VOXEL_ML, abs=1e-3)
