@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.geometry import BoolArray, FloatArray, voxel_sizes
+from ..core.geometry import BoolArray, FloatArray, axis_codes, voxel_sizes, voxel_volume_ml
 from ..core.maps import PerfusionMaps
 from ..prepare.gray_matter import gray_share
 from .midline import side_distance
@@ -14,7 +14,7 @@ from .midline import side_distance
 KINDS = 5
 """Classes of equal width of the share of gray matter."""
 
-LEAST_VOXELS = 200
+LEAST_ML = 2.0
 """A class with less tissue on a side takes over the value of the nearest one that has enough."""
 
 
@@ -59,10 +59,12 @@ def normal_tmax(
     else:
         normal = list(halves.values())
     kinds = np.minimum((gray * KINDS).astype(np.intp), KINDS - 1)
-    late = values[counted]
-    usual = np.array([[_median(late[(kinds == kind) & region[counted]]) for kind in range(KINDS)] for region in normal])
-    if not np.isfinite(usual).any():
-        usual = np.full((1, KINDS), np.median(late) if late.size else 0.0)
+    late, least = values[counted], LEAST_ML / voxel_volume_ml(maps.affine)
+    inside = [region[counted] for region in normal]
+    usual = np.array([[_median(late[(kinds == kind) & there], least) for kind in range(KINDS)] for there in inside])
+    if not np.isfinite(usual).any():  # too little of every kind
+        among = np.logical_or.reduce(inside)
+        usual = np.full((1, KINDS), _median(late[among] if among.any() else late, 1.0))
     known = np.isfinite(usual).any(axis=0)
     earliest = np.nanmin(usual[:, known], axis=0)
     middles = (np.arange(KINDS) + 0.5) / KINDS
@@ -73,10 +75,19 @@ def normal_tmax(
 
 def _gray(maps: PerfusionMaps, counted: BoolArray) -> NDArray[np.float32]:
     """Return the share of gray matter of the voxels that count, or the same for all."""
-    can_tell = "baseline" in maps and maps["baseline"].unit == "HU"
-    share = gray_share(maps["baseline"].values, counted, voxel_sizes(maps.affine)) if can_tell else None
-    return np.full(int(counted.sum()), 0.5, np.float32) if share is None else share
+    plain = np.full(int(counted.sum()), 0.5, np.float32)
+    if "baseline" not in maps or maps["baseline"].unit != "HU":
+        return plain
+    across = next(axis for axis, code in enumerate(axis_codes(maps.affine)) if code in "IS")
+    order = (*(axis for axis in range(3) if axis != across), across)  # density is smoothed within slices
+    image, mask = maps["baseline"].values.transpose(order), counted.transpose(order)
+    share = gray_share(image, mask, np.asarray(voxel_sizes(maps.affine))[list(order)])
+    if share is None:
+        return plain
+    found = np.zeros(mask.shape, np.float32)
+    found[mask] = share
+    return found.transpose(np.argsort(order))[counted]
 
 
-def _median(values: NDArray[np.floating]) -> float:
-    return float(np.median(values)) if values.size >= LEAST_VOXELS else float("nan")
+def _median(values: NDArray[np.floating], least: float) -> float:
+    return float(np.median(values)) if values.size >= max(least, 1.0) else float("nan")

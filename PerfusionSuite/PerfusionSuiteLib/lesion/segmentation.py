@@ -108,7 +108,9 @@ def segment(
         check_mask("brain mask", masks.brain, maps.shape)
     counted = counted_tissue(maps, preset, masks=masks)
     sides = _mid_sagittal(maps, counted, midplane, baseline)
-    normal = normal_tmax(maps, counted.tissue, sides.plane, side=side, contra_mask=given.get("contra"))
+    normal = None
+    if preset.asks_for_lateness:
+        normal = normal_tmax(maps, counted.tissue, sides.plane, side=side, contra_mask=given.get("contra"))
     low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset, normal)
     reference = normal_reference(
         maps, counted.tissue, sides.plane, preset,
@@ -226,7 +228,7 @@ def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | N
 
 
 def hypoperfused_tissue(
-    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float, normal: NDArray[np.floating]
+    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float, normal: NDArray[np.floating] | None
 ) -> BoolArray:
     """Return the tissue beyond the threshold of hypoperfusion, before small clusters are removed.
 
@@ -240,8 +242,8 @@ def hypoperfused_tissue(
         Voxels that count.
     offset_s : float, s
         Tmax offset of the method.
-    normal : ndarray, shape (I, J, K), s
-        Tmax of normal tissue of the same kind (`normal_tmax`).
+    normal : ndarray, shape (I, J, K), s, or None
+        Tmax of normal tissue of the same kind (`normal_tmax`), for rules that need it.
 
     Returns
     -------
@@ -249,7 +251,7 @@ def hypoperfused_tissue(
         Without rims and vessels.
     """
     if preset.hypoperfusion_rule == "tmax":
-        late = late_tissue(maps, preset, tissue, preset.tmax_s + offset_s, normal)
+        late = late_tissue(maps, preset, tissue, offset_s, normal)
     elif preset.hypoperfusion_rule == "delay":
         late = tissue & above(maps["delay"].values, preset.delay_s, preset.strict)
     else:
@@ -258,32 +260,44 @@ def hypoperfused_tissue(
 
 
 def late_tissue(
-    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, threshold_s: float, normal: NDArray[np.floating]
+    maps: PerfusionMaps,
+    preset: Preset,
+    tissue: BoolArray,
+    offset_s: float,
+    normal: NDArray[np.floating] | None,
+    level_s: float | None = None,
 ) -> BoolArray:
-    """Return the tissue whose Tmax is beyond a threshold and, if the preset asks for it, beyond that of its kind.
+    """Return the tissue whose Tmax is beyond a level and, if the preset asks for it, beyond that of its kind.
 
     Parameters
     ----------
     maps : PerfusionMaps
         With ``tmax``.
     preset : Preset
-        ``late_by_s`` and ``strict``.
+        ``tmax_s``, ``late_by_s`` and ``strict``.
     tissue : ndarray of bool, shape (I, J, K)
         Voxels that count.
-    threshold_s : float, s
-        On the map, with the method's offset.
-    normal : ndarray, shape (I, J, K), s
-        Tmax of normal tissue of the same kind.
+    offset_s : float, s
+        Tmax offset of the method.
+    normal : ndarray, shape (I, J, K), s, or None
+        Tmax of normal tissue of the same kind (`normal_tmax`). Not needed where the preset does not ask for it.
+    level_s : float, s, optional
+        Before the offset; by default the preset's threshold. Levels below that ask for no more than themselves.
 
     Returns
     -------
     ndarray of bool, shape (I, J, K)
         Late tissue.
+
+    Notes
+    -----
+    Normal tissue counts as no later than the threshold: what lies beyond threshold and ``late_by_s`` together is late wherever
+    it is, also where most tissue of both sides is ill.
     """
-    values = maps["tmax"].values
-    late = tissue & above(values, threshold_s, preset.strict)
-    if preset.late_by_s > 0:
-        late &= above(values - normal, preset.late_by_s, preset.strict)
+    values, level = maps["tmax"].values, preset.tmax_s if level_s is None else level_s
+    late = tissue & above(values, level + offset_s, preset.strict)
+    if normal is not None and preset.late_by_s > 0 and level >= preset.tmax_s:
+        late &= above(values - np.minimum(normal, preset.tmax_s + offset_s), preset.late_by_s, preset.strict)
     return late
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,12 +38,12 @@ def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offse
     """
     told = lesions.side if lesions.thresholds.get("side_from") == "manual" else None
     contra = lesions.extra.get("contra_region")
-    normal = normal_tmax(maps, lesions.tissue, lesions.midplane, side=told, contra_mask=contra)
-    earlier = replace(preset, late_by_s=0.0)  # what lies below the threshold of hypoperfusion cannot be asked to be as late
+    if preset.asks_for_lateness:
+        normal = normal_tmax(maps, lesions.tissue, lesions.midplane, side=told, contra_mask=contra)
+    else:
+        normal = None
     found = {
-        f"tmax_gt_{level:g}": late_tissue(
-            maps, preset if level >= preset.tmax_s else earlier, lesions.tissue, level + offset_s, normal
-        )
+        f"tmax_gt_{level:g}": late_tissue(maps, preset, lesions.tissue, offset_s, normal, level)
         # The ratio of intensities needs its two levels, whatever else is asked for.
         for level in sorted({*preset.tmax_levels_s, preset.tmax_s, preset.severe_tmax_s})
     }
