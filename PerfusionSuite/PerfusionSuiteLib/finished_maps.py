@@ -46,7 +46,8 @@ def analyze_maps(
     Parameters
     ----------
     maps : PerfusionMaps
-        ``tmax`` and what the preset needs; ``baseline`` helps to find the mid-sagittal plane and registers a follow-up.
+        ``tmax`` and what the preset needs; ``baseline`` helps to find the mid-sagittal plane, registers a
+        follow-up and, of CT, tells gray from white matter.
     masks : TissueMasks, optional
         Which voxels count; without them tissue is found from the maps.
     inputs : UserInputs, optional

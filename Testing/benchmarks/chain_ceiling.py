@@ -37,7 +37,7 @@ from PerfusionSuiteLib.evaluation import dice, seen_truth
 from PerfusionSuiteLib.evaluation.row_file import append_rows, code_fingerprint, read_rows, refuse_other_code
 from PerfusionSuiteLib.lesion import segmentation
 from PerfusionSuiteLib.lesion.clusters import without_small_clusters
-from PerfusionSuiteLib.lesion.normal_timing import normal_tmax
+from PerfusionSuiteLib.lesion.normal_timing import normal_timing
 from PerfusionSuiteLib.lesion.reference import Reference
 from PerfusionSuiteLib.prepare.neighbors import distance_mm, weighted_average, window
 
@@ -218,7 +218,7 @@ def best_thresholds(study: Any, truth: Any) -> dict[str, float]:
     method, ml = study.settings["method"], voxel_volume_ml(study.maps.affine)
     tissue, maps = study.lesions.tissue, study.maps
     hypo, core = truth.masks["hypoperfusion"] & scored, truth.masks["core"] & scored
-    normal = normal_tmax(maps, tissue, study.lesions.midplane)
+    normal = normal_timing(maps, tissue, study.lesions.midplane)
     tried = []
     for shift in TMAX_TRIED_S:
         late = segmentation.hypoperfused_tissue(maps, preset, tissue, preset.offset(method) + shift, normal)

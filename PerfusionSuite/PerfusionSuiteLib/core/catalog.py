@@ -77,17 +77,25 @@ ASL = (
 """The methods that make maps from an ASL scan."""
 
 PRESETS = (
-    Choice("ct-perfusion-auto", "ct-perfusion-auto", "Tmax above 6 s; core: relative CBF below 30 % within it."),
+    Choice(
+        "ct-perfusion-auto",
+        "ct-perfusion-auto",
+        "Late tissue (Tmax above 6 s); core: relative CBF below 30 % within it.",
+    ),
     Choice("neuroflow", "neuroflow", "Tmax from 6 s; core: relative CBF of at most 38 % within it."),
     Choice("rapid-like", "RAPID-like", "Tmax above 6 s; core: relative CBF below 30 % anywhere."),
     Choice("syngo-like", "syngo-like", "Hypoperfusion by absolute CBF, core by absolute CBV."),
     Choice("mistar-like", "MIStar-like", "Hypoperfusion by arterial delay; core: relative CBF below 30 % within it."),
-    Choice("core-network", "Core by a network", "Tmax above 6 s; core: drawn by a network within it (needs PyTorch)."),
+    Choice(
+        "core-network",
+        "Core by a network",
+        "Late tissue (Tmax above 6 s); core: drawn by a network within it (needs PyTorch).",
+    ),
 )
 """Thresholds that decide what counts as lesion, for every modality."""
 
 MR_PRESETS = (
-    Choice("adc", "ADC core", "Tmax above 6 s; core: diffusion below 620e-6 mm²/s, from an ADC map."),
+    Choice("adc", "ADC core", "Late tissue (Tmax above 6 s); core: diffusion below 620e-6 mm²/s, from an ADC map."),
     Choice("tumor", "Tumor", "Leakage corrected, blood volume relative to white matter of the other side."),
 )
 """Thresholds that only make sense for DSC-MRI."""

@@ -127,7 +127,10 @@ def thresholds_from_json(path: str | Path) -> dict[str, Any]:
         raise InvalidInputError(msg)
     if "schema" in values and isinstance(values.get("thresholds"), dict):
         belongs_to_method = {"tmax_offset_s", "rcbf_factor"}
-        return {key: value for key, value in values["thresholds"].items() if key in EDITABLE and key not in belongs_to_method}
+        found = {key: value for key, value in values["thresholds"].items() if key in EDITABLE and key not in belongs_to_method}
+        if "hypoperfusion_rule" in found:  # all thresholds of a run; before there was `late_by_s`, nothing of the kind was asked
+            found.setdefault("late_by_s", 0.0)
+        return found
     return values
 
 

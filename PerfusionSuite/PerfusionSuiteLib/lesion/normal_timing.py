@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +20,31 @@ LEAST_ML = 2.0
 """A class with less tissue on a side takes over the value of the nearest one that has enough."""
 
 
-def normal_tmax(
+@dataclass(frozen=True, slots=True)
+class NormalTiming:
+    """Tmax of normal tissue.
+
+    Parameters
+    ----------
+    tmax : ndarray of float32, shape (I, J, K), s
+        Of normal tissue with as much gray matter as the voxel.
+    white_s, gray_s : float, s
+        Of the classes with the least and the most gray matter; the same where nothing tells them apart.
+    """
+
+    tmax: NDArray[np.float32]
+    white_s: float
+    gray_s: float
+
+
+def normal_timing(
     maps: PerfusionMaps,
     tissue: BoolArray,
     midplane: FloatArray,
     *,
     side: str | None = None,
     contra_mask: BoolArray | None = None,
-) -> NDArray[np.float32]:
+) -> NormalTiming:
     """Say for each voxel which Tmax normal tissue with as much gray matter has.
 
     Parameters
@@ -43,8 +62,8 @@ def normal_tmax(
 
     Returns
     -------
-    ndarray of float32, shape (I, J, K), s
-        Median of the kind, linear in the share of gray matter between the middles of the classes. Without a known side that of
+    NormalTiming
+        Medians of the kinds, linear in the share of gray matter between the middles of the classes. Without a known side that of
         the hemisphere where the kind is earlier, so that nothing must be known about the lesion.
     """
     values = maps["tmax"].values
@@ -70,7 +89,7 @@ def normal_tmax(
     middles = (np.arange(KINDS) + 0.5) / KINDS
     found = np.zeros(values.shape, np.float32)
     found[counted] = np.interp(gray, middles[known], earliest)
-    return found
+    return NormalTiming(found, float(earliest[0]), float(earliest[-1]))
 
 
 def _gray(maps: PerfusionMaps, counted: BoolArray) -> NDArray[np.float32]:

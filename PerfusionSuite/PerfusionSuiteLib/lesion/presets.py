@@ -229,10 +229,10 @@ TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
 The threshold of best median Dice over lesions of at least 10 mL, in steps of 0.25 s, through the whole chain on development
 patients (seeds 42 to 72, 4 HU, all families of residues; ``ssvd`` and ``ssvd-delay`` on seeds 11 to 20; ``spatial`` on
 eight patients with boxes and with exponentials, seeds 201 to 216; ``neural`` on six of them), without ``late_by_s``.
-``bayes``, which lets the scan choose the residue, needs none. For ``nlr`` no offset serves all families: where residues decay from the start a fitted box is
-too long, and normal white matter passes 6 s; it is exact for boxes. Those of ``hemopic`` (without an artery; seeds 11 to 30,
-twelve such lesions), ``hemopic-aif`` and ``hemopic-compat`` (seeds 11 to 18, four) come from DSC-MRI, where ``bayes`` would be
-best at -0.5 s.
+``bayes``, which lets the scan choose the residue, needs none. For ``nlr`` no offset serves all families: where residues decay
+from the start a fitted box is too long, and normal white matter passes 6 s; it is exact for boxes. Those of ``hemopic`` (without
+an artery; seeds 11 to 30, twelve such lesions), ``hemopic-aif`` and ``hemopic-compat`` (seeds 11 to 18, four) come from DSC-MRI,
+where ``bayes`` would be best at -0.5 s.
 """
 
 RCBF_FACTOR: Mapping[str, float] = MappingProxyType(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.errors import InvalidInputError
 from ..core.geometry import BoolArray, FloatArray, voxel_volume_ml
@@ -15,7 +14,7 @@ from ..core.maps import PerfusionMaps
 from ..core.values import TissueMasks
 from .clusters import without_small_clusters
 from .midline import check_midplane
-from .normal_timing import normal_tmax
+from .normal_timing import NormalTiming, normal_timing
 from .presets import Preset, find_preset
 from .reference import normal_reference, normal_value
 from .segmentation import core_tissue, hypoperfused_tissue, relative_map
@@ -34,8 +33,8 @@ class PreviewBasis:
         Voxels that count.
     midplane : ndarray, shape (4,), mm
         Mid-sagittal plane.
-    normal : ndarray, shape (I, J, K), s
-        Tmax of normal tissue of the same kind.
+    normal : NormalTiming
+        Tmax of normal tissue.
     side : str or None
         Affected side, when the user knows it.
     contra_mask : ndarray of bool or None
@@ -45,7 +44,7 @@ class PreviewBasis:
     maps: PerfusionMaps
     tissue: BoolArray
     midplane: FloatArray
-    normal: NDArray[np.float32]
+    normal: NormalTiming
     side: str | None = None
     contra_mask: BoolArray | None = None
 
@@ -92,7 +91,7 @@ def preview_basis(
         middle = float((np.argwhere(tissue) @ affine[0, :3]).mean() + affine[0, 3])
         midplane = (1.0, 0.0, 0.0, middle)
     plane = check_midplane(midplane)
-    normal = normal_tmax(maps, tissue, plane, side=side, contra_mask=contra_mask)
+    normal = normal_timing(maps, tissue, plane, side=side, contra_mask=contra_mask)
     return PreviewBasis(maps, tissue, plane, normal, side, contra_mask)
 
 

@@ -148,7 +148,7 @@ def _volumes(
         notes["mismatch_ratio"] = "There is no core, so the ratio has no value; the mismatch volume is given."
     base, severe = levels.get(f"tmax_gt_{preset.tmax_s:g}"), levels.get(f"tmax_gt_{preset.severe_tmax_s:g}")
     if not base or severe is None:
-        notes["hir"] = f"No tissue has a Tmax above {preset.tmax_s:g} s."
+        notes["hir"] = f"No tissue is hypoperfused by Tmax above {preset.tmax_s:g} s."
     if not hypoperfusion:
         notes["penumbra_fraction_percent"] = "There is no hypoperfusion."
     return {

@@ -20,7 +20,7 @@ from .clusters import without_small_clusters, without_thin_parts
 from .core_network import core_probability
 from .edited import differing
 from .midline import Midplane, check_mask, check_midplane, estimate_midplane
-from .normal_timing import normal_tmax
+from .normal_timing import NormalTiming, normal_timing
 from .presets import Preset, find_preset
 from .reference import Reference, normal_reference, normal_value
 from .tissue import CountedTissue, counted_tissue
@@ -70,7 +70,7 @@ def segment(
     midplane : array-like, shape (4,), mm, optional
         Mid-sagittal plane ``n . x = d`` in RAS; estimated when missing.
     baseline : ndarray, shape (I, J, K), HU, optional
-        Image that the plane is estimated from; by default the ``baseline`` map.
+        Image that the plane is estimated from; by default the ``baseline`` map, which of CT tells gray from white matter, too.
     method : str, optional
         How Tmax was made, for its offset; by default from the map's provenance.
     vof : InputFunction, optional
@@ -110,7 +110,7 @@ def segment(
     sides = _mid_sagittal(maps, counted, midplane, baseline)
     normal = None
     if preset.asks_for_lateness:
-        normal = normal_tmax(maps, counted.tissue, sides.plane, side=side, contra_mask=given.get("contra"))
+        normal = normal_timing(maps, counted.tissue, sides.plane, side=side, contra_mask=given.get("contra"))
     low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset, normal)
     reference = normal_reference(
         maps, counted.tissue, sides.plane, preset,
@@ -132,6 +132,8 @@ def segment(
     drawn = {name: mask for name, mask in given.items() if name in ("sss", "torcula")}
     thresholds = _thresholds(maps, preset, method, counted, reference, sides)
     thresholds |= {"side_from": "manual" if side else "hypoperfusion", "drawn_sinuses": list(drawn)}
+    if normal is not None:
+        thresholds["normal_tmax_s"] = {"white": round(normal.white_s, 3), "gray": round(normal.gray_s, 3)}
     lesions = LesionMasks(
         hypoperfusion=hypoperfusion,
         core=core,
@@ -228,7 +230,7 @@ def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | N
 
 
 def hypoperfused_tissue(
-    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float, normal: NDArray[np.floating] | None
+    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float, normal: NormalTiming | None
 ) -> BoolArray:
     """Return the tissue beyond the threshold of hypoperfusion, before small clusters are removed.
 
@@ -242,8 +244,8 @@ def hypoperfused_tissue(
         Voxels that count.
     offset_s : float, s
         Tmax offset of the method.
-    normal : ndarray, shape (I, J, K), s, or None
-        Tmax of normal tissue of the same kind (`normal_tmax`), for rules that need it.
+    normal : NormalTiming or None
+        Of the same kind of tissue, for presets that ask for lateness.
 
     Returns
     -------
@@ -264,7 +266,7 @@ def late_tissue(
     preset: Preset,
     tissue: BoolArray,
     offset_s: float,
-    normal: NDArray[np.floating] | None,
+    normal: NormalTiming | None,
     level_s: float | None = None,
 ) -> BoolArray:
     """Return the tissue whose Tmax is beyond a level and, if the preset asks for it, beyond that of its kind.
@@ -279,8 +281,8 @@ def late_tissue(
         Voxels that count.
     offset_s : float, s
         Tmax offset of the method.
-    normal : ndarray, shape (I, J, K), s, or None
-        Tmax of normal tissue of the same kind (`normal_tmax`). Not needed where the preset does not ask for it.
+    normal : NormalTiming or None
+        Of the same kind of tissue; not needed where the preset does not ask for it.
     level_s : float, s, optional
         Before the offset; by default the preset's threshold. Levels below that ask for no more than themselves.
 
@@ -297,7 +299,7 @@ def late_tissue(
     values, level = maps["tmax"].values, preset.tmax_s if level_s is None else level_s
     late = tissue & above(values, level + offset_s, preset.strict)
     if normal is not None and preset.late_by_s > 0 and level >= preset.tmax_s:
-        late &= above(values - np.minimum(normal, preset.tmax_s + offset_s), preset.late_by_s, preset.strict)
+        late &= above(values - np.minimum(normal.tmax, preset.tmax_s + offset_s), preset.late_by_s, preset.strict)
     return late
 
 

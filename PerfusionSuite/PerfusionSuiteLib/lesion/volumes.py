@@ -12,7 +12,7 @@ from ..core.maps import PerfusionMaps
 from ..core.values import LesionMasks
 from .clusters import without_small_clusters, without_thin_parts
 from .midline import side_distance
-from .normal_timing import normal_tmax
+from .normal_timing import normal_timing
 from .presets import Preset
 from .segmentation import below, late_tissue
 
@@ -39,7 +39,7 @@ def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offse
     told = lesions.side if lesions.thresholds.get("side_from") == "manual" else None
     contra = lesions.extra.get("contra_region")
     if preset.asks_for_lateness:
-        normal = normal_tmax(maps, lesions.tissue, lesions.midplane, side=told, contra_mask=contra)
+        normal = normal_timing(maps, lesions.tissue, lesions.midplane, side=told, contra_mask=contra)
     else:
         normal = None
     found = {

@@ -115,6 +115,8 @@ def read_finished_maps(
             read[key] = read_on_grid(path, f"{QUANTITIES[key].symbol} map", values.shape, affine)
     facts = _facts(names.metrics)
     units = dict.fromkeys(("cbf", "cbv"), RELATIVE) if facts.get("flow_scale") == RELATIVE else {}
+    if facts.get("modality", "ctp") not in ("", "ctp"):
+        units["baseline"] = "a.u."  # of MR, it says nothing of density
     maps = PerfusionMaps(
         [PerfusionMap(read[key], affine, QUANTITIES[key], unit=units.get(key, "")) for key in MAP_KEYS if key in read]
     )

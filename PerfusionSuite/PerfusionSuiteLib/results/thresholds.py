@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..lesion import Preset
+
 
 def is_standard(thresholds: Mapping[str, Any]) -> bool:
-    """Tell whether lesions are exactly Tmax > 6 s and relative CBF < 30 %.
+    """Tell whether lesions are Tmax > 6 s and relative CBF < 30 % by the usual rules.
 
     Parameters
     ----------
@@ -24,6 +26,8 @@ def is_standard(thresholds: Mapping[str, Any]) -> bool:
     if thresholds.get("edited_by_hand"):
         return False
     tmax, rcbf = thresholds.get("tmax_s"), thresholds.get("rcbf_percent")
+    if float(thresholds.get("late_by_s") or 0.0) not in (0.0, Preset().late_by_s):
+        return False
     rules = (thresholds.get("hypoperfusion_rule", "tmax"), thresholds.get("core_rule", "rcbf"))
     return tmax is not None and rcbf is not None and (float(tmax), float(rcbf)) == (6.0, 30.0) and rules == ("tmax", "rcbf")
 
@@ -67,7 +71,9 @@ def hypoperfusion_words(thresholds: Mapping[str, Any]) -> str:
         return f"CBF {less} {thresholds.get('hypoperfusion_cbf', 0.0):g}"
     offset, late_by = (float(thresholds.get(key) or 0.0) for key in ("tmax_offset_s", "late_by_s"))
     note = f" ({tmax_on_map(thresholds):g} s on this map)" if offset else ""
-    later = f", {late_by:g} s later than normal tissue of its kind" if late_by else ""
+    normal = thresholds.get("normal_tmax_s") or {}
+    kinds = f" ({', '.join(f'{kind} {value:.1f} s' for kind, value in normal.items())})" if normal else ""
+    later = f", {late_by:g} s later than normal tissue{kinds}" if late_by else ""
     return f"Tmax {more} {thresholds.get('tmax_s', 6.0):g} s{note}{later}"
 
 

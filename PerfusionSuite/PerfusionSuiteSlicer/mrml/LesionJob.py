@@ -232,7 +232,10 @@ def startMeasuringJob(
 def editedThresholds(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the thresholds of lesions that differ from their preset."""
     basic = ("tmax_s", "delay_s", "hypoperfusion_cbf", "rcbf_percent", "core_cbv", "min_cluster_ml")
-    return {key: known[key] for key in known.get("edited", basic) if key in known}
+    edited = {key: known[key] for key in known.get("edited", basic) if key in known}
+    if "tmax_s" in known and "late_by_s" not in known:  # of a version that did not ask for lateness
+        edited["late_by_s"] = 0.0
+    return edited
 
 
 class _Spec:

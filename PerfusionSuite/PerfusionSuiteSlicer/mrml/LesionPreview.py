@@ -78,7 +78,13 @@ class LesionPreview:
         from PerfusionSuiteLib.lesion.preview import preview_basis
 
         study = nodesOfStudy(self._scene, lesionStudyOf(nodes["tmax"]))
-        watched = [*nodes.values(), given.midplane, study.get("midplane"), *(r[0] for r in (given.contra, given.roi) if r)]
+        watched = [
+            *nodes.values(),
+            given.midplane,
+            study.get("midplane"),
+            study.get("map.baseline"),
+            *(r[0] for r in (given.contra, given.roi) if r),
+        ]
         drawn = drawnByNetwork(study, preset)
         watched += [] if drawn is None else [drawn]
         times = tuple((node.GetID(), node.GetMTime()) for node in watched if hasattr(node, "GetMTime"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from PerfusionSuiteLib import lesion
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionMaps
-from PerfusionSuiteLib.lesion.normal_timing import normal_tmax
+from PerfusionSuiteLib.lesion.normal_timing import normal_timing
 from PerfusionSuiteLib.lesion.preview import preview, preview_basis
 
 SHAPE = (60, 60, 4)
@@ -45,7 +46,7 @@ def patient() -> tuple[PerfusionMaps, dict[str, np.ndarray]]:
 @pytest.mark.parametrize("side", [None, "left"])
 def test_each_kind_of_tissue_has_the_timing_of_its_healthy_side(patient: Any, side: str | None) -> None:
     maps, where = patient
-    normal = normal_tmax(maps, where["brain"], PLANE, side=side)
+    normal = normal_timing(maps, where["brain"], PLANE, side=side).tmax
     radius = np.hypot(*(np.indices(SHAPE)[:2] - 29.5))
     assert np.median(normal[radius < 14]) == pytest.approx(WHITE_S, abs=0.3)
     assert np.median(normal[(radius > 21) & where["brain"]]) == pytest.approx(GRAY_S, abs=0.3)
@@ -54,20 +55,22 @@ def test_each_kind_of_tissue_has_the_timing_of_its_healthy_side(patient: Any, si
 def test_without_density_all_tissue_is_one_kind(patient: Any) -> None:
     maps, where = patient
     plain = PerfusionMaps.from_arrays({"tmax": maps["tmax"].values}, AFFINE)
-    normal = normal_tmax(plain, where["brain"], PLANE)[where["brain"]]
+    normal = normal_timing(plain, where["brain"], PLANE).tmax[where["brain"]]
     assert np.ptp(normal) == 0.0
     assert GRAY_S < normal[0] < WHITE_S
 
 
 def test_a_normal_region_of_the_user_wins(patient: Any) -> None:
     maps, where = patient
-    assert np.median(normal_tmax(maps, where["brain"], PLANE, contra_mask=where["ill"])[where["white"]]) > WHITE_S + 2.0
+    for region in (where["ill"], where["ill"] & (np.indices(SHAPE)[0] == 42)):  # also a small one
+        timing = normal_timing(maps, where["brain"], PLANE, contra_mask=region)
+        assert timing.tmax[where["white"]].min() == pytest.approx(ILL_S, abs=0.2)
 
 
 def test_too_little_tissue_has_the_timing_of_what_there_is() -> None:
     values = np.full((4, 4, 1), 5.0)
     maps = PerfusionMaps.from_arrays({"tmax": values}, np.diag([1.0, 1.0, 5.0, 1.0]))
-    assert (normal_tmax(maps, np.ones((4, 4, 1), bool), np.array((1.0, 0, 0, 1.5))) == 5.0).all()
+    assert (normal_timing(maps, np.ones((4, 4, 1), bool), np.array((1.0, 0, 0, 1.5))).tmax == 5.0).all()
 
 
 def test_late_white_matter_is_no_lesion(patient: Any) -> None:
@@ -91,6 +94,24 @@ def test_volumes_of_levels_and_preview_follow_the_same_rule(patient: Any) -> Non
     assert volumes["tmax_gt_4"] > volumes["tmax_gt_6"] + 60.0
     basis = preview_basis(maps, midplane=PLANE, side="left")
     np.testing.assert_array_equal(preview(basis, lesion.find_preset("ct-perfusion-auto"))[0], lesions.hypoperfusion)
+
+
+def test_illness_of_most_of_both_sides_is_still_seen(patient: Any) -> None:
+    maps, where = patient
+    late = np.where(np.abs(np.indices(SHAPE)[1] - 29.5) < 18, ILL_S, GRAY_S)
+    both = maps.added(replace(maps["tmax"], values=np.where(where["brain"], late, np.nan).astype(np.float32)))
+    _, lesions = lesion.segment(both, midplane=PLANE)
+    assert lesions.side == "bilateral"
+    assert lesions.hypoperfusion.sum() > 0.95 * (where["brain"] & (late > 6)).sum()
+
+
+def test_slices_may_lie_along_any_axis(patient: Any) -> None:
+    maps, _ = patient
+    turned = np.array([AFFINE[:, 2], AFFINE[:, 0], AFFINE[:, 1], AFFINE[:, 3]]).T
+    other = PerfusionMaps.from_arrays({key: maps[key].values.transpose(2, 0, 1) for key in maps}, turned)
+    one, two = (lesion.segment(m, midplane=PLANE)[1] for m in (maps, other))
+    np.testing.assert_array_equal(one.hypoperfusion, two.hypoperfusion.transpose(1, 2, 0))
+    assert one.thresholds["normal_tmax_s"] == two.thresholds["normal_tmax_s"]
 
 
 @pytest.mark.parametrize("late_by", [-1.0, 11.0, float("nan")])
