@@ -37,14 +37,7 @@ class NormalTiming:
     gray_s: float
 
 
-def normal_timing(
-    maps: PerfusionMaps,
-    tissue: BoolArray,
-    midplane: FloatArray,
-    *,
-    side: str | None = None,
-    contra_mask: BoolArray | None = None,
-) -> NormalTiming:
+def normal_timing(maps: PerfusionMaps, tissue: BoolArray, midplane: FloatArray) -> NormalTiming:
     """Say for each voxel which Tmax normal tissue with as much gray matter has.
 
     Parameters
@@ -55,35 +48,23 @@ def normal_timing(
         Voxels that count.
     midplane : ndarray, shape (4,), mm
         Mid-sagittal plane.
-    side : {"left", "right", "bilateral"}, optional
-        The affected side, when the user knows it.
-    contra_mask : ndarray of bool, shape (I, J, K), optional
-        The user's normal region; it wins.
 
     Returns
     -------
     NormalTiming
-        Medians of the kinds, linear in the share of gray matter between the middles of the classes. Without a known side that of
-        the hemisphere where the kind is earlier, so that nothing must be known about the lesion.
+        Medians of the kinds, linear in the share of gray matter between the middles of the classes, of the hemisphere where the
+        kind is earlier: nothing must be known about the lesion, and two scans of a patient are judged alike.
     """
     values = maps["tmax"].values
     counted = tissue & np.isfinite(values)
     gray = _gray(maps, counted)
     distance = side_distance(values.shape, maps.affine, midplane)
-    halves = {"left": distance < 0, "right": distance > 0}
-    if contra_mask is not None:
-        normal = [contra_mask]
-    elif side in halves:
-        normal = [halves["right" if side == "left" else "left"]]
-    else:
-        normal = list(halves.values())
     kinds = np.minimum((gray * KINDS).astype(np.intp), KINDS - 1)
     late, least = values[counted], LEAST_ML / voxel_volume_ml(maps.affine)
-    inside = [region[counted] for region in normal]
-    usual = np.array([[_median(late[(kinds == kind) & there], least) for kind in range(KINDS)] for there in inside])
+    halves = ((distance < 0)[counted], (distance > 0)[counted])
+    usual = np.array([[_median(late[(kinds == kind) & half], least) for kind in range(KINDS)] for half in halves])
     if not np.isfinite(usual).any():  # too little of every kind
-        among = np.logical_or.reduce(inside)
-        usual = np.full((1, KINDS), _median(late[among] if among.any() else late, 1.0))
+        usual = np.full((1, KINDS), np.median(late) if late.size else 0.0)
     known = np.isfinite(usual).any(axis=0)
     earliest = np.nanmin(usual[:, known], axis=0)
     middles = (np.arange(KINDS) + 0.5) / KINDS

@@ -91,7 +91,7 @@ def preview_basis(
         middle = float((np.argwhere(tissue) @ affine[0, :3]).mean() + affine[0, 3])
         midplane = (1.0, 0.0, 0.0, middle)
     plane = check_midplane(midplane)
-    normal = normal_timing(maps, tissue, plane, side=side, contra_mask=contra_mask)
+    normal = normal_timing(maps, tissue, plane)
     return PreviewBasis(maps, tissue, plane, normal, side, contra_mask)
 
 

@@ -108,9 +108,7 @@ def segment(
         check_mask("brain mask", masks.brain, maps.shape)
     counted = counted_tissue(maps, preset, masks=masks)
     sides = _mid_sagittal(maps, counted, midplane, baseline)
-    normal = None
-    if preset.asks_for_lateness:
-        normal = normal_timing(maps, counted.tissue, sides.plane, side=side, contra_mask=given.get("contra"))
+    normal = normal_timing(maps, counted.tissue, sides.plane) if preset.asks_for_lateness else None
     low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset, normal)
     reference = normal_reference(
         maps, counted.tissue, sides.plane, preset,

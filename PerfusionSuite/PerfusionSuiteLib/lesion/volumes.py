@@ -36,12 +36,7 @@ def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offse
     dict of str to ndarray of bool
         ``tmax_gt_4`` ..., ``cbf_lt_20`` ..., ``cbv_lt_34`` ...
     """
-    told = lesions.side if lesions.thresholds.get("side_from") == "manual" else None
-    contra = lesions.extra.get("contra_region")
-    if preset.asks_for_lateness:
-        normal = normal_timing(maps, lesions.tissue, lesions.midplane, side=told, contra_mask=contra)
-    else:
-        normal = None
+    normal = normal_timing(maps, lesions.tissue, lesions.midplane) if preset.asks_for_lateness else None
     found = {
         f"tmax_gt_{level:g}": late_tissue(maps, preset, lesions.tissue, offset_s, normal, level)
         # The ratio of intensities needs its two levels, whatever else is asked for.
