@@ -12,7 +12,7 @@ some patients and draws the lesions of the others (cross-validation), so that no
 Prints the Dice of the chain's own rules, of the network at fixed probabilities, and at the probability that suits each patient
 best, which nobody knows; medians and means over lesions of at least 10 mL and cores of at least 5 mL. It is one such learner and
 no proof of a bound; tissue that the chain leaves out (vessels, fluid) stays lost. FOLDER keeps what was computed of each patient
-(30 MB), so a run that was stopped goes on. About a minute of a core per patient, then ten for the networks.
+(30 MB), so a run that was stopped goes on. About a minute of a core per patient, then five for the networks.
 """
 
 from __future__ import annotations
