@@ -36,6 +36,12 @@ class NormalTiming:
     white_s: float
     gray_s: float
 
+    def as_dict(self) -> dict[str, float]:
+        """Return the Tmax of each kind of tissue in s, of all tissue where nothing tells it apart."""
+        if self.white_s == self.gray_s:
+            return {"tissue": round(self.gray_s, 3)}
+        return {"white": round(self.white_s, 3), "gray": round(self.gray_s, 3)}
+
 
 def normal_timing(maps: PerfusionMaps, tissue: BoolArray, midplane: FloatArray) -> NormalTiming:
     """Say for each voxel which Tmax normal tissue with as much gray matter has.

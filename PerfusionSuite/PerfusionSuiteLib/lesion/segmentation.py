@@ -131,7 +131,7 @@ def segment(
     thresholds = _thresholds(maps, preset, method, counted, reference, sides)
     thresholds |= {"side_from": "manual" if side else "hypoperfusion", "drawn_sinuses": list(drawn)}
     if normal is not None:
-        thresholds["normal_tmax_s"] = {"white": round(normal.white_s, 3), "gray": round(normal.gray_s, 3)}
+        thresholds["normal_tmax_s"] = normal.as_dict()
     lesions = LesionMasks(
         hypoperfusion=hypoperfusion,
         core=core,

@@ -94,7 +94,7 @@ def mask_sidecar(stem: str, names: Layout, stage: Path, thresholds: Mapping[str,
 
 def _rests_on(stem: str, thresholds: Mapping[str, Any]) -> tuple[str, ...]:
     """Keys of the maps that a lesion comes from."""
-    by_density = ("baseline",) if thresholds.get("normal_tmax_s") else ()  # gray matter is earlier than white
+    by_density = ("baseline",) if "gray" in thresholds.get("normal_tmax_s", {}) else ()  # gray matter is earlier than white
     late = (str(thresholds.get("hypoperfusion_rule", "tmax")), *by_density)
     core = _CORE_FROM[str(thresholds.get("core_rule", "rcbf"))]
     return {"hypoperfusion_mask": late, "core_mask": (core, *late), "penumbra_mask": (core, *late)}.get(stem, ())

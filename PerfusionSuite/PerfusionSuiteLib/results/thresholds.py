@@ -72,7 +72,8 @@ def hypoperfusion_words(thresholds: Mapping[str, Any]) -> str:
     offset, late_by = (float(thresholds.get(key) or 0.0) for key in ("tmax_offset_s", "late_by_s"))
     note = f" ({tmax_on_map(thresholds):g} s on this map)" if offset else ""
     normal = thresholds.get("normal_tmax_s") or {}
-    kinds = f" ({', '.join(f'{kind} {value:.1f} s' for kind, value in normal.items())})" if normal else ""
+    named = ", ".join(f"{kind} {value:.1f} s".removeprefix("tissue ") for kind, value in normal.items())
+    kinds = f" ({named})" if named else ""
     later = f", {late_by:g} s later than normal tissue{kinds}" if late_by else ""
     return f"Tmax {more} {thresholds.get('tmax_s', 6.0):g} s{note}{later}"
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import pytest
 from PerfusionSuiteLib import lesion
 from PerfusionSuiteLib.core import InvalidInputError, PerfusionMaps
 from PerfusionSuiteLib.lesion.normal_timing import normal_timing
+from PerfusionSuiteLib.lesion.presets import preset_of
 from PerfusionSuiteLib.lesion.preview import preview, preview_basis
+from PerfusionSuiteLib.results.thresholds import hypoperfusion_words, is_standard
 
 SHAPE = (60, 60, 4)
 AFFINE = np.array([[-3.0, 0, 0, 88.5], [0, -3.0, 0, 88.5], [0, 0, 8.0, -12.0], [0, 0, 0, 1]])  # i grows to the left
@@ -57,6 +61,11 @@ def test_without_density_all_tissue_is_one_kind(patient: Any) -> None:
     normal = normal_timing(plain, where["brain"], PLANE).tmax[where["brain"]]
     assert np.ptp(normal) == 0.0
     assert GRAY_S < normal[0] < WHITE_S
+    by_mr = PerfusionMaps([replace(maps[key], unit="a.u." if key == "baseline" else "") for key in maps])
+    lesions = lesion.segment(by_mr, midplane=PLANE)[1]
+    assert list(lesions.thresholds["normal_tmax_s"]) == ["tissue"]
+    assert "later than normal tissue (" in hypoperfusion_words(lesions.thresholds)
+    assert "gray" not in hypoperfusion_words(lesions.thresholds)
 
 
 def test_too_little_tissue_has_the_timing_of_what_there_is() -> None:
@@ -104,6 +113,21 @@ def test_slices_may_lie_along_any_axis(patient: Any) -> None:
     one, two = (lesion.segment(m, midplane=PLANE)[1] for m in (maps, other))
     np.testing.assert_array_equal(one.hypoperfusion, two.hypoperfusion.transpose(1, 2, 0))
     assert one.thresholds["normal_tmax_s"] == two.thresholds["normal_tmax_s"]
+
+
+def test_what_earlier_versions_wrote_asks_for_no_lateness(patient: Any, tmp_path: Path) -> None:
+    maps, _ = patient
+    known = {**lesion.segment(maps, midplane=PLANE)[1].thresholds}
+    assert is_standard(known)
+    assert not is_standard({**known, "late_by_s": 5.0})
+    assert preset_of(known).late_by_s == lesion.Preset().late_by_s > 0
+    del known["late_by_s"]
+    assert preset_of(known).late_by_s == 0.0
+    assert is_standard(known)
+    assert "later" not in hypoperfusion_words(known)
+    record = tmp_path / "metrics.json"
+    record.write_text(json.dumps({"schema": "perfusion-suite/metrics/1", "thresholds": known}), encoding="utf-8")
+    assert lesion.edited_preset("ct-perfusion-auto", lesion.thresholds_from_json(record)).late_by_s == 0.0
 
 
 @pytest.mark.parametrize("late_by", [-1.0, 11.0, float("nan")])
