@@ -14,7 +14,7 @@ from PerfusionSuiteSlicer.mrml import MapNodes
 from PerfusionSuiteSlicer.mrml.DrawnRegions import checkPicture, readRegion, regionToSegmentation, writePicture
 from PerfusionSuiteSlicer.mrml.GrayCopy import grayCopy
 from PerfusionSuiteSlicer.mrml.LesionInputs import LesionInputs, keepInputs, keptInputs
-from PerfusionSuiteSlicer.mrml.LesionJob import startLesionJob, startMeasuringJob
+from PerfusionSuiteSlicer.mrml.LesionJob import editedThresholds, startLesionJob, startMeasuringJob
 from PerfusionSuiteSlicer.mrml.LesionNodes import CORE, HYPOPERFUSION, segmentArray, setSegment
 from PerfusionSuiteSlicer.mrml.LesionPreview import LesionPreview
 from PerfusionSuiteSlicer.mrml.MapUnits import guessUnit, mapOf, readMaps, unitProblem
@@ -293,3 +293,15 @@ def test_statistics_of_a_segmentation_fill_one_table(scene, maps, patient, tmp_p
     again = startStatisticsJob(scene, chooseRunner(), segmentation, nodes[:1]).wait()
     assert again is table
     assert table.GetNumberOfRows() == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "edited"),
+    [
+        ({"tmax_s": 6.0, "late_by_s": 1.75, "edited": []}, {}),
+        ({"tmax_s": 5.0, "late_by_s": 1.75, "edited": ["tmax_s"]}, {"tmax_s": 5.0}),
+        ({"tmax_s": 5.0, "edited": ["tmax_s"]}, {"tmax_s": 5.0, "late_by_s": 0.0}),
+    ],
+)
+def test_lesions_of_earlier_scenes_are_measured_by_the_rule_they_were_made_with(known, edited):
+    assert editedThresholds(known) == edited
