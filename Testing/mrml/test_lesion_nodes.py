@@ -298,9 +298,10 @@ def test_statistics_of_a_segmentation_fill_one_table(scene, maps, patient, tmp_p
 @pytest.mark.parametrize(
     ("known", "edited"),
     [
-        ({"tmax_s": 6.0, "late_by_s": 1.75, "edited": []}, {}),
-        ({"tmax_s": 5.0, "late_by_s": 1.75, "edited": ["tmax_s"]}, {"tmax_s": 5.0}),
-        ({"tmax_s": 5.0, "edited": ["tmax_s"]}, {"tmax_s": 5.0, "late_by_s": 0.0}),
+        ({"tmax_s": 6.0, "late_by_s": 1.75, "smooth_mm": 0.8, "edited": []}, {}),
+        ({"tmax_s": 5.0, "late_by_s": 1.75, "smooth_mm": 0.8, "edited": ["tmax_s"]}, {"tmax_s": 5.0}),
+        ({"tmax_s": 5.0, "late_by_s": 1.75, "edited": ["tmax_s"]}, {"tmax_s": 5.0, "smooth_mm": 0.0}),
+        ({"tmax_s": 5.0, "edited": ["tmax_s"]}, {"tmax_s": 5.0, "late_by_s": 0.0, "smooth_mm": 0.0}),
     ],
 )
 def test_lesions_of_earlier_scenes_are_measured_by_the_rule_they_were_made_with(known, edited):

@@ -26,6 +26,7 @@ _ALL = (
     _choice("hypoperfusion_rule", "Hypoperfusion by", "Which map decides about hypoperfusion.", ("tmax", "delay", "cbf")),
     _number("tmax_s", "Tmax [s]", "Hypoperfusion: Tmax above this, also used by the intensity ratio.", 6.0, 0.1, 60.0),
     _number("late_by_s", "Late by [s]", "By Tmax: this much later than normal tissue, too; 0 asks for nothing.", 1.75, 0.0, 10.0),
+    _number("smooth_mm", "Smooth Tmax [mm]", "By Tmax: SD of the Gaussian within slices and tissue.", 0.8, 0.0, 10.0),
     _number("delay_s", "Delay [s]", "Hypoperfusion by delay: above this.", 3.0, 0.1, 60.0),
     _number("hypoperfusion_cbf", "CBF", "Hypoperfusion by flow: below this, in the unit of the map.", 27.0, 0.1, 200.0),
     _choice("core_rule", "Core by", "Which map decides about core.", ("rcbf", "cbv", "adc", "network")),
@@ -53,9 +54,12 @@ _ALL = (
     FitOption("cortex_percentiles", "Cortex percentiles", "Blood volumes that stand for cortex.", "40, 90", "text"),
 )
 
+UNASKED_BEFORE: Mapping[str, float] = MappingProxyType({"late_by_s": 0.0, "smooth_mm": 0.0})
+"""Thresholds that earlier versions did not have, with the values that mean what those versions did."""
+
 _DIFFERING: Mapping[str, Mapping[str, Any]] = {
-    "neuroflow": {"late_by_s": 0.0, "rcbf_percent": 38.0, "strict": False},
-    "rapid-like": {"late_by_s": 0.0, "core_region": "anywhere"},
+    "neuroflow": {"late_by_s": 0.0, "smooth_mm": 0.0, "rcbf_percent": 38.0, "strict": False},
+    "rapid-like": {"late_by_s": 0.0, "smooth_mm": 0.0, "core_region": "anywhere"},
     "syngo-like": {"hypoperfusion_rule": "cbf", "core_rule": "cbv"},
     "mistar-like": {"hypoperfusion_rule": "delay"},
     "core-network": {"core_rule": "network"},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInputError
+from ..core.threshold_choices import UNASKED_BEFORE
 from .presets import PRESETS, Preset, find_preset
 
 EDITABLE: tuple[str, ...] = tuple(field.name for field in fields(Preset) if field.name != "name")
@@ -128,9 +129,7 @@ def thresholds_from_json(path: str | Path) -> dict[str, Any]:
     if "schema" in values and isinstance(values.get("thresholds"), dict):
         belongs_to_method = {"tmax_offset_s", "rcbf_factor"}
         found = {key: value for key, value in values["thresholds"].items() if key in EDITABLE and key not in belongs_to_method}
-        if "hypoperfusion_rule" in found:  # all thresholds of a run; before there was `late_by_s`, nothing of the kind was asked
-            found.setdefault("late_by_s", 0.0)
-        return found
+        return {**UNASKED_BEFORE, **found} if "hypoperfusion_rule" in found else found  # all thresholds of a run
     return values
 
 

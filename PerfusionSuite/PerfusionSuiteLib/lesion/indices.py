@@ -37,7 +37,7 @@ def cbv_indices(
     preset : Preset
         Cortex percentiles and the Tmax of normal tissue.
     offset_s : float, s
-        Tmax offset of the method.
+        Added to ``reference_tmax_s`` for the method.
 
     Returns
     -------

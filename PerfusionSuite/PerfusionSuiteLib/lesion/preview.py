@@ -13,11 +13,12 @@ from ..core.geometry import BoolArray, FloatArray, voxel_volume_ml
 from ..core.maps import PerfusionMaps
 from ..core.values import TissueMasks
 from .clusters import without_small_clusters
+from .hypoperfusion import hypoperfused_tissue
 from .midline import check_midplane
 from .normal_timing import NormalTiming, normal_timing
 from .presets import Preset, find_preset
 from .reference import normal_reference, normal_value
-from .segmentation import core_tissue, hypoperfused_tissue, relative_map
+from .segmentation import core_tissue, relative_map
 from .tissue import counted_tissue
 
 
@@ -131,7 +132,7 @@ def preview(basis: PreviewBasis, preset: Preset, *, method: str = "") -> tuple[B
     if preset.core_rule == "rcbf":
         reference = normal_reference(
             maps, basis.tissue, basis.midplane, preset,
-            hypoperfused=late, offset_s=offset, contra_mask=basis.contra_mask, side=basis.side,
+            hypoperfused=late, offset_s=preset.reference_offset(method), contra_mask=basis.contra_mask, side=basis.side,
         )  # fmt: skip
         flow = maps["cbf"] if "cbf" in maps else maps["rcbf"]
         normal = normal_value(flow.values, reference.mask, preset.reference_statistic)

@@ -73,7 +73,7 @@ def normal_reference(
     hypoperfused : ndarray of bool, shape (I, J, K)
         Tissue beyond the threshold of hypoperfusion, before small clusters were removed.
     offset_s : float, s
-        Tmax offset of the method.
+        Added to ``reference_tmax_s`` for the method.
     contra_mask : ndarray of bool, shape (I, J, K), optional
         The user's normal region; it wins.
     side : {"left", "right", "bilateral"}, optional

@@ -76,7 +76,7 @@ def metrics(
     found = tuple(dict.fromkeys((*findings, *lesions.findings)))
     volumes = level_volumes(maps, lesions, preset, offset)
     numbers, notes = _volumes(maps, lesions, volumes["volumes_ml"], preset)
-    cbv, cbv_notes = cbv_indices(maps, lesions, preset, offset)
+    cbv, cbv_notes = cbv_indices(maps, lesions, preset, float(lesions.thresholds.get("reference_offset_s", offset)))
     relative, relative_notes = relative_blood_volume(maps, lesions)
     changes, change_notes = _changes(aif, vof, follow_up)
     notes |= cbv_notes | relative_notes | change_notes

@@ -16,11 +16,12 @@ from ..core.geometry import BoolArray, FloatArray, check_affine, voxel_volume_ml
 from ..core.maps import PerfusionMap, PerfusionMaps
 from ..core.quantities import QUANTITIES, RELATIVE
 from ..core.values import InputFunction, LesionMasks, TissueMasks
-from .clusters import without_small_clusters, without_thin_parts
+from .clusters import without_small_clusters
 from .core_network import core_probability
 from .edited import differing
+from .hypoperfusion import above, below, hypoperfused_tissue
 from .midline import Midplane, check_mask, check_midplane, estimate_midplane
-from .normal_timing import NormalTiming, normal_timing
+from .normal_timing import normal_timing
 from .presets import Preset, find_preset
 from .reference import Reference, normal_reference, normal_value
 from .tissue import CountedTissue, counted_tissue
@@ -112,7 +113,7 @@ def segment(
     low_flow = hypoperfused_tissue(maps, preset, counted.tissue, offset, normal)
     reference = normal_reference(
         maps, counted.tissue, sides.plane, preset,
-        hypoperfused=low_flow, offset_s=offset, contra_mask=given.get("contra"), side=side,
+        hypoperfused=low_flow, offset_s=preset.reference_offset(method), contra_mask=given.get("contra"), side=side,
     )  # fmt: skip
     relative, findings = _relative_maps(maps, reference, preset)
     maps = maps.added(*relative)
@@ -146,48 +147,6 @@ def segment(
         findings=(*sides.findings, *counted.findings, *reference.findings, *findings),
     )
     return maps, lesions
-
-
-def below(values: NDArray[np.floating], threshold: float, strict: bool) -> BoolArray:
-    """Compare downwards; NaN is never below.
-
-    Parameters
-    ----------
-    values : ndarray
-        The map.
-    threshold : float
-        In the unit of the map.
-    strict : bool
-        False lets the threshold itself count.
-
-    Returns
-    -------
-    ndarray of bool
-        True where below.
-    """
-    result: BoolArray = values < threshold if strict else values <= threshold
-    return result
-
-
-def above(values: NDArray[np.floating], threshold: float, strict: bool) -> BoolArray:
-    """Compare upwards; NaN is never above.
-
-    Parameters
-    ----------
-    values : ndarray
-        The map.
-    threshold : float
-        In the unit of the map.
-    strict : bool
-        False lets the threshold itself count.
-
-    Returns
-    -------
-    ndarray of bool
-        True where above.
-    """
-    result: BoolArray = values > threshold if strict else values >= threshold
-    return result
 
 
 def _check_maps(maps: PerfusionMaps, preset: Preset) -> None:
@@ -225,80 +184,6 @@ def _mid_sagittal(maps: PerfusionMaps, counted: CountedTissue, midplane: Any | N
         found, origin = estimate_midplane(outline, maps.affine, head=counted.brain, window=(0.0, 1.0)), "outline"
     uncertain = any(finding.code == "midline_uncertain" for finding in found.findings)
     return _Sides(found.plane, "center" if uncertain else origin, found.findings)
-
-
-def hypoperfused_tissue(
-    maps: PerfusionMaps, preset: Preset, tissue: BoolArray, offset_s: float, normal: NormalTiming | None
-) -> BoolArray:
-    """Return the tissue beyond the threshold of hypoperfusion, before small clusters are removed.
-
-    Parameters
-    ----------
-    maps : PerfusionMaps
-        With the map that the preset's rule needs.
-    preset : Preset
-        Thresholds.
-    tissue : ndarray of bool, shape (I, J, K)
-        Voxels that count.
-    offset_s : float, s
-        Tmax offset of the method.
-    normal : NormalTiming or None
-        Of the same kind of tissue, for presets that ask for lateness.
-
-    Returns
-    -------
-    ndarray of bool, shape (I, J, K)
-        Without rims and vessels.
-    """
-    if preset.hypoperfusion_rule == "tmax":
-        late = late_tissue(maps, preset, tissue, offset_s, normal)
-    elif preset.hypoperfusion_rule == "delay":
-        late = tissue & above(maps["delay"].values, preset.delay_s, preset.strict)
-    else:
-        late = tissue & below(maps["cbf"].values, preset.hypoperfusion_cbf, preset.strict)
-    return without_thin_parts(late, maps.affine, preset.thin_mm)
-
-
-def late_tissue(
-    maps: PerfusionMaps,
-    preset: Preset,
-    tissue: BoolArray,
-    offset_s: float,
-    normal: NormalTiming | None,
-    level_s: float | None = None,
-) -> BoolArray:
-    """Return the tissue whose Tmax is beyond a level and, if the preset asks for it, beyond that of its kind.
-
-    Parameters
-    ----------
-    maps : PerfusionMaps
-        With ``tmax``.
-    preset : Preset
-        ``tmax_s``, ``late_by_s`` and ``strict``.
-    tissue : ndarray of bool, shape (I, J, K)
-        Voxels that count.
-    offset_s : float, s
-        Tmax offset of the method.
-    normal : NormalTiming or None
-        Of the same kind of tissue; not needed where the preset does not ask for it.
-    level_s : float, s, optional
-        Before the offset; by default the preset's threshold. Levels below that ask for no more than themselves.
-
-    Returns
-    -------
-    ndarray of bool, shape (I, J, K)
-        Late tissue.
-
-    Notes
-    -----
-    Normal tissue counts as no later than the threshold: what lies beyond threshold and ``late_by_s`` together is late wherever
-    it is, also where most tissue of both sides is ill.
-    """
-    values, level = maps["tmax"].values, preset.tmax_s if level_s is None else level_s
-    late = tissue & above(values, level + offset_s, preset.strict)
-    if normal is not None and preset.late_by_s > 0 and level >= preset.tmax_s:
-        late &= above(values - np.minimum(normal.tmax, preset.tmax_s + offset_s), preset.late_by_s, preset.strict)
-    return late
 
 
 def _relative_maps(maps: PerfusionMaps, reference: Reference, preset: Preset) -> tuple[list[PerfusionMap], list[QualityFinding]]:
@@ -423,6 +308,7 @@ def _thresholds(
         "method": method,
         "tmax_offset_s": preset.offset(method),
         "tmax_applied_s": preset.tmax_s + preset.offset(method),
+        "reference_offset_s": preset.reference_offset(method),
         "rcbf_factor": preset.flow_factor(method),
         "rcbf_applied_percent": round(preset.rcbf_percent * preset.flow_factor(method), 3),
         "removed_percent": counted.removed_percent,

@@ -11,10 +11,10 @@ from ..core.geometry import BoolArray, axis_codes, voxel_sizes, voxel_volume_ml
 from ..core.maps import PerfusionMaps
 from ..core.values import LesionMasks
 from .clusters import without_small_clusters, without_thin_parts
+from .hypoperfusion import below, judged_tmax, late_tissue
 from .midline import side_distance
 from .normal_timing import normal_timing
 from .presets import Preset
-from .segmentation import below, late_tissue
 
 
 def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offset_s: float) -> dict[str, BoolArray]:
@@ -37,8 +37,9 @@ def level_masks(maps: PerfusionMaps, lesions: LesionMasks, preset: Preset, offse
         ``tmax_gt_4`` ..., ``cbf_lt_20`` ..., ``cbv_lt_34`` ...
     """
     normal = normal_timing(maps, lesions.tissue, lesions.midplane) if preset.asks_for_lateness else None
+    tmax = judged_tmax(maps, preset, lesions.tissue)
     found = {
-        f"tmax_gt_{level:g}": late_tissue(maps, preset, lesions.tissue, offset_s, normal, level)
+        f"tmax_gt_{level:g}": late_tissue(tmax, preset, lesions.tissue, offset_s, normal, level)
         # The ratio of intensities needs its two levels, whatever else is asked for.
         for level in sorted({*preset.tmax_levels_s, preset.tmax_s, preset.severe_tmax_s})
     }

@@ -163,16 +163,16 @@ def applied(lesions: LesionMasks) -> dict[str, Any]:
         Names and plain values.
     """
     names = (
-        "preset", "method", "hypoperfusion_rule", "tmax_s", "tmax_offset_s", "tmax_applied_s", "late_by_s", "delay_s",
-        "hypoperfusion_cbf", "core_rule", "core_region", "rcbf_percent", "rcbf_factor", "rcbf_applied_percent", "core_cbv",
-        "core_adc", "core_probability", "core_network", "strict", "min_cluster_ml", "reference_region", "reference_statistic",
-        "reference_tmax_s", "midplane_from", "low_flow_percent", "fwhm_mm",
+        "preset", "method", "hypoperfusion_rule", "tmax_s", "tmax_offset_s", "tmax_applied_s", "late_by_s", "smooth_mm",
+        "delay_s", "hypoperfusion_cbf", "core_rule", "core_region", "rcbf_percent", "rcbf_factor", "rcbf_applied_percent",
+        "core_cbv", "core_adc", "core_probability", "core_network", "strict", "min_cluster_ml", "reference_region",
+        "reference_statistic", "reference_tmax_s", "reference_offset_s", "midplane_from", "low_flow_percent", "fwhm_mm",
     )  # fmt: skip
     found = {name: lesions.thresholds[name] for name in names if lesions.thresholds.get(name) not in (None, "")}
     if lesions.thresholds.get("edited_by_hand"):
         found["edited_by_hand"] = ", ".join(lesions.thresholds["edited_by_hand"])
     rules = {
-        "tmax": ("tmax_s", "tmax_offset_s", "tmax_applied_s", "late_by_s"),
+        "tmax": ("tmax_s", "tmax_offset_s", "tmax_applied_s", "late_by_s", "smooth_mm"),
         "delay": ("delay_s",),
         "cbf": ("hypoperfusion_cbf",),
     }

@@ -26,7 +26,7 @@ def is_standard(thresholds: Mapping[str, Any]) -> bool:
     if thresholds.get("edited_by_hand"):
         return False
     tmax, rcbf = thresholds.get("tmax_s"), thresholds.get("rcbf_percent")
-    if float(thresholds.get("late_by_s") or 0.0) not in (0.0, Preset().late_by_s):
+    if any(float(thresholds.get(key) or 0.0) not in (0.0, getattr(Preset(), key)) for key in ("late_by_s", "smooth_mm")):
         return False
     rules = (thresholds.get("hypoperfusion_rule", "tmax"), thresholds.get("core_rule", "rcbf"))
     return tmax is not None and rcbf is not None and (float(tmax), float(rcbf)) == (6.0, 30.0) and rules == ("tmax", "rcbf")
@@ -75,7 +75,9 @@ def hypoperfusion_words(thresholds: Mapping[str, Any]) -> str:
     named = ", ".join(f"{kind} {value:.1f} s".removeprefix("tissue ") for kind, value in normal.items())
     kinds = f" ({named})" if named else ""
     later = f", {late_by:g} s later than normal tissue{kinds}" if late_by else ""
-    return f"Tmax {more} {thresholds.get('tmax_s', 6.0):g} s{note}{later}"
+    smooth = float(thresholds.get("smooth_mm") or 0.0)
+    averaged = f", averaged over {smooth:g} mm" if smooth else ""
+    return f"Tmax {more} {thresholds.get('tmax_s', 6.0):g} s{note}{later}{averaged}"
 
 
 def core_words(thresholds: Mapping[str, Any]) -> str:

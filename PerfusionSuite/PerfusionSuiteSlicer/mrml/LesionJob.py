@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from PerfusionSuiteLib.core import InvalidInputError, LesionMasks, ProgressCallback, TissueMasks
+from PerfusionSuiteLib.core.threshold_choices import UNASKED_BEFORE
 from PerfusionSuiteLib.jobs import JobSpec, Runner
 
 from .LesionInputs import LesionInputs, inputsOfJob, keepInputs, keptInputs
@@ -233,8 +234,8 @@ def editedThresholds(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the thresholds of lesions that differ from their preset."""
     basic = ("tmax_s", "delay_s", "hypoperfusion_cbf", "rcbf_percent", "core_cbv", "min_cluster_ml")
     edited = {key: known[key] for key in known.get("edited", basic) if key in known}
-    if "tmax_s" in known and "late_by_s" not in known:  # of a version that did not ask for lateness
-        edited["late_by_s"] = 0.0
+    if "tmax_s" in known:  # lesions of earlier versions keep their rule
+        edited |= {key: value for key, value in UNASKED_BEFORE.items() if key not in known}
     return edited
 
 
