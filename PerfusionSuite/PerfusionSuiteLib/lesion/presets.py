@@ -36,8 +36,8 @@ class Preset:
         development patients (seeds 201 to 216, 7001 to 7026, all residues, ``spatial``) 0, 1, 1.25, 1.5, 1.75 and 2 s have a mean
         Dice of 0.855, 0.860, 0.870, 0.879, 0.885 and 0.888, and a found volume of 99, 97, 94, 92, 90 and 88 %.
     smooth_mm : float, mm
-        Hypoperfusion by Tmax: SD of a Gaussian, within slices and tissue, that Tmax is averaged with before it is compared; 0 takes
-        the map itself. With 0.8 mm the mean Dice of the same patients rises by 0.005 (``spatial``) and 0.010 (``csvd``).
+        Hypoperfusion by Tmax: SD of a Gaussian, within slices and tissue, that Tmax is averaged with before it is compared; 0
+        takes the map itself. With 0.8 mm the mean Dice of the same patients rises by 0.005 (``spatial``) and 0.010 (``csvd``).
     strict : bool
         True compares with > and <; False lets the threshold itself count as lesion.
     delay_s : float, s
@@ -249,11 +249,11 @@ TMAX_OFFSET_S: Mapping[str, float] = MappingProxyType(
 """Seconds added to every Tmax threshold for the maps of a method, so that 6 s means delay + MTT/2 = 6 s for all of them.
 
 The threshold of best median Dice over lesions of at least 10 mL, in steps of 0.25 s, through the whole chain on development
-patients (seeds 42 to 72, 4 HU, all families of residues; ``ssvd`` and ``ssvd-delay`` on seeds 11 to 20; ``neural`` on six patients
-of 201 to 216), without ``late_by_s`` and ``smooth_mm``. With both, ``spatial`` was measured on 42 patients of all residues (seeds
-201 to 216 and 7001 to 7026), and ``bayes``, which lets the scan choose the residue, still needs none (14 of them). For ``nlr`` no
-offset serves all families: where residues decay from the start a fitted box is too long, and normal white matter passes 6 s; it is
-exact for boxes. Those of ``hemopic`` (without an artery; seeds 11 to 30, twelve such lesions), ``hemopic-aif`` and
+patients (seeds 42 to 72, 4 HU, all families of residues; ``ssvd`` and ``ssvd-delay`` on seeds 11 to 20; ``neural`` on six of 201
+to 216), without ``late_by_s`` and ``smooth_mm``. With both, ``spatial`` was measured on 42 patients of all residues (seeds 201
+to 216 and 7001 to 7026), and ``bayes``, which lets the scan choose the residue, still needs none (14 of them). For ``nlr`` no
+offset serves all families: where residues decay from the start a fitted box is too long, and normal white matter passes 6 s; it
+is exact for boxes. Those of ``hemopic`` (without an artery; seeds 11 to 30, twelve such lesions), ``hemopic-aif`` and
 ``hemopic-compat`` (seeds 11 to 18, four) come from DSC-MRI,
 where ``bayes`` would be best at -0.5 s.
 """
