@@ -6,6 +6,7 @@ from .manual import from_click, from_mask, from_points, from_voxels
 from .quality import describe
 from .scaling import area_ratio, scale_to_vof
 from .selection import METHODS, aif_candidates, select_aif
+from .shared_course import shared_course
 from .tables import from_csv, to_csv
 from .venous import select_vof
 
@@ -23,5 +24,6 @@ __all__ = [
     "scale_to_vof",
     "select_aif",
     "select_vof",
+    "shared_course",
     "to_csv",
 ]

@@ -44,7 +44,7 @@ def prepared(unit: str = "HU") -> Any:
         data=data, mask=~none, times_s=TIMES, affine=np.diag([2.0, 2.0, 5.0, 1.0]), unit=unit, findings=(), baseline=None
     )
     masks = SimpleNamespace(csf=none, vessel=none, bone=none)
-    return SimpleNamespace(concentration=concentration, masks=masks, avoid=none, density_image=None)
+    return SimpleNamespace(concentration=concentration, masks=masks, avoid=none, density_image=None, courses=None)
 
 
 def taken(
@@ -124,3 +124,53 @@ def test_who_wants_the_curve_as_it_is_measured_gets_it() -> None:
     plain, given = Settings(method="csvd", scale_aif=False), UserInputs(aif=lost)
     assert as_tissue_shows(lost, prepared(), plain, UserInputs(), Clock()) is lost
     assert as_tissue_shows(lost, prepared(), Settings(method="csvd"), given, Clock()) is lost
+
+
+def moved_head(moves: bool) -> Any:
+    """A slab in which arteries fill their voxels now more, now less, as a head nods when contrast arrives."""
+    still = prepared()
+    draw, count = np.random.default_rng(7), 400
+    nod = np.exp(-0.5 * ((TIMES - 13.0) / 4.0) ** 2)
+    gains = draw.normal(0.0, 0.15, count)
+    parts, late = draw.uniform(0.3, 0.9, count), draw.uniform(0.0, 0.5, count)
+    arteries = [
+        part * np.interp(TIMES - lag, TIMES, ARTERY) * (1.0 + gain * nod)
+        for part, lag, gain in zip(parts, late, gains, strict=True)
+    ]
+    data = still.concentration.data.copy()
+    data.reshape(-1, TIMES.size)[::11][:count] = arteries + draw.standard_normal((count, TIMES.size))
+    concentration = SimpleNamespace(**{**vars(still.concentration), "data": data})
+    courses = (nod - nod.mean())[:, None] if moves else np.zeros((TIMES.size, 0))
+    return SimpleNamespace(**{**vars(still), "concentration": concentration, "courses": courses})
+
+
+def steadied(monkeypatch: pytest.MonkeyPatch, curve: np.ndarray, moves: bool) -> InputFunction:
+    quality = {"misfit": 0.0, "noise_sd": 1.0, "tissue_ttp_gap_s": 5.0, "ttp_s": 12.0, "saturated_fraction": 0.0}
+    offered = [InputFunction(TIMES, curve, kind="aif", quality=quality)]
+    monkeypatch.setattr("PerfusionSuiteLib.input_function.aif_candidates", lambda *_, **__: offered)
+    monkeypatch.setattr("PerfusionSuiteLib.input_function.select_vof", lambda *_, **__: None)
+    return chosen_curves(moved_head(moves), Settings(method="csvd"), UserInputs(), Clock(), no_progress)[0]
+
+
+NODDING = ARTERY * (1.0 + 0.4 * np.exp(-0.5 * ((TIMES - 13.0) / 4.0) ** 2))
+"""Of the voxels that a nod of the head fills more, which makes them the tallest and narrowest ones."""
+
+
+def test_what_all_arteries_share_replaces_a_curve_that_a_moving_head_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = steadied(monkeypatch, NODDING, moves=True)
+    assert "aif_shared" in found.flags
+    assert found.quality["apart"] > 0.065
+
+    def off(values: np.ndarray) -> float:
+        moved = np.stack([np.interp(TIMES - lag, TIMES, ARTERY) for lag in np.linspace(-0.5, 1.0, 31)])
+        cosine = moved @ values / np.linalg.norm(moved, axis=1) / np.linalg.norm(values)
+        return float(np.sqrt(1.0 - cosine.max() ** 2))
+
+    assert off(found.values) < 0.3 * off(NODDING)
+
+
+def test_a_good_artery_and_a_still_head_keep_their_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    for curve, moves in ((ARTERY, True), (NODDING, False)):
+        found = steadied(monkeypatch, curve, moves)
+        np.testing.assert_array_equal(found.values, curve)
+        assert found.flags == ()

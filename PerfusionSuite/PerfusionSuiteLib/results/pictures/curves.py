@@ -150,6 +150,8 @@ def _summary(study: AnyStudy) -> str:
         parts.append("No venous curve was found.")
     if abs(aif.scale - 1.0) > 1e-3:
         parts.append(f"AIF scaled by {aif.scale:.2f} for partial volume.")
+    if "aif_shared" in aif.flags:
+        parts.append("Its shape is that of all arteries: the head moved.")
     if late := 100.0 * _late_share(aif):
         parts.append(f"Its part after the first pass was changed by {late:+.0f} %.")
     return " ".join(parts)

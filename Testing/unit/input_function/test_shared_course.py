@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What arteries of a moving head have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from PerfusionSuiteLib.input_function import shared_course
+
+TIMES = np.concatenate([np.linspace(0.0, 30.0, 31), np.linspace(32.0, 50.0, 10)])  # intervals that change
+NOISE = 3.0
+
+
+def bolus(times_s: np.ndarray) -> np.ndarray:
+    x = np.maximum(times_s - 8.0, 0.0) / 5.0
+    return np.asarray(300.0 * (x * np.exp(1.0 - x)) ** 3 + 40.0 / (1.0 + np.exp(-(times_s - 22.0))))
+
+
+def arteries(count: int, gain_sd: float) -> np.ndarray:
+    draw = np.random.default_rng(1)
+    step = np.where((TIMES > 12.0) & (TIMES < 17.0), 1.0, 0.0)  # a jerk and back
+    parts, lags, gains = draw.uniform(0.2, 1.0, count), draw.uniform(-0.25, 0.5, count), draw.normal(0.0, gain_sd, count)
+    curves = [p * bolus(TIMES - lag) * (1.0 + g * step) for p, lag, g in zip(parts, lags, gains, strict=True)]
+    return np.asarray(curves + draw.normal(0.0, NOISE, (count, TIMES.size)), np.float32)
+
+
+def off(values: np.ndarray) -> float:
+    """How far a curve is from the truth, moved and scaled."""
+    moved = np.stack([bolus(TIMES - lag) for lag in np.linspace(-0.5, 0.5, 21)])
+    cosine = moved @ values / np.linalg.norm(moved, axis=1) / np.linalg.norm(values)
+    return float(np.sqrt(1.0 - cosine.max() ** 2))
+
+
+@pytest.mark.parametrize("gain", [-0.2, 0.2])
+def test_gains_that_differ_from_artery_to_artery_cancel(gain: float) -> None:
+    jerked = bolus(TIMES) * np.where((TIMES > 12.0) & (TIMES < 17.0), 1.0 + gain, 1.0)
+    found = shared_course(arteries(600, 0.12), TIMES, jerked, NOISE)
+    assert found is not None
+    assert found.values.max() == pytest.approx(jerked.max())
+    assert off(found.values) < 0.6 * off(jerked)
+    assert found.apart > 0.4 * off(jerked)
+
+
+def test_a_true_artery_is_close_to_what_all_share() -> None:
+    found = shared_course(arteries(600, 0.0), TIMES, bolus(TIMES), NOISE)
+    assert found is not None
+    assert found.apart < 0.03
+    assert found.voxels > 100
+
+
+def test_few_arteries_and_other_tissue_share_nothing() -> None:
+    assert shared_course(arteries(30, 0.0), TIMES, bolus(TIMES), NOISE) is None
+    draw = np.random.default_rng(2)
+    tissue = np.outer(draw.uniform(5.0, 15.0, 500), np.interp(TIMES - 6.0, TIMES, bolus(TIMES)) / 300.0)
+    assert shared_course(tissue + draw.normal(0.0, NOISE, tissue.shape), TIMES, bolus(TIMES), NOISE) is None
+    assert shared_course(np.zeros((0, TIMES.size), np.float32), TIMES, bolus(TIMES), NOISE) is None
