@@ -2,11 +2,11 @@
 """Arterial input and venous output: automatic choice, choice by hand, files, partial-volume scaling, gamma variate."""
 
 from . import gamma_variate
+from .alike_arteries import shared_course
 from .manual import from_click, from_mask, from_points, from_voxels
 from .quality import describe
 from .scaling import area_ratio, scale_to_vof
 from .selection import METHODS, aif_candidates, select_aif
-from .shared_course import shared_course
 from .tables import from_csv, to_csv
 from .venous import select_vof
 
