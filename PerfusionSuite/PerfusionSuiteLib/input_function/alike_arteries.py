@@ -25,7 +25,11 @@ LAGS_S = np.linspace(-0.5, 0.5, 5)
 FULL_QUANTILE, LEAST_PART = 0.98, 0.4
 """Voxels count that hold at least this part of what the fullest hold."""
 
-ROUNDS, FEWEST = 2, 50
+LEAST_ROUNDS, MOST_ROUNDS, SETTLED = 2, 6, 0.04
+"""Rounds, and the change of the course in one from which on another follows: voxels that are like a badly changed artery are few,
+and each round brings more. Where the course has settled, more rounds would only gather later and wider branches."""
+
+FEWEST = 50
 APART_LAGS_S = np.linspace(-0.5, 1.5, 41)
 
 
@@ -70,7 +74,7 @@ def shared_course(curves: NDArray[np.floating], times_s: FloatArray, artery: Flo
     course, energy = np.asarray(artery, np.float64), np.einsum("nt,nt->n", curves, curves, dtype=np.float64)
     expected = noise_sd**2 * (times_s.size - 1)
     count = 0
-    for _ in range(ROUNDS):
+    for turn in range(MOST_ROUNDS):
         moved = np.stack([np.interp(times_s - lag, times_s, course) for lag in LAGS_S])
         along = (curves @ (moved / np.linalg.norm(moved, axis=1, keepdims=True)).T).astype(np.float64)
         best = along.argmax(axis=1)
@@ -88,8 +92,10 @@ def shared_course(curves: NDArray[np.floating], times_s: FloatArray, artery: Flo
         for number, lag in enumerate(LAGS_S):
             here = best[alike] == number
             shared[here] = _moved(curves[alike][here], times_s, -float(lag))
-        course = np.median(shared / part[alike][:, None], axis=0)
+        before, course = course, np.median(shared / part[alike][:, None], axis=0)
         course *= float(np.max(artery)) / float(course.max())
+        if turn + 1 >= LEAST_ROUNDS and _apart(course, before, times_s) <= SETTLED:
+            break
     return SharedCourse(course, count, _apart(course, np.asarray(artery, np.float64), times_s))
 
 
