@@ -35,6 +35,9 @@ development patients whose curve is within 6 % of the truth (but one with 0.08),
 
 TALL_OVER_NOISE, TALL_PART = 5.0, 0.1
 
+OF_CHOSEN_VOXELS = ("misfit", "motion_share")
+"""What the quality of an artery says of its voxels, which does not hold for a course that others share."""
+
 
 def chosen_curves(
     prepared: Prepared, settings: Settings, inputs: UserInputs, clock: Clock, progress: ProgressCallback
@@ -47,11 +50,7 @@ def chosen_curves(
             return regional.reference_input(c, prepared.masks), None
     with clock.step("input_function"):
         progress(0.0, "Arterial input function")
-        aif = _given(inputs, "aif", prepared) or _feeding(prepared, input_function.aif_candidates(
-            c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=image, exclude=prepared.avoid,
-            method=settings.aif_method, unit=c.unit,
-        ))  # fmt: skip
-        aif = _steadied(aif, prepared)
+        aif = _given(inputs, "aif", prepared) or _measured(prepared, settings)
         _check_beginning(c, aif)
         progress(0.6, "Venous output function")
         vof = _given(inputs, "vof", prepared) or input_function.select_vof(
@@ -114,16 +113,28 @@ def _feeding(prepared: Prepared, arteries: Sequence[InputFunction]) -> InputFunc
     return with_findings(chosen, warning("aif_by_tissue", text, "Look at the arterial voxels and their curve."))
 
 
+def _measured(prepared: Prepared, settings: Settings) -> InputFunction:
+    c = prepared.concentration
+    aif = _feeding(prepared, input_function.aif_candidates(
+        c.data, c.times_s, mask=c.mask, affine=c.affine, baseline=prepared.density_image, exclude=prepared.avoid,
+        method=settings.aif_method, unit=c.unit,
+    ))  # fmt: skip
+    return _steadied(aif, prepared) if settings.scale_aif else aif
+
+
 def _steadied(aif: InputFunction, prepared: Prepared) -> InputFunction:
     """Take the course that all arteries share where the head moved and the chosen voxels differ from it (CT)."""
     c, told = prepared.concentration, aif.quality
-    if c.unit != "HU" or aif.origin != "automatic" or prepared.courses is None or not prepared.courses.shape[1]:
+    if c.unit != "HU" or prepared.courses is None or not prepared.courses.shape[1]:
+        return aif
+    if told["baseline_shift"]:  # contrast was there from the beginning, by how much in each voxel is not known
         return aif
     rows, inside = c.data.reshape(-1, c.times_s.size), np.flatnonzero(c.mask)
     top = int(aif.values.argmax())
     level = rows[inside, max(top - 1, 0) : top + 2].mean(axis=1)
     tall = rows[inside[level > max(TALL_OVER_NOISE * told["noise_sd"], TALL_PART * float(aif.values[top]))]]
-    shared = input_function.shared_course(tall[np.isfinite(tall).all(axis=1)], c.times_s, aif.values, told["noise_sd"])
+    tall = tall[np.isfinite(tall).all(axis=1)]
+    shared = input_function.shared_course(tall, c.times_s, aif.values, told["noise_sd"], len(aif.voxels))
     if shared is None or shared.apart <= FAR_APART:
         return aif
     text = (
@@ -135,7 +146,8 @@ def _steadied(aif: InputFunction, prepared: Prepared) -> InputFunction:
         saturated_fraction=told["saturated_fraction"],
     )  # fmt: skip
     finding = QualityFinding("aif_shared", "info", text, "Look at the arterial curve, and give another one if you know better.")
-    return with_findings(aif, finding, values=shared.values, quality={**told, **quality, "apart": shared.apart})
+    known = {key: value for key, value in told.items() if key not in OF_CHOSEN_VOXELS}
+    return with_findings(aif, finding, values=shared.values, quality={**known, **quality, "apart": shared.apart})
 
 
 def _tissue(prepared: Prepared) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ class SharedCourse:
     voxels : int
         How many share it.
     apart : float
-        Part of its norm that this artery, moved in time and scaled, does not explain.
+        Part of its norm that this artery, moved in time and scaled, does not explain, but for noise.
     """
 
     values: FloatArray
@@ -52,7 +52,9 @@ class SharedCourse:
     apart: float
 
 
-def shared_course(curves: NDArray[np.floating], times_s: FloatArray, artery: FloatArray, noise_sd: float) -> SharedCourse | None:
+def shared_course(
+    curves: NDArray[np.floating], times_s: FloatArray, artery: FloatArray, noise_sd: float, voxels: int = 1
+) -> SharedCourse | None:
     """Find the course that arterial voxels share.
 
     Parameters
@@ -64,16 +66,19 @@ def shared_course(curves: NDArray[np.floating], times_s: FloatArray, artery: Flo
     artery : ndarray, shape (T,)
         Curve of the chosen voxels, baseline at zero.
     noise_sd : float
-        Noise of a sample.
+        Noise of a sample of one voxel.
+    voxels : int
+        How many the artery is the mean of.
 
     Returns
     -------
     SharedCourse or None
-        None where too few voxels are like the artery.
+        None where too few voxels are like the artery. Like a well chosen artery it is some tenths of a second later than the
+        first ones.
     """
     course, energy = np.asarray(artery, np.float64), np.einsum("nt,nt->n", curves, curves, dtype=np.float64)
     expected = noise_sd**2 * (times_s.size - 1)
-    count = 0
+    found: tuple[FloatArray, int] | None = None
     for turn in range(MOST_ROUNDS):
         moved = np.stack([np.interp(times_s - lag, times_s, course) for lag in LAGS_S])
         along = (curves @ (moved / np.linalg.norm(moved, axis=1, keepdims=True)).T).astype(np.float64)
@@ -83,20 +88,25 @@ def shared_course(curves: NDArray[np.floating], times_s: FloatArray, artery: Flo
         part = length / np.linalg.norm(moved, axis=1)[best]
         alike = (length > 0) & (length > ALIKE * np.sqrt(length**2 + rest))
         if alike.sum() < FEWEST:
-            return None
+            break
         alike &= part >= LEAST_PART * np.quantile(part[alike], FULL_QUANTILE)
         count = int(alike.sum())
         if count < FEWEST:
-            return None
+            break
         shared = np.zeros((count, times_s.size))
         for number, lag in enumerate(LAGS_S):
             here = best[alike] == number
             shared[here] = _moved(curves[alike][here], times_s, -float(lag))
         before, course = course, np.median(shared / part[alike][:, None], axis=0)
         course *= float(np.max(artery)) / float(course.max())
+        found = course, count
         if turn + 1 >= LEAST_ROUNDS and _apart(course, before, times_s) <= SETTLED:
             break
-    return SharedCourse(course, count, _apart(course, np.asarray(artery, np.float64), times_s))
+    if found is None:
+        return None
+    own = np.asarray(artery, np.float64)
+    apart = _apart(found[0], own, times_s) ** 2 - expected / (max(voxels, 1) * float(own @ own))
+    return SharedCourse(*found, float(np.sqrt(max(apart, 0.0))))
 
 
 def _moved(curves: NDArray[np.floating], times_s: FloatArray, by_s: float) -> FloatArray:

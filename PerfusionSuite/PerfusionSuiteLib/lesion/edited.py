@@ -129,7 +129,10 @@ def thresholds_from_json(path: str | Path) -> dict[str, Any]:
     if "schema" in values and isinstance(values.get("thresholds"), dict):
         belongs_to_method = {"tmax_offset_s", "rcbf_factor"}
         found = {key: value for key, value in values["thresholds"].items() if key in EDITABLE and key not in belongs_to_method}
-        return {**UNASKED_BEFORE, **found} if "hypoperfusion_rule" in found else found  # all thresholds of a run
+        whole = str(values["schema"]).startswith(
+            "perfusion-suite/metrics"
+        )  # all thresholds of a run, maybe of an earlier version
+        return {**UNASKED_BEFORE, **found} if whole else found
     return values
 
 

@@ -103,10 +103,14 @@ def judged_tmax(maps: PerfusionMaps, preset: Preset, tissue: BoolArray) -> NDArr
     Returns
     -------
     ndarray of float32, shape (I, J, K), s
-        NaN where there is no tissue or no Tmax; the map itself where nothing is averaged.
+        NaN where there is no tissue or no Tmax; the map itself where nothing is averaged, or Tmax does not decide.
+
+    Notes
+    -----
+    Milliseconds are rounded: sums in single precision must not carry a map of whole seconds across a threshold.
     """
     values = maps["tmax"].values
-    if preset.smooth_mm <= 0:
+    if preset.smooth_mm <= 0 or preset.hypoperfusion_rule != "tmax":
         return values
     counted = tissue & np.isfinite(values)
     width = [
@@ -116,7 +120,7 @@ def judged_tmax(maps: PerfusionMaps, preset: Preset, tissue: BoolArray) -> NDArr
     amount = ndimage.gaussian_filter(np.where(counted, values, 0.0).astype(np.float32), width)
     share = ndimage.gaussian_filter(counted.astype(np.float32), width)
     averaged = np.full(values.shape, np.nan, np.float32)
-    averaged[counted] = amount[counted] / share[counted]
+    averaged[counted] = np.round(amount[counted] / share[counted], 3)
     return averaged
 
 

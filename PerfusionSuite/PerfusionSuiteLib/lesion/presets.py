@@ -173,6 +173,8 @@ class Preset:
         float, s
             The offset.
         """
+        if self.smooth_mm <= 0:  # the map itself is compared
+            return self.reference_offset(method)
         table = TMAX_OFFSET_S if self.tmax_offset_s is None else self.tmax_offset_s
         return float(table.get(method or "", table.get("*", 0.0)))
 
@@ -187,10 +189,10 @@ class Preset:
         Returns
         -------
         float, s
-            The offset of hypoperfusion, but where `REFERENCE_OFFSET_S` knows better.
+            The offset of hypoperfusion, but where `PLAIN_OFFSET_S` knows better.
         """
-        known = REFERENCE_OFFSET_S if self.tmax_offset_s is None else {}
-        return float(known.get(method or "", self.offset(method)))
+        table = {**TMAX_OFFSET_S, **PLAIN_OFFSET_S} if self.tmax_offset_s is None else self.tmax_offset_s
+        return float(table.get(method or "", table.get("*", 0.0)))
 
     def flow_factor(self, method: str | None) -> float:
         """Return what relative CBF thresholds are multiplied with for maps of a method.
@@ -258,11 +260,11 @@ is exact for boxes. Those of ``hemopic`` (without an artery; seeds 11 to 30, twe
 where ``bayes`` would be best at -0.5 s.
 """
 
-REFERENCE_OFFSET_S: Mapping[str, float] = MappingProxyType({"spatial": -0.25})
-"""Seconds added to ``reference_tmax_s`` where it is not the offset of hypoperfusion, by method.
+PLAIN_OFFSET_S: Mapping[str, float] = MappingProxyType({"spatial": -0.25})
+"""Seconds added where Tmax is compared as it is, if not those of `TMAX_OFFSET_S`: to the Tmax that normal tissue may have, and to
+all thresholds of presets that average nothing and ask for no lateness, which they were measured for (seeds 201 to 216).
 
-Regularization shortens a long Tmax more than a short one; what normal tissue is taken from decides about relative flow, and the
-factor of ``spatial`` was measured with this.
+Regularization shortens a long Tmax more than a short one, and what normal tissue is taken from decides about relative flow.
 """
 
 RCBF_FACTOR: Mapping[str, float] = MappingProxyType(

@@ -25,11 +25,14 @@ def arteries(count: int, gain_sd: float) -> np.ndarray:
     return np.asarray(curves + draw.normal(0.0, NOISE, (count, TIMES.size)), np.float32)
 
 
-def off(values: np.ndarray) -> float:
-    """How far a curve is from the truth, moved and scaled."""
-    moved = np.stack([bolus(TIMES - lag) for lag in np.linspace(-0.5, 0.5, 21)])
+LAGS = np.linspace(-1.0, 1.0, 41)
+
+
+def off(values: np.ndarray) -> tuple[float, float]:
+    """How far a curve is from the truth, moved and scaled, and how much later it is."""
+    moved = np.stack([bolus(TIMES - lag) for lag in LAGS])
     cosine = moved @ values / np.linalg.norm(moved, axis=1) / np.linalg.norm(values)
-    return float(np.sqrt(1.0 - cosine.max() ** 2))
+    return float(np.sqrt(1.0 - cosine.max() ** 2)), float(LAGS[cosine.argmax()])
 
 
 @pytest.mark.parametrize("gain", [-0.2, 0.2])
@@ -38,15 +41,34 @@ def test_gains_that_differ_from_artery_to_artery_cancel(gain: float) -> None:
     found = shared_course(arteries(600, 0.12), TIMES, jerked, NOISE)
     assert found is not None
     assert found.values.max() == pytest.approx(jerked.max())
-    assert off(found.values) < 0.6 * off(jerked)
-    assert found.apart > 0.4 * off(jerked)
+    assert off(found.values)[0] < 0.6 * off(jerked)[0]
+    assert abs(off(found.values)[1]) <= 0.3
+    assert found.apart > 0.4 * off(jerked)[0]
 
 
 def test_a_true_artery_is_close_to_what_all_share() -> None:
     found = shared_course(arteries(600, 0.0), TIMES, bolus(TIMES), NOISE)
     assert found is not None
     assert found.apart < 0.03
+    assert abs(off(found.values)[1]) <= 0.15
     assert found.voxels > 100
+
+
+def test_the_noise_of_few_chosen_voxels_is_no_motion() -> None:
+    draw, noise = np.random.default_rng(3), 8.0
+    voxels = arteries(600, 0.0) + draw.normal(0.0, noise, (600, TIMES.size))
+    chosen = bolus(TIMES) * 0.5 + draw.normal(0.0, noise, (4, TIMES.size)).mean(axis=0)
+    unaware, aware = (shared_course(voxels, TIMES, chosen, noise, count) for count in (10**9, 4))
+    assert unaware is not None
+    assert aware is not None
+    assert aware.apart < 0.6 * unaware.apart
+
+
+def test_branches_that_come_later_are_moved_back() -> None:
+    late = np.asarray(np.linspace(0.3, 1.0, 300)[:, None] * bolus(TIMES - 0.5), np.float32)
+    found = shared_course(late, TIMES, bolus(TIMES), 0.1)
+    assert found is not None
+    assert abs(off(found.values)[1]) <= 0.1
 
 
 def test_few_arteries_and_other_tissue_share_nothing() -> None:

@@ -144,12 +144,23 @@ def moved_head(moves: bool) -> Any:
     return SimpleNamespace(**{**vars(still), "concentration": concentration, "courses": courses})
 
 
-def steadied(monkeypatch: pytest.MonkeyPatch, curve: np.ndarray, moves: bool) -> InputFunction:
-    quality = {"misfit": 0.0, "noise_sd": 1.0, "tissue_ttp_gap_s": 5.0, "ttp_s": 12.0, "saturated_fraction": 0.0}
+def steadied(
+    monkeypatch: pytest.MonkeyPatch,
+    curve: np.ndarray,
+    moves: bool,
+    settings: Settings | None = None,
+    given: Any = None,
+    **known: Any,
+) -> InputFunction:
+    quality = {
+        "misfit": 0.1, "motion_share": 0.2, "noise_sd": 1.0, "tissue_ttp_gap_s": 5.0, "ttp_s": 12.0, "saturated_fraction": 0.0,
+        "baseline_shift": 0.0, **known,
+    }  # fmt: skip
     offered = [InputFunction(TIMES, curve, kind="aif", quality=quality)]
     monkeypatch.setattr("PerfusionSuiteLib.input_function.aif_candidates", lambda *_, **__: offered)
     monkeypatch.setattr("PerfusionSuiteLib.input_function.select_vof", lambda *_, **__: None)
-    return chosen_curves(moved_head(moves), Settings(method="csvd"), UserInputs(), Clock(), no_progress)[0]
+    inputs = UserInputs(aif=given)
+    return chosen_curves(moved_head(moves), settings or Settings(method="csvd"), inputs, Clock(), no_progress)[0]
 
 
 NODDING = ARTERY * (1.0 + 0.4 * np.exp(-0.5 * ((TIMES - 13.0) / 4.0) ** 2))
@@ -160,13 +171,16 @@ def test_what_all_arteries_share_replaces_a_curve_that_a_moving_head_changed(mon
     found = steadied(monkeypatch, NODDING, moves=True)
     assert "aif_shared" in found.flags
     assert found.quality["apart"] > 0.065
+    assert not {"misfit", "motion_share"} & set(found.quality)  # of the voxels that were chosen
+    lags = np.linspace(-0.5, 1.0, 31)
 
-    def off(values: np.ndarray) -> float:
-        moved = np.stack([np.interp(TIMES - lag, TIMES, ARTERY) for lag in np.linspace(-0.5, 1.0, 31)])
+    def off(values: np.ndarray) -> tuple[float, float]:
+        moved = np.stack([np.interp(TIMES - lag, TIMES, ARTERY) for lag in lags])
         cosine = moved @ values / np.linalg.norm(moved, axis=1) / np.linalg.norm(values)
-        return float(np.sqrt(1.0 - cosine.max() ** 2))
+        return float(np.sqrt(1.0 - cosine.max() ** 2)), float(lags[cosine.argmax()])
 
-    assert off(found.values) < 0.3 * off(NODDING)
+    assert off(found.values)[0] < 0.3 * off(NODDING)[0]
+    assert abs(off(found.values)[1]) <= 0.3  # others of this head are up to half a second late
 
 
 def test_a_good_artery_and_a_still_head_keep_their_curve(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,3 +188,15 @@ def test_a_good_artery_and_a_still_head_keep_their_curve(monkeypatch: pytest.Mon
         found = steadied(monkeypatch, curve, moves)
         np.testing.assert_array_equal(found.values, curve)
         assert found.flags == ()
+
+
+def test_a_curve_that_is_given_or_wanted_as_it_is_measured_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = InputFunction(TIMES, NODDING)
+    assert steadied(monkeypatch, ARTERY, moves=True, given=given) is given
+    plain = steadied(monkeypatch, NODDING, moves=True, settings=Settings(method="csvd", scale_aif=False))
+    np.testing.assert_array_equal(plain.values, NODDING)
+
+
+def test_where_contrast_was_there_from_the_beginning_voxels_do_not_tell_what_they_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = steadied(monkeypatch, NODDING, moves=True, baseline_shift=-12.0)
+    np.testing.assert_array_equal(found.values, NODDING)

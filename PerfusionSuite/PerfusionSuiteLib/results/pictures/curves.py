@@ -176,7 +176,9 @@ def _draw_curves(axes: Any, study: AnyStudy) -> None:
     if isinstance(study, Study):
         _draw_baseline(axes, study)
     if abs(aif.scale - 1.0) > 1e-3:
-        label = "AIF, unscaled" if aif.quality.get("late_share") else "AIF, measured"  # its later part may have been changed
+        label = (
+            "AIF, unscaled" if aif.quality.get("late_share") or "aif_shared" in aif.flags else "AIF, measured"
+        )  # its later part may have been changed
         axes.plot(aif.times_s, aif.values / aif.scale, "-o", color=AIF_COLOR, markersize=2.6, linewidth=1.7, label=label)
         axes.plot(aif.times_s, aif.values, "--", color=AIF_COLOR, linewidth=1.5, label=f"AIF, scaled × {aif.scale:.2f}")
     else:
