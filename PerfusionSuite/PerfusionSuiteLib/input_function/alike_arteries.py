@@ -109,10 +109,10 @@ def shared_course(
     if found is None:
         return None
     own = np.asarray(artery, np.float64)
-    course = _narrowed(found[0], times_s)
-    course *= float(own.max()) / float(course.max())
-    apart = _apart(course, own, times_s) ** 2 - expected / (max(voxels, 1) * float(own @ own))
-    return SharedCourse(course, found[1], float(np.sqrt(max(apart, 0.0))))
+    narrow = _narrowed(found[0], times_s)
+    narrow *= float(own.max()) / float(narrow.max())
+    apart = _apart(narrow, own, times_s) ** 2 - expected / (max(voxels, 1) * float(own @ own))
+    return SharedCourse(narrow, found[1], float(np.sqrt(max(apart, 0.0))))
 
 
 def _narrowed(course: FloatArray, times_s: FloatArray) -> FloatArray:
