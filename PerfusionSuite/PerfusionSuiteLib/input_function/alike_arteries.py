@@ -116,8 +116,9 @@ def shared_course(
 
 
 def _narrowed(course: FloatArray, times_s: FloatArray) -> FloatArray:
-    """Undo, to first order, what branches disperse."""
-    result: FloatArray = course - DISPERSED_S2 * np.gradient(np.gradient(course, times_s), times_s)
+    """Undo, to first order, what branches disperse, without the dip that this would leave before the arrival."""
+    sharper = course - DISPERSED_S2 * np.gradient(np.gradient(course, times_s), times_s)
+    result: FloatArray = np.maximum(sharper, np.minimum(course, 0.0))
     return result
 
 
