@@ -34,6 +34,7 @@ FAR_APART = 0.04
 have up to 0.039 (error of shape of their curve 1 to 6 %), eight others 0.054 and more (5 to 23 %; the shared one 2 to 7 %)."""
 
 TALL_OVER_NOISE, TALL_PART = 5.0, 0.1
+"""Voxels that may be arteries: so many times the noise, and this part of the chosen artery, high when that is highest."""
 
 OF_CHOSEN_VOXELS = ("misfit", "motion_share")
 """What the quality of an artery says of its voxels, which does not hold for a course that others share."""

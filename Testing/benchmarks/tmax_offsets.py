@@ -8,7 +8,8 @@ Development patients (seeds below 1000) through the whole chain, its own arteria
 found for which Tmax > 6 s + o agrees best with the drawn hypoperfusion (true delay + MTT/2 > 6 s), and at that offset the
 factor f for which relative CBF < f 30 % agrees best with the drawn core: mean Dice on scored voxels, without clusters below 1 mL,
 over lesions of at least 10 mL and cores of at least 5 mL. The tables `TMAX_OFFSET_S` and `RCBF_FACTOR` of
-`PerfusionSuiteLib.lesion.presets` hold the results.
+`PerfusionSuiteLib.lesion.presets` hold the results. The offset that is tried holds for normal tissue, too, which those of
+`PLAIN_OFFSET_S` do not: look at the factor of such a method with care.
 """
 
 from __future__ import annotations

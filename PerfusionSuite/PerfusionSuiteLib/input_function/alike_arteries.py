@@ -31,8 +31,8 @@ and each round brings more. Where the course has settled, more rounds would only
 
 FEWEST = 50
 DISPERSED_S2 = 0.45
-"""Half the variance by which the shared course is wider than a good artery: 0.3 to 0.6 suits 18 of 23 development patients best.
-Left as it is, tissue seems to pass blood too fast, and flow comes out 10 to 30 % too high."""
+"""Half the variance by which the shared course is wider than a good artery: 0.3 to 0.6 suits 17 of the 23 patients best that it
+was made on. Left as it is, tissue seems to pass blood too fast, and flow comes out 10 to 30 % too high."""
 
 APART_LAGS_S = np.linspace(-0.5, 1.5, 41)
 

@@ -72,6 +72,20 @@ def test_branches_that_come_later_are_moved_back() -> None:
     assert abs(off(found.values)[1]) <= 0.1
 
 
+def test_what_branches_disperse_is_undone() -> None:
+    times, fine = np.linspace(0.0, 50.0, 51), np.linspace(-10.0, 60.0, 1401)
+    kernel = np.exp(-0.5 * ((fine - 25.0) / 0.95) ** 2)  # variance 0.9 s2
+    wide = np.interp(times, fine, np.convolve(bolus(fine), kernel / kernel.sum(), mode="same"))
+    found = shared_course(np.asarray(np.linspace(0.5, 1.0, 300)[:, None] * wide, np.float32), times, bolus(times), 0.1)
+    assert found is not None
+
+    def unlike(values: np.ndarray) -> float:
+        cosine = values @ bolus(times) / np.linalg.norm(values) / np.linalg.norm(bolus(times))
+        return float(np.sqrt(1.0 - cosine**2))
+
+    assert unlike(found.values) < 0.4 * unlike(wide)
+
+
 def test_few_arteries_and_other_tissue_share_nothing() -> None:
     assert shared_course(arteries(30, 0.0), TIMES, bolus(TIMES), NOISE) is None
     draw = np.random.default_rng(2)

@@ -120,6 +120,5 @@ def test_lesions_normal_region_and_preview_use_their_offsets() -> None:
     hypoperfusion, core = preview(basis, preset, method="spatial")
     np.testing.assert_array_equal(hypoperfusion, found.hypoperfusion)
     np.testing.assert_array_equal(core, found.core)
-    assert not lesion.segment(maps, preset=replace(preset, smooth_mm=0.0), midplane=plane, method="spatial")[
-        1
-    ].hypoperfusion.any()
+    _, plain = lesion.segment(maps, preset=replace(preset, smooth_mm=0.0), midplane=plane, method="spatial")
+    assert not plain.hypoperfusion.any()
