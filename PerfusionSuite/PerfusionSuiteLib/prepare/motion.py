@@ -26,8 +26,8 @@ SKULL_HU = (150.0, 1000.0)
 
 BONE_HU, MIN_BONE_VOXELS = 350.0, 100
 
-IN_PLANE_FROM_MM = 8.0
-"""Slices from which on only motion within their plane is corrected."""
+FEW_SLICES = 4
+"""So many cannot tell how the head moved across them, nor hold what came in: only motion within their plane is corrected."""
 
 STILL_MM, STILL_DEG = 0.3, 0.3
 NOTED_MM, NOTED_DEG = 2.0, 2.0
@@ -86,15 +86,14 @@ def correct_motion(
 
     Notes
     -----
-    Rigid, with only in-plane motion for four slices or fewer or slices of 8 mm or more. Two levels, two passes: the second target
-    is the mean of the frames corrected in the first.
+    Rigid, with only in-plane motion for four slices or fewer. Two levels, two passes: the second target is the mean of the frames
+    corrected in the first.
     """
     if series.modality != "ctp":
         msg = f"Motion correction by the skull needs CT, but the series is of modality '{series.modality}'. Choose a CT series."
         raise InvalidInputError(msg)
     report = progress or no_progress
-    spacing = voxel_sizes(series.affine)
-    in_plane = series.shape[2] <= 4 or spacing[2] >= IN_PLANE_FROM_MM
+    in_plane = series.shape[2] <= FEW_SLICES
     levels = [_shrunken(series, size, sigma) for size, sigma in LEVELS]
     report(0.15, "Motion estimation")
     center = _head_center(levels[0])

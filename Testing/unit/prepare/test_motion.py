@@ -119,7 +119,7 @@ def test_contrast_alone_is_not_taken_for_motion(head_maker: Callable[..., Any]) 
     assert np.abs(report.translation_mm).max() < 0.2
 
 
-def test_few_or_thick_slices_are_moved_only_in_plane(head_maker: Callable[..., Any]) -> None:
+def test_few_slices_are_moved_only_in_plane(head_maker: Callable[..., Any]) -> None:
     poses: list[np.ndarray | None] = [None] * 5 + [rigid([0, 0, 3.0], [3.0, -2.0, 0])] * 7
     head = head_maker((96, 96, 3), (2.2, 2.2, 10.0), frames=12, interval_s=2.0, poses=poses)
     _, report = correct_motion(head.series)
@@ -128,6 +128,24 @@ def test_few_or_thick_slices_are_moved_only_in_plane(head_maker: Callable[..., A
     assert np.abs(report.translation_mm[:, 2]).max() < 1e-6
     assert turned == pytest.approx([0, 0, 3.0], abs=0.3)
     assert np.linalg.norm(moved[:2]) > 1.0
+
+
+def test_thick_slices_are_moved_across_each_other(head_maker: Callable[..., Any]) -> None:
+    poses: list[np.ndarray | None] = [None] * 5 + [rigid([2.0, 0, 0], [0, 1.0, 3.0])] * 7
+    shape, mm = (96, 96, 12), (2.2, 2.2, 8.0)
+    moving, still = (head_maker(shape, mm, frames=12, interval_s=2.0, noise_hu=0.5, poses=p) for p in (poses, None))
+    corrected, report = correct_motion(moving.series)
+    moved = report.translation_mm[8] - report.translation_mm[0]
+    # The rotation is about the origin, the report's shift that of the head's center.
+    center = rigid([2.0, 0, 0], [0, 1.0, 3.0]) @ np.append(report.center_mm, 1.0)
+    assert moved == pytest.approx(center[:3] - report.center_mm, abs=0.3)
+    inside = moving.brain & still.brain
+    inside[..., [0, 1, -2, -1]] = False
+
+    def changed(data: np.ndarray) -> float:
+        return float(np.abs(data[..., 4] - data[..., 6])[inside].mean())
+
+    assert changed(corrected.data) < 0.6 * changed(moving.series.data)
 
 
 def test_a_frame_that_jumped_far_is_left_out_with_its_time(head_maker: Callable[..., Any]) -> None:
