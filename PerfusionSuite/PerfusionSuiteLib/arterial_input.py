@@ -33,7 +33,7 @@ FAR_APART = 0.04
 """Part of the shared course that a chosen artery does not explain from which on motion changed that artery. Of moved heads seven
 have up to 0.039 (error of shape of their curve 1 to 6 %), eight others 0.054 and more (5 to 23 %; the shared one 2 to 7 %)."""
 
-TALL_OVER_NOISE, TALL_PART = 5.0, 0.1
+TALL_OVER_NOISE, TALL_PART = 5.0, 0.3
 """Voxels that may be arteries: so many times the noise, and this part of the chosen artery, high when that is highest."""
 
 OF_CHOSEN_VOXELS = ("misfit", "motion_share")

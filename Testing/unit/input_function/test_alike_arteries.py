@@ -17,11 +17,18 @@ def bolus(times_s: np.ndarray) -> np.ndarray:
     return np.asarray(300.0 * (x * np.exp(1.0 - x)) ** 3 + 40.0 / (1.0 + np.exp(-(times_s - 22.0))))
 
 
+def branched(times_s: np.ndarray, variance_s2: float = 1.5) -> np.ndarray:
+    """The bolus as branches see it."""
+    fine = np.linspace(-10.0, 60.0, 1401)
+    kernel = np.exp(-0.5 * (fine - 25.0) ** 2 / variance_s2)
+    return np.interp(times_s, fine, np.convolve(bolus(fine), kernel / kernel.sum(), mode="same"))
+
+
 def arteries(count: int, gain_sd: float) -> np.ndarray:
     draw = np.random.default_rng(1)
     step = np.where((TIMES > 12.0) & (TIMES < 17.0), 1.0, 0.0)  # a jerk and back
     parts, lags, gains = draw.uniform(0.2, 1.0, count), draw.uniform(-0.25, 0.5, count), draw.normal(0.0, gain_sd, count)
-    curves = [p * bolus(TIMES - lag) * (1.0 + g * step) for p, lag, g in zip(parts, lags, gains, strict=True)]
+    curves = [p * branched(TIMES - lag) * (1.0 + g * step) for p, lag, g in zip(parts, lags, gains, strict=True)]
     return np.asarray(curves + draw.normal(0.0, NOISE, (count, TIMES.size)), np.float32)
 
 
@@ -73,9 +80,8 @@ def test_branches_that_come_later_are_moved_back() -> None:
 
 
 def test_what_branches_disperse_is_undone() -> None:
-    times, fine = np.linspace(0.0, 50.0, 51), np.linspace(-10.0, 60.0, 1401)
-    kernel = np.exp(-0.5 * ((fine - 25.0) / 0.95) ** 2)  # variance 0.9 s2
-    wide = np.interp(times, fine, np.convolve(bolus(fine), kernel / kernel.sum(), mode="same"))
+    times = np.linspace(0.0, 50.0, 51)
+    wide = branched(times)
     found = shared_course(np.asarray(np.linspace(0.5, 1.0, 300)[:, None] * wide, np.float32), times, bolus(times), 0.1)
     assert found is not None
 
