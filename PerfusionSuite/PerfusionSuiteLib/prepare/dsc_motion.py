@@ -95,7 +95,11 @@ def correct_dsc_motion(
     transforms = voxel_transforms([p.matrix(center) for p in poses], series.affine)
     moved = _moved_series(series, transforms, kept, part_of(report, 0.7, 0.85))
     second = None if second_echo is None else _moved_series(second_echo, transforms, kept, part_of(report, 0.85, 1.0))
-    findings = (*_motion_finding(shifts, angles, dropped), *severe, *_edge_finding(head, transforms, kept))
+    findings = (
+        *_motion_finding(shifts, angles, dropped),
+        *severe,
+        *_edge_finding(head, transforms, kept, voxel_sizes(series.affine)),
+    )
     report(1.0, "Motion correction")
     return moved, second, MotionReport(shifts, angles, applied=True, dropped=dropped, findings=findings, center_mm=center)
 
@@ -258,9 +262,11 @@ def _motion_finding(shifts: FloatArray, angles: FloatArray, dropped: tuple[int, 
     return (QualityFinding("motion", "warning" if noted else "info", text, advice),)
 
 
-def _edge_finding(head: BoolArray, transforms: list[FloatArray], kept: list[int]) -> tuple[QualityFinding, ...]:
+def _edge_finding(
+    head: BoolArray, transforms: list[FloatArray], kept: list[int], spacing_mm: FloatArray
+) -> tuple[QualityFinding, ...]:
     """Say which slices were partly outside of the measured volume."""
-    share = outside_share(head.shape, transforms, kept)
+    share = outside_share(head.shape, transforms, kept, spacing_mm)
     lost = np.where(head, share, 0.0).sum(axis=(0, 1)) / np.maximum(head.sum(axis=(0, 1)), 1)
     slices = np.flatnonzero(lost > 0.1)
     if not slices.size:

@@ -112,7 +112,11 @@ def correct_motion(
     transforms = voxel_transforms([p.matrix(center) for p in poses], series.affine)
     unmoved = [float(np.linalg.norm(p.shift)) < 0.02 and float(np.linalg.norm(p.rotation_deg)) < 0.02 for p in poses]
     data = move_frames(series.data, transforms, kept, unmoved, part_of(report, 0.6, 1.0), overwrite=overwrite)
-    findings = (*_motion_findings(shifts, angles, dropped), *severe, *_outside_findings(data, transforms, kept))
+    findings = (
+        *_motion_findings(shifts, angles, dropped),
+        *severe,
+        *_outside_findings(data, transforms, kept, voxel_sizes(series.affine)),
+    )
     slice_times = series.acquisition.slice_times_s
     acquisition = series.acquisition if slice_times is None else replace(series.acquisition, slice_times_s=slice_times[:, kept])
     moved = replace(series, data=data, times_s=series.times_s[kept], acquisition=acquisition)
@@ -266,9 +270,11 @@ def _motion_findings(shifts: FloatArray, angles: FloatArray, dropped: tuple[int,
     return (QualityFinding("motion", "warning" if noted else "info", text, advice),)
 
 
-def _outside_findings(data: NDArray[np.float32], transforms: list[FloatArray], kept: list[int]) -> tuple[QualityFinding, ...]:
+def _outside_findings(
+    data: NDArray[np.float32], transforms: list[FloatArray], kept: list[int], spacing_mm: FloatArray
+) -> tuple[QualityFinding, ...]:
     """Say which slices were partly outside the measured volume."""
-    share = outside_share(data.shape[:3], transforms, kept)
+    share = outside_share(data.shape[:3], transforms, kept, spacing_mm)
     head = data[..., 0] > -300.0
     inside = head.sum(axis=(0, 1))
     lost = np.where(head, share, 0.0).sum(axis=(0, 1)) / np.maximum(inside, 1)

@@ -15,6 +15,8 @@ from ..core.progress import ProgressCallback
 STAGE = "Motion correction"
 FRAMES_AT_ONCE = 6
 
+MEASURED_BEYOND_MM = 1.5
+
 BONE_FROM_HU, BONE_SHARE, FRAMES_FOR_BONE = 150.0, 0.25, 8
 """Above this in all of some frames a voxel holds bone; voxels with so much of that, once moved, are cut off."""
 
@@ -192,7 +194,9 @@ def move_image(image: NDArray[np.float32], transform: FloatArray) -> NDArray[np.
     return moved
 
 
-def outside_share(shape: tuple[int, ...], transforms: Sequence[FloatArray], frames: Sequence[int]) -> NDArray[np.float32]:
+def outside_share(
+    shape: tuple[int, ...], transforms: Sequence[FloatArray], frames: Sequence[int], spacing_mm: FloatArray
+) -> NDArray[np.float32]:
     """Share of frames in which a voxel was not measured because the head had moved.
 
     Parameters
@@ -203,12 +207,15 @@ def outside_share(shape: tuple[int, ...], transforms: Sequence[FloatArray], fram
         Voxel of the reference to voxel of each frame.
     frames : sequence of int
         Frames that count.
+    spacing_mm : ndarray, shape (3,), mm
+        Voxel size. Half a voxel beyond the last one counts as measured, but no more than 1.5 mm of a thick slice.
 
     Returns
     -------
     ndarray of float32, shape (I, J, K)
         0 where every frame holds a measured value.
     """
+    beyond = np.minimum(0.5, MEASURED_BEYOND_MM / np.asarray(spacing_mm, float))
     share = np.zeros(shape, np.float32)
     i, j, k = (np.arange(n, dtype=np.float32) for n in shape)
     for frame in frames:
@@ -216,6 +223,6 @@ def outside_share(shape: tuple[int, ...], transforms: Sequence[FloatArray], fram
         outside: BoolArray = np.zeros(shape, bool)
         for axis in range(3):
             moved = m[axis, 0] * i[:, None, None] + m[axis, 1] * j[None, :, None] + m[axis, 2] * k[None, None, :] + m[axis, 3]
-            outside |= (moved < -0.5) | (moved > shape[axis] - 0.5)
+            outside |= (moved < -beyond[axis]) | (moved > shape[axis] - 1 + beyond[axis])
         share += outside
     return share / np.float32(max(len(frames), 1))

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What motion correction leaves: courses over time that the skull shows, taken out of the curves of the brain.
 
-Thick slices cannot be moved back along their axis, and interpolation leaves a trace of its own. To first order, what remains in
-a voxel is the course of the motion times the local slope of the image. The courses are read off the skull, which holds much
-slope and no contrast; how much of each lies in a curve of the brain is estimated beside its enhancement. A head may nod just
-when contrast arrives, so that a course resembles enhancement. Two things tell them apart: the slopes of an image change their
-sign from voxel to voxel while enhancement is alike all around, and flat parts of the image hold no motion.
+Thick slices cannot be moved back exactly along their axis: interpolation leaves a trace, and those at the ends keep all of it.
+To first order, what remains in a voxel is the course of the motion times the local slope of the image. The courses are read off
+the skull, which holds much slope and no contrast; how much of each lies in a curve of the brain is estimated beside its
+enhancement. A head may nod just when contrast arrives, so that a course resembles enhancement. Two things tell them apart: the
+slopes of an image change their sign from voxel to voxel while enhancement is alike all around, and flat parts of the image hold
+no motion.
 """
 
 from __future__ import annotations

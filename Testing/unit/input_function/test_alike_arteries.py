@@ -24,12 +24,12 @@ def branched(times_s: np.ndarray, variance_s2: float = 1.5) -> np.ndarray:
     return np.interp(times_s, fine, np.convolve(bolus(fine), kernel / kernel.sum(), mode="same"))
 
 
-def arteries(count: int, gain_sd: float) -> np.ndarray:
+def arteries(count: int, gain_sd: float, variance_s2: float = 1.5, times_s: np.ndarray = TIMES) -> np.ndarray:
     draw = np.random.default_rng(1)
-    step = np.where((TIMES > 12.0) & (TIMES < 17.0), 1.0, 0.0)  # a jerk and back
+    step = np.where((times_s > 12.0) & (times_s < 17.0), 1.0, 0.0)  # a jerk and back
     parts, lags, gains = draw.uniform(0.2, 1.0, count), draw.uniform(-0.25, 0.5, count), draw.normal(0.0, gain_sd, count)
-    curves = [p * branched(TIMES - lag) * (1.0 + g * step) for p, lag, g in zip(parts, lags, gains, strict=True)]
-    return np.asarray(curves + draw.normal(0.0, NOISE, (count, TIMES.size)), np.float32)
+    curves = [p * branched(times_s - lag, variance_s2) * (1.0 + g * step) for p, lag, g in zip(parts, lags, gains, strict=True)]
+    return np.asarray(curves + draw.normal(0.0, NOISE, (count, times_s.size)), np.float32)
 
 
 LAGS = np.linspace(-1.0, 1.0, 41)
@@ -60,6 +60,15 @@ def test_a_true_artery_is_close_to_what_all_share() -> None:
     assert found.values.min() > -0.01 * found.values.max()
     assert abs(off(found.values)[1]) <= 0.15
     assert found.voxels > 100
+
+
+@pytest.mark.parametrize("variance", [0.01, 0.3, 0.9, 1.5, 2.0])
+@pytest.mark.parametrize("interval", [1.0, 2.0])
+def test_however_much_branches_disperse_a_true_artery_is_not_called_changed(variance: float, interval: float) -> None:
+    times = np.arange(0.0, 50.5, interval)
+    found = shared_course(arteries(600, 0.0, variance, times), times, bolus(times), NOISE)
+    assert found is not None
+    assert found.apart < 0.04 * max(1.0, interval / 1.5)
 
 
 def test_the_noise_of_few_chosen_voxels_is_no_motion() -> None:

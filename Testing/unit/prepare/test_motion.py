@@ -148,6 +148,14 @@ def test_thick_slices_are_moved_across_each_other(head_maker: Callable[..., Any]
     assert changed(corrected.data) < 0.6 * changed(moving.series.data)
 
 
+def test_thick_slices_at_the_end_that_left_the_measured_volume_are_named(head_maker: Callable[..., Any]) -> None:
+    poses: list[np.ndarray | None] = [None] * 6 + [rigid([0, 0, 0], [0, 0, 3.0])] * 6
+    _, report = correct_motion(head_maker((96, 96, 12), (2.2, 2.2, 8.0), frames=12, interval_s=2.0, poses=poses).series)
+    told = [finding.message for finding in report.findings if finding.code == "motion_edge_slices"]
+    assert len(told) == 1
+    assert told[0].startswith(("Slice(s) 1 left", "Slice(s) 12 left"))
+
+
 def test_a_frame_that_jumped_far_is_left_out_with_its_time(head_maker: Callable[..., Any]) -> None:
     poses: list[np.ndarray | None] = [None] * 16
     poses[12] = rigid([0, 0, 7.0], [6.0, 2.0, 0.0])
