@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from PerfusionSuiteLib import fitting
 from PerfusionSuiteLib.arterial_input import as_tissue_shows, chosen_curves
@@ -126,6 +127,10 @@ def test_who_wants_the_curve_as_it_is_measured_gets_it() -> None:
     assert as_tissue_shows(lost, prepared(), Settings(method="csvd"), given, Clock()) is lost
 
 
+BRANCHED = ndimage.gaussian_filter1d(ARTERY, np.sqrt(1.5) / (TIMES[1] - TIMES[0]))
+"""What branches disperse, by a variance of 1.5 s2."""
+
+
 def moved_head(moves: bool) -> Any:
     """A slab in which arteries fill their voxels now more, now less, as a head nods when contrast arrives."""
     still = prepared()
@@ -134,7 +139,7 @@ def moved_head(moves: bool) -> Any:
     gains = draw.normal(0.0, 0.15, count)
     parts, late = draw.uniform(0.3, 0.9, count), draw.uniform(0.0, 0.5, count)
     arteries = [
-        part * np.interp(TIMES - lag, TIMES, ARTERY) * (1.0 + gain * nod)
+        part * np.interp(TIMES - lag, TIMES, BRANCHED) * (1.0 + gain * nod)
         for part, lag, gain in zip(parts, late, gains, strict=True)
     ]
     data = still.concentration.data.copy()
@@ -179,7 +184,7 @@ def test_what_all_arteries_share_replaces_a_curve_that_a_moving_head_changed(mon
         cosine = moved @ values / np.linalg.norm(moved, axis=1) / np.linalg.norm(values)
         return float(np.sqrt(1.0 - cosine.max() ** 2)), float(lags[cosine.argmax()])
 
-    assert off(found.values)[0] < 0.3 * off(NODDING)[0]
+    assert off(found.values)[0] < 0.5 * off(NODDING)[0]
     assert abs(off(found.values)[1]) <= 0.3  # others of this head are up to half a second late
 
 
