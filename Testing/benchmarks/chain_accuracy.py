@@ -133,6 +133,20 @@ def false_core_ml(rows: Sequence[dict[str, Any]]) -> str:
     return f"{len(found)} patients without core{largest}"
 
 
+def by_motion(rows: Sequence[dict[str, Any]]) -> str:
+    """Say how well lesions of still and of moved heads were found, and how far flow is off."""
+    parts = []
+    for name, some in (
+        ("still", [row for row in rows if not row["motion_mm"]]),
+        ("moved", [row for row in rows if row["motion_mm"]]),
+    ):
+        if some:
+            found = medians(some)
+            parts.append(f"{len(some)} {name}: Tmax {found['tmax_dice']:.2f}, core {found['core_dice']:.2f}")
+    off = [abs(row["cbf_bias_%"]) for row in rows]
+    return "; ".join(parts) + f"; flow off by {np.mean(off):.0f} % in the mean, at most {max(off):.0f} %"
+
+
 def analyze(seed: int, drawn: str, method: str, options: argparse.Namespace, scan: tuple[Any, Any]) -> dict[str, Any]:
     """Run the chain on one scan; return a row."""
     series, truth = scan
@@ -240,6 +254,7 @@ def main() -> None:
             group = [row for row in found if family in (row["residue"], "all")]
             print(shown({"seed": "median", "site": "", "residue": family, "method": method, **medians(group)}))
             print(f"{'':11s} {family}, {method}: {len(group)} patients; {false_core_ml(group)}", flush=True)
+            print(f"{'':11s} {by_motion(group)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from ..core.values import MotionReport
 from ..prepare.dsc_frames import otsu
 from ..prepare.dsc_motion import estimate_poses, move_cubic
 from ..prepare.resample import voxel_transforms
-from ..prepare.rigid import STILL, Pose, prepare_target, register
+from ..prepare.rigid import FEW_SLICES, STILL, Pose, prepare_target, register
 from .pairs import pairs_of
 
 OUTLINE_SHARE = 0.5
@@ -72,7 +72,7 @@ def correct_asl_motion(
         return series, _not_estimated(series)
     frames = [_outline(series.data[..., n], head, series.affine) for n in shown]
     center = series.affine[:3, :3] @ np.argwhere(head).mean(axis=0) + series.affine[:3, 3]
-    in_plane = series.shape[2] <= 4 or voxel_sizes(series.affine)[2] >= 8.0
+    in_plane = series.shape[2] <= FEW_SLICES or voxel_sizes(series.affine)[2] >= 8.0
     found = estimate_poses(frames, series.affine, center, in_plane, part_of(report, 0.0, 0.7))
     if found is None:
         return series, _not_estimated(series)

@@ -20,7 +20,7 @@ from .arrival import arrival_time
 from .dsc_frames import bright_head, quick_change
 from .dsc_signal import echo_time
 from .resample import outside_share, voxel_transforms
-from .rigid import STILL, Pose, prepare_target, register
+from .rigid import FEW_SLICES, STILL, Pose, prepare_target, register
 
 OUTLINE_SHARE = 0.2
 """Signal is cut off at this share of that of the brain: below what the bolus leaves of it."""
@@ -81,7 +81,7 @@ def correct_dsc_motion(
     if int(head.sum()) < MIN_OUTLINE_VOXELS:
         return series, second_echo, _not_estimated(series)
     frames, center = _outlines(series, head), _center(series, head)
-    in_plane = series.shape[2] <= 4 or voxel_sizes(series.affine)[2] >= 8.0
+    in_plane = series.shape[2] <= FEW_SLICES or voxel_sizes(series.affine)[2] >= 8.0
     found = estimate_poses(frames, series.affine, center, in_plane, part_of(report, 0.05, 0.7))
     if found is None:
         return series, second_echo, _not_estimated(series)

@@ -19,15 +19,12 @@ from ..core.values import MotionReport
 from .arrival import arrival_time, quick_arterial_curve
 from .neighbors import threads
 from .resample import move_frames, move_image, outside_share, voxel_transforms
-from .rigid import STILL, Pose, prepare_target, register
+from .rigid import FEW_SLICES, STILL, Pose, prepare_target, register
 
 SKULL_HU = (150.0, 1000.0)
 """Brain, scalp and all but the tallest arteries become constant between these, so enhancement cannot drive the estimate."""
 
 BONE_HU, MIN_BONE_VOXELS = 350.0, 100
-
-FEW_SLICES = 4
-"""So many cannot tell how the head moved across them, nor hold what came in: only motion within their plane is corrected."""
 
 STILL_MM, STILL_DEG = 0.3, 0.3
 NOTED_MM, NOTED_DEG = 2.0, 2.0

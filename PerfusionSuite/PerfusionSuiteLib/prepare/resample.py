@@ -16,6 +16,7 @@ STAGE = "Motion correction"
 FRAMES_AT_ONCE = 6
 
 MEASURED_BEYOND_MM = 1.5
+"""What lies farther beyond the center of the last voxel was not measured: a thick slice reaches farther, but holds one mean."""
 
 BONE_FROM_HU, BONE_SHARE, FRAMES_FOR_BONE = 150.0, 0.25, 8
 """Above this in all of some frames a voxel holds bone; voxels with so much of that, once moved, are cut off."""
@@ -208,7 +209,7 @@ def outside_share(
     frames : sequence of int
         Frames that count.
     spacing_mm : ndarray, shape (3,), mm
-        Voxel size. Half a voxel beyond the last one counts as measured, but no more than 1.5 mm of a thick slice.
+        Voxel size. Half a voxel beyond the center of the last one counts as measured, but at most `MEASURED_BEYOND_MM`.
 
     Returns
     -------

@@ -16,6 +16,9 @@ from scipy.spatial.transform import Rotation
 
 from ..core.geometry import BoolArray, FloatArray
 
+FEW_SLICES = 4
+"""So many cannot tell how the head moved across them, nor hold what came in: only motion within their plane is corrected."""
+
 MAX_POINTS = 24_000
 MAX_STEPS = 30
 CONVERGED_MM = 0.004

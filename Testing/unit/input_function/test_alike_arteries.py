@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from PerfusionSuiteLib.arterial_input import FAR_APART, FULL_INTERVAL_S
 from PerfusionSuiteLib.input_function import shared_course
 
 TIMES = np.concatenate([np.linspace(0.0, 30.0, 31), np.linspace(32.0, 50.0, 10)])  # intervals that change
@@ -68,7 +69,7 @@ def test_however_much_branches_disperse_a_true_artery_is_not_called_changed(vari
     times = np.arange(0.0, 50.5, interval)
     found = shared_course(arteries(600, 0.0, variance, times), times, bolus(times), NOISE)
     assert found is not None
-    assert found.apart < 0.04 * max(1.0, interval / 1.5)
+    assert found.apart < FAR_APART * max(1.0, interval / FULL_INTERVAL_S)
 
 
 def test_the_noise_of_few_chosen_voxels_is_no_motion() -> None:
